@@ -62,11 +62,7 @@ pub async fn simulated(
             ],
             ..TickerSettings::of(watchlist.map_err(|error| error.to_string())?)
         },
-        source: FeedSource {
-            provider: FeedProvider::Hub,
-            endpoint,
-            secret: Some(token),
-        },
+        source: FeedSource::new(FeedProvider::Hub, endpoint, Some(token)),
         connector: Connector::new(None)?,
         // Simulated prices have no trading hours.
         calendar: Calendar::always_open(),
@@ -88,15 +84,16 @@ pub async fn simulated_hub(
     token: &Secret,
     clock: Clock,
 ) -> Result<(HubSetup, Simulator), String> {
+    let authenticator = Arc::new(Authenticator::new(None, Some(token))?);
     let key = Secret::new(&vendor.key)?;
     let simulator = Simulator::start(vendor, clock.clone())
         .await
         .map_err(|error| error.to_string())?;
-    let source = FeedSource {
-        provider: FeedProvider::Vendor,
-        endpoint: Endpoint::parse(&format!("ws://{}", simulator.address()))?,
-        secret: Some(key),
-    };
+    let source = FeedSource::new(
+        FeedProvider::Vendor,
+        Endpoint::parse(&format!("ws://{}", simulator.address()))?,
+        Some(key),
+    );
     let (_, settings) = watch::channel(HubSettings::default());
     let setup = HubSetup {
         rest: source.clone(),
@@ -104,7 +101,7 @@ pub async fn simulated_hub(
         connector: Connector::new(None)?,
         clusters: Cluster::ALL.to_vec(),
         simulated: true,
-        authenticator: Arc::new(Authenticator::new(None, Some(token))?),
+        authenticator,
         settings,
         // Simulated prices arrive at every hour.
         calendar: Calendar::always_open(),

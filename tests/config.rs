@@ -120,6 +120,48 @@ fn an_address_alone_is_a_complete_configuration() {
 }
 
 #[test]
+fn a_server_without_an_identity_is_trusted_only_by_a_line_of_the_configuration() {
+    let relay = parse(&format!("{HUB}trust = true")).unwrap();
+    assert!(relay.source.trusted);
+    assert!(!parse(HUB).unwrap().source.trusted);
+    assert!(
+        !parse(&format!("{HUB}trust = false"))
+            .unwrap()
+            .source
+            .trusted
+    );
+    let words = ["trust", "wss://", "remove this line"];
+    refused("[hub]\nurl = \"wss://h\"\ntrust = true", "3", &words);
+    refused("[massive]\ntrust = true", "2", &["unknown field `trust`"]);
+    refused(&format!("{HUB}trust = \"yes\""), "3", &["true or false"]);
+}
+
+#[test]
+fn several_hubs_are_a_list_of_addresses() {
+    let config = parse("[hub]\nurl = [\"ws://a:3000\", \"wss://b\"]\ntrust = true").unwrap();
+    let address = |place| config.source.at(place).endpoint.to_string();
+    assert_eq!(
+        [0, 1, 2].map(address),
+        ["ws://a:3000", "wss://b", "ws://a:3000"]
+    );
+    assert_eq!(config.source.at(1).secret, config.source.secret);
+    for (url, words) in [
+        ("[]", ["url: the list is empty", "ws://hub.local:3000"]),
+        (
+            "[\"ws://a\", \"ws://a/\"]",
+            ["url: ws://a occurs twice", "remove one"],
+        ),
+        ("[\"ws://a\", \"b\"]", ["url: expected an address", "ws://"]),
+        ("[7]", ["7", "a string"]),
+        ("7", ["a string in quotes", "a list"]),
+    ] {
+        refused(&format!("[hub]\nurl = {url}"), "2", &words);
+    }
+    let all = "[hub]\nurl = [\"wss://a\", \"wss://b\"]\ntrust = true";
+    refused(all, "3", &["trust", "wss://"]);
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_a_list_of_known_keys() {
     refused(
         "brightnes = 1\n[hub]\nurl = \"ws://h\"",

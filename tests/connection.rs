@@ -26,6 +26,42 @@ fn spx() -> Channel {
     Channel::parse("V.I:SPX").unwrap()
 }
 
+#[test]
+fn a_failure_of_the_name_or_the_route_during_a_wait_is_the_reported_reason() {
+    use ConnectionEvent::{Closed, Path};
+    // (provider, the reason of the wait, the wait is over when the path is good again)
+    for (provider, reason, ends) in [
+        (FeedProvider::Hub, Failure::Refused, true),
+        (FeedProvider::Hub, Failure::Portal, true),
+        (FeedProvider::Hub, Failure::Token, false),
+        (FeedProvider::Vendor, Failure::Lost, false),
+        (FeedProvider::Vendor, Failure::Key, false),
+        (FeedProvider::Vendor, Failure::Network, true),
+    ] {
+        let mut fixture = ConnectionUnderTest::new(provider);
+        let mut now = 0;
+        // The waits at the vendor grow with each loss.
+        for _ in 0..6 {
+            now = fixture.0.deadline().as_millis().max(now);
+            assert_eq!(fixture.actions(now), [ConnectionAction::Open]);
+            fixture.on(Closed(reason), now);
+        }
+        now += 100;
+        assert_eq!(fixture.on(Path(None), now), []);
+        let due = fixture.0.deadline();
+        for path in [Failure::Dns, Failure::Network] {
+            assert_eq!(fixture.on(Path(Some(path)), now), []);
+            assert_eq!(fixture.0.status().reason, Some(path));
+            assert_eq!(fixture.0.deadline(), due, "the wait keeps its length");
+        }
+        fixture.on(Path(None), now);
+        assert_eq!(fixture.0.status().reason, Some(reason));
+        // An attempt follows another attempt after at least one second.
+        let early = at(now + 900).min(due);
+        assert_eq!(fixture.0.deadline() <= early, ends, "{provider:?} {reason}");
+    }
+}
+
 /// A connection that requests one channel, and the actions that it returns at a given time.
 struct ConnectionUnderTest(Connection);
 

@@ -357,6 +357,58 @@ fn each_certificate_fault_is_reported_with_its_remedy() {
 }
 
 #[test]
+fn a_relay_without_rest_is_checked_if_the_configuration_trusts_it() {
+    let relay = proxy(|behaviour| behaviour.relay = true);
+    let doctor_run = |more: &str, address| {
+        let text = format!("[hub]\nurl = \"ws://{address}\"\n{more}");
+        let mut machine = Machine::pi("relay").with_config(&text);
+        machine.time_limit = Duration::from_secs(1);
+        machine.run_doctor()
+    };
+    let doubtful = doctor_run("", relay.address);
+    doubtful.assert_finding("hub", CheckState::Failed, "status 426", "trust = true");
+    doubtful.assert_skipped(&["access", "upstream", "channels"]);
+    let trusted = doctor_run("trust = true", relay.address);
+    trusted.assert_finding("hub", CheckState::Ok, "trust = true", "");
+    trusted.assert_finding("access", CheckState::Ok, "no short-lived tokens", "");
+    trusted.assert_finding("channels", CheckState::Warning, "0 of 4 confirmed", "");
+    let usual = doctor_run("trust = true", proxy(|_| {}).address);
+    usual.assert_finding(
+        "hub",
+        CheckState::Warning,
+        "like the proxy",
+        "remove the line",
+    );
+}
+
+#[test]
+fn each_of_several_hubs_is_checked() {
+    let hub = simulated();
+    let good = format!("ws://{}", hub.value.0);
+    let text = format!("[hub]\nurl = [\"ws://127.0.0.1:1\", \"{good}\"]\n");
+    let doctor_run = Machine::pi("two-hubs").with_config(&text).run_doctor();
+    let configuration = doctor_run.finding("configuration");
+    let both = format!("ws://127.0.0.1:1 or {good}");
+    assert!(configuration.found.ends_with(&both), "{configuration:?}");
+    let found = |check: &str| -> Vec<(CheckState, String)> {
+        let findings = doctor_run.findings.iter();
+        let findings = findings.filter(|finding| finding.check == check);
+        findings
+            .map(|finding| (finding.state, finding.found.clone()))
+            .collect()
+    };
+    let tcp = found("tcp");
+    assert_eq!([tcp[0].0, tcp[1].0], [CheckState::Failed, CheckState::Ok]);
+    assert!(tcp[0].1.starts_with("ws://127.0.0.1:1: "), "{tcp:?}");
+    assert!(tcp[1].1.starts_with(&format!("{good}: ")), "{tcp:?}");
+    let channels = found("channels");
+    assert_eq!(
+        [channels[0].0, channels[1].0],
+        [CheckState::Skipped, CheckState::Ok]
+    );
+}
+
+#[test]
 fn no_token_is_sent_to_a_server_that_is_not_a_hub() {
     for (answer, found) in [
         (
@@ -512,11 +564,11 @@ fn a_proxy_that_drops_the_upgrade_is_named_with_the_lines_to_add() {
 /// A hub of these clusters. Nothing listens at the address of its vendor.
 fn hub_without_vendor(clusters: &'static [Cluster]) -> Background<(SocketAddr, Hub)> {
     Background::start(move || async move {
-        let source = FeedSource {
-            provider: FeedProvider::Vendor,
-            endpoint: Endpoint::parse("ws://127.0.0.1:1").unwrap(),
-            secret: Some(Secret::new("key").unwrap()),
-        };
+        let source = FeedSource::new(
+            FeedProvider::Vendor,
+            Endpoint::parse("ws://127.0.0.1:1").unwrap(),
+            Some(Secret::new("key").unwrap()),
+        );
         let token = Secret::new(TOKEN).unwrap();
         let setup = hub::HubSetup {
             rest: source.clone(),
@@ -661,7 +713,7 @@ fn the_key_check_does_not_evict_a_running_ticker() {
     doctor_run.assert_finding(
         "access",
         CheckState::Failed,
-        "the key was refused",
+        "the vendor refused the key",
         "massive.com",
     );
     assert_eq!(vendor.value.connections(), 0, "no socket was opened");

@@ -6,14 +6,24 @@
 #[path = "support/running_ticker.rs"]
 mod running_ticker;
 
+use deskticker::config::settings::{PageSpec, TickerSettings};
+use deskticker::market::Cluster;
 use deskticker::net::connector::Connector;
 use deskticker::simulator::{InjectedFault, Simulator, SimulatorSettings};
+use deskticker::ticker::event_loop::ControlMessage;
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message;
 
 use running_ticker::{Background, TIME_LIMIT, TickerUnderTest, block_on};
 
 fn simulator(settings: SimulatorSettings) -> (Background<Simulator>, TickerUnderTest) {
+    simulator_for(settings, &["SPX", "VIX"])
+}
+
+fn simulator_for(
+    settings: SimulatorSettings,
+    watchlist: &[&str],
+) -> (Background<Simulator>, TickerUnderTest) {
     let (clock, manual_clock) = running_ticker::manual_clock();
     let simulator = Background::start({
         let clock = clock.clone();
@@ -23,7 +33,7 @@ fn simulator(settings: SimulatorSettings) -> (Background<Simulator>, TickerUnder
     let display = TickerUnderTest::new(
         source,
         Connector::new(None).unwrap(),
-        &["SPX", "VIX"],
+        watchlist,
         (clock, manual_clock),
     );
     (simulator, display)
@@ -142,6 +152,61 @@ fn a_channel_outside_the_plan_does_not_affect_other_channels() {
     wait_for_subscriptions(&simulator, 2);
     display.advance(1);
     display.shows("not-in-the-plan");
+}
+
+#[test]
+fn a_cluster_outside_the_plan_is_one_line_of_the_link_page_and_no_alarm() {
+    let settings = SimulatorSettings {
+        excluded: vec![Cluster::Options],
+        denied: vec!["O:SPY261218C00650000".into()],
+        ..SimulatorSettings::default()
+    };
+    let watchlist = ["SPX", "O:SPY261218C00650000"];
+    let (simulator, mut display) = simulator_for(settings, &watchlist);
+    wait_for_subscriptions(&simulator, 2);
+    display.advance(1);
+    display.shows("plan-without-options-index");
+    display.advance(9);
+    display.shows("plan-without-options-contract");
+    // A failure shows the link page after ten seconds.
+    display.advance(9);
+    display.shows("plan-without-options-contract");
+    let pages = TickerSettings {
+        pages: vec![PageSpec::Link],
+        ..running_ticker::settings(&watchlist)
+    };
+    let apply = ControlMessage::Apply(Box::new(pages));
+    display.controls.blocking_send(apply).unwrap();
+    // The lines above the last one depend on the speed of the test threads.
+    let expected = include_str!("screens/plan-without-options-link.txt");
+    let shown = display.until(|frame| running_ticker::framed(frame).ends_with(expected));
+    shown.unwrap_or_else(|last| panic!("the glass shows\n{last}"));
+}
+
+#[test]
+fn a_plan_without_any_cluster_and_a_wrong_key_are_named_on_the_link_page() {
+    for (name, settings) in [
+        (
+            "plan-without-indices",
+            SimulatorSettings {
+                excluded: vec![Cluster::Indices],
+                denied: vec!["I:SPX".into(), "I:VIX".into()],
+                ..SimulatorSettings::default()
+            },
+        ),
+        (
+            "wrong-key",
+            SimulatorSettings {
+                key: "another".into(),
+                ..SimulatorSettings::default()
+            },
+        ),
+    ] {
+        let (_simulator, mut display) = simulator(settings);
+        display.shows(&format!("{name}-at-the-start"));
+        display.advance(11);
+        display.shows_top_lines(name, 16);
+    }
 }
 
 #[test]

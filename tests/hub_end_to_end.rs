@@ -240,11 +240,11 @@ fn a_display_recognises_the_hub_over_plaintext_and_receives_all_requested_data()
     block_on(async {
         let whole = whole(HubSettings::default(), None).await;
         let (clock, _manual_clock) = Clock::manual(Now::new(Moment::ZERO, START));
-        let source = Arc::new(FeedSource {
-            provider: FeedProvider::Hub,
-            endpoint: Endpoint::parse(&format!("ws://{}", whole.hub.address())).unwrap(),
-            secret: Some(Secret::new(TOKEN).unwrap()),
-        });
+        let source = Arc::new(FeedSource::new(
+            FeedProvider::Hub,
+            Endpoint::parse(&format!("ws://{}", whole.hub.address())).unwrap(),
+            Some(Secret::new(TOKEN).unwrap()),
+        ));
         let connector = Connector::new(None).unwrap();
         let (sender, mut updates) = tokio::sync::mpsc::channel(64);
         let channels = [Channel::parse("V.I:SPX").unwrap()];

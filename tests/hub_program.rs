@@ -17,8 +17,14 @@ use deskticker::hub::auth::registry;
 use deskticker::hub::config::HubConfig;
 use deskticker::hub::server::limits::Limits;
 use deskticker::market::Cluster;
+use deskticker::net::connector::Connector;
+use deskticker::net::endpoint::Endpoint;
+use deskticker::net::failure::Failure;
 use deskticker::secret::Environment;
+use futures_util::{SinkExt, StreamExt};
 use rustix::process::{Pid, Signal, kill_process};
+
+use tokio_tungstenite::tungstenite::Message;
 
 use child_process::{Program, clean_command};
 use hub_server::directory;
@@ -54,7 +60,6 @@ fn help_and_version_are_printed_and_wrong_arguments_exit_with_64() {
         &["token", "list", "--simulate"],
         &["--listen", "3000"],
         &["--file", "x"],
-        &["--simulate", "--config", "x"],
     ] {
         assert_eq!(told(&run(wrong)).0, Some(64), "{wrong:?}");
     }
@@ -276,6 +281,65 @@ fn a_port_in_use_is_reported() {
         message.contains(&address) && message.contains("--listen"),
         "{message}"
     );
+}
+
+#[test]
+fn a_simulated_hub_takes_its_address_tls_devices_and_limits_from_the_file() {
+    let folder = directory("program-simulated");
+    let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let [config, devices, cert, key] = ["hub.toml", "devices", "cert", "key"].map(file);
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let write = |more: &str| {
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\nannounce = false\n[devices]\nfile = {devices:?}\n\
+             [tls]\ncert = {cert:?}\nkey = {key:?}\n[limits]\nsubscriptions = 1\n{more}"
+        );
+        std::fs::write(&config, text).unwrap();
+    };
+    write("");
+    let added = run(&["token", "add", "kitchen", "--file", &devices]);
+    let token = text(&added.stdout);
+    let start = || {
+        let mut hub = Program::spawn(program().args(["--simulate", "--config", &config]));
+        let line = hub.wait_for_line("Simulated prices, listening on 127.0.0.1:");
+        let port = line.split("127.0.0.1:").nth(1).unwrap();
+        let port: u16 = port.split(' ').next().unwrap().parse().unwrap();
+        (hub, port)
+    };
+    let (mut hub, port) = start();
+    hub.wait_for_line(&format!("The token: a token of {devices}"));
+    hub.wait_for_line(&format!("wss://127.0.0.1:{port}"));
+    hub_server::block_on(async {
+        let endpoint = Endpoint::parse(&format!("wss://127.0.0.1:{port}")).unwrap();
+        let connector = Connector::new(Some(Path::new(&cert))).unwrap();
+        let path = |token: &str| format!("/ws/indices?token={token}");
+        let wrong = connector.websocket(&endpoint, &path("x")).await;
+        assert_eq!(wrong.err(), Some(Failure::Token));
+        let opened = connector.websocket(&endpoint, &path(token.trim())).await;
+        let mut socket = opened.unwrap().socket;
+        let subscribe = r#"{"action":"subscribe","params":"V.I:SPX,V.I:VIX"}"#;
+        socket.send(Message::text(subscribe)).await.unwrap();
+        loop {
+            let message = socket.next().await.unwrap().unwrap();
+            if message.to_text().unwrap().contains("at most 1") {
+                break;
+            }
+        }
+    });
+    // SIGHUP reads the file again.
+    write("head = 0");
+    hub.signal(Signal::HUP);
+    hub.wait_for_line("hub.toml:10: head: 0, expected 1 to 300");
+    assert_eq!(hub.end(Signal::TERM).0, Some(0));
+
+    // Without a device, the hub prints a new token. The key of [massive] is not needed.
+    write("[massive]\nclusters = [\"stocks\"]");
+    run(&["token", "revoke", "kitchen", "--file", &devices]);
+    let (mut hub, _) = start();
+    let line = hub.wait_for_line("The token: ");
+    assert_eq!(line.trim().len(), "The token: ".len() + 43, "{line}");
 }
 
 #[test]

@@ -27,11 +27,11 @@ const CONTRACT: &str = "O:SPY251219C00650000";
 
 fn quotes(address: impl std::fmt::Display, key: &str) -> (QuoteCache, ManualClock, Clock) {
     let (clock, manual_clock) = Clock::manual(Now::new(Moment::ZERO, START));
-    let source = FeedSource {
-        provider: FeedProvider::Vendor,
-        endpoint: Endpoint::parse(&format!("ws://{address}")).unwrap(),
-        secret: Some(Secret::new(key).unwrap()),
-    };
+    let source = FeedSource::new(
+        FeedProvider::Vendor,
+        Endpoint::parse(&format!("ws://{address}")).unwrap(),
+        Some(Secret::new(key).unwrap()),
+    );
     let quotes = QuoteCache::new(
         Arc::new(source),
         Connector::new(None).unwrap(),

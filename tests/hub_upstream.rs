@@ -59,11 +59,11 @@ impl UpstreamUnderTest {
         let (interest, wanted) = watch::channel(BTreeSet::new());
         let (sender, reports) = mpsc::channel(256);
         let (stop, stopped) = watch::channel(false);
-        let source = FeedSource {
-            provider: FeedProvider::Vendor,
-            endpoint: Endpoint::parse(&format!("ws://{address}")).unwrap(),
-            secret: Some(Secret::new(key).unwrap()),
-        };
+        let source = FeedSource::new(
+            FeedProvider::Vendor,
+            Endpoint::parse(&format!("ws://{address}")).unwrap(),
+            Some(Secret::new(key).unwrap()),
+        );
         let upstream = Upstream {
             cluster,
             source: Arc::new(source),

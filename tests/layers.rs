@@ -29,6 +29,7 @@ const CORES: &[&str] = &[
     "render",
     "feed::backoff",
     "feed::connection",
+    "feed::hub_choice",
     "feed::poll_schedule",
     "feed::subscriptions",
     "ticker::alerts",

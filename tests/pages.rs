@@ -358,6 +358,7 @@ fn every_link_page_matches_its_golden_picture() {
         reconnects: 0,
         last: None,
         burn_in: (0, 0),
+        excluded: [false; 3],
     };
     let start = View {
         time: None,
@@ -389,6 +390,28 @@ fn every_link_page_matches_its_golden_picture() {
             "no price at all",
             LinkReport {
                 prices: PriceSummary::None,
+                ..good
+            },
+        ),
+        (
+            "the plan lacks one cluster",
+            LinkReport {
+                excluded: [false, true, false],
+                ..good
+            },
+        ),
+        (
+            "the plan lacks two clusters",
+            LinkReport {
+                excluded: [true, true, false],
+                ..good
+            },
+        ),
+        (
+            "the plan lacks all clusters",
+            LinkReport {
+                hop: LinkHop::Plan,
+                excluded: [true; 3],
                 ..good
             },
         ),

@@ -9,6 +9,7 @@ mod proxy_server;
 mod running_ticker;
 
 use deskticker::net::connector::Connector;
+use deskticker::net::source::FeedSource;
 use tokio_tungstenite::tungstenite::Message;
 
 use proxy_server::{Proxy, ProxyAction, ProxyEvent, TOKEN, json};
@@ -19,10 +20,19 @@ const QUOTES: &str = r#"{"results":[
     {"symbol":"VIX","last":17.25,"change":-0.40,"changePercent":-2.27,"asOf":1795444199000000000,"source":"indices-fallback"}]}"#;
 
 fn start_display_of(watchlist: &[&str], prepare: impl FnOnce(&Proxy)) -> (Proxy, TickerUnderTest) {
+    start(watchlist, |_| {}, prepare)
+}
+
+fn start(
+    watchlist: &[&str],
+    change: impl FnOnce(&mut FeedSource),
+    prepare: impl FnOnce(&Proxy),
+) -> (Proxy, TickerUnderTest) {
     let (clock, manual_clock) = running_ticker::manual_clock();
     let proxy = Proxy::start(clock.clone());
     prepare(&proxy);
-    let source = running_ticker::hub(proxy.address, TOKEN);
+    let mut source = running_ticker::hub(proxy.address, TOKEN);
+    change(&mut source);
     let connector = Connector::new(None).unwrap();
     (
         proxy,
@@ -89,6 +99,32 @@ fn a_proxy_without_a_web_page_is_recognised_too() {
         });
     });
     proxy.wait_for_subscriptions(4);
+}
+
+#[test]
+fn a_relay_without_rest_is_used_if_the_configuration_trusts_it_and_gets_no_token_otherwise() {
+    let relay = |proxy: &Proxy| proxy.behave(|behaviour| behaviour.relay = true);
+    let (mut proxy, mut display) = start(&["SPX", "VIX"], |source| source.trusted = true, relay);
+    proxy.wait_for_subscriptions(4);
+    proxy.text(both(0));
+    display.shows("proxy-live-without-closes");
+    drop(display);
+
+    let (mut proxy, mut display) = start_display(relay);
+    for path in ["/healthz", "/api/quotes"] {
+        let probe = format!("GET {path} HTTP/1.1");
+        proxy.until(|seen| matches!(seen, ProxyEvent::Plain(line) if *line == probe));
+    }
+    display.shows("proxy-down-and-nothing-known");
+    assert!(!proxy.log.iter().any(is_upgrade), "{:#?}", proxy.log);
+    let asked =
+        |line: &str| line.starts_with("GET /healthz ") || line == "GET /api/quotes HTTP/1.1";
+    for seen in &proxy.log {
+        assert!(
+            matches!(seen, ProxyEvent::Plain(line) if asked(line)),
+            "{seen:?}"
+        );
+    }
 }
 
 #[test]

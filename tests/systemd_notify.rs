@@ -87,12 +87,12 @@ fn a_display_reports_to_the_watchdog_only_while_its_event_loop_turns() {
     let (controls, receiver) = mpsc::channel(4);
     let setup = TickerSetup {
         settings: TickerSettings::of(vec!["SPX".parse().unwrap()]),
-        source: FeedSource {
-            provider: FeedProvider::Hub,
-            // No hub runs at this address. A display without its hub must still be alive.
-            endpoint: Endpoint::parse("ws://127.0.0.1:1").unwrap(),
-            secret: Some(Secret::new("token").unwrap()),
-        },
+        // No hub runs at this address. A display without its hub must still be alive.
+        source: FeedSource::new(
+            FeedProvider::Hub,
+            Endpoint::parse("ws://127.0.0.1:1").unwrap(),
+            Some(Secret::new("token").unwrap()),
+        ),
         connector: Connector::new(None).unwrap(),
         calendar: Calendar::always_open(),
         size: Size::Tall,

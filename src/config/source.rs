@@ -84,28 +84,43 @@ impl ConfigReader<'_> {
             }
         };
         let span = table.span();
-        let url = table.text("url");
+        let (trust, trust_span) = match provider {
+            FeedProvider::Hub => {
+                let span = table.span_of("trust");
+                (table.flag("trust").unwrap_or(false), span)
+            }
+            FeedProvider::Vendor => (false, None),
+        };
+        let urls = match provider {
+            FeedProvider::Hub => table.list("url"),
+            FeedProvider::Vendor => table
+                .text("url")
+                .map(|url| Spanned::new(url.span(), vec![url])),
+        };
         let secret_file = match provider {
             FeedProvider::Hub => table.text("token_file"),
             FeedProvider::Vendor => table.text("key_file"),
         };
         let ca_file = table.text("ca_file");
         table.finish();
-        if provider == FeedProvider::Hub && url.is_none() {
+        if provider == FeedProvider::Hub && urls.is_none() {
             let reason = "[hub] has no url, expected a line like url = \"ws://hub.local:3000\"";
             self.note_missing(self.error(Some(span.clone()), reason));
         }
-        let endpoint = self.endpoint(&url);
-        if let (FeedProvider::Hub, Some(url), Some(endpoint)) = (provider, &url, &endpoint)
-            && endpoint.lacks_port(url.get_ref())
-        {
-            let mut text = "url: there is no port, so port 80 is meant; hubs use 3000".to_owned();
-            // A path can contain a secret, so a message does not repeat the path.
-            if endpoint.base.is_empty() {
-                let host = endpoint.authority();
-                text = format!("{text}; write: url = \"ws://{host}:3000\"");
-            }
-            self.warn(&url.span(), text);
+        let endpoints = match &urls {
+            Some(urls) => self.endpoints(provider, urls),
+            None => Endpoint::parse(MASSIVE).ok().map(|vendor| vec![vendor]),
+        };
+        let mut endpoints = endpoints.into_iter().flatten();
+        let endpoint = endpoints.next();
+        let alternatives: Vec<Endpoint> = endpoints.collect();
+        let mut all = endpoint.iter().chain(&alternatives);
+        if trust && endpoint.is_some() && all.all(|one| one.secure) {
+            let reason = "trust: true has no meaning with wss://, because the certificate \
+                          identifies the server";
+            let mut error = self.error(trust_span, reason);
+            error.correction = Some("remove this line".to_owned());
+            self.note(error);
         }
         let secret = self.secret(provider, Some(span), &secret_file, environment);
         let secret_file = secret_file.map(|file| self.in_folder(Path::new(file.get_ref())));
@@ -116,14 +131,51 @@ impl ConfigReader<'_> {
         };
         Some(SourceConfig {
             source: FeedSource {
-                provider,
-                endpoint: endpoint?,
-                secret: Some(secret?),
+                trusted: trust,
+                alternatives,
+                ..FeedSource::new(provider, endpoint?, Some(secret?))
             },
             secret_file,
             ca_file,
             ca_line,
         })
+    }
+
+    /// Reads the addresses of the source, without a repetition.
+    fn endpoints(
+        &self,
+        provider: FeedProvider,
+        urls: &Spanned<Vec<Spanned<String>>>,
+    ) -> Option<Vec<Endpoint>> {
+        let mut endpoints = Vec::new();
+        let mut complete = true;
+        for url in urls.get_ref() {
+            let Some(endpoint) = self.read("url", url, endpoint) else {
+                complete = false;
+                continue;
+            };
+            if provider == FeedProvider::Hub && endpoint.lacks_port(url.get_ref()) {
+                let mut text =
+                    "url: there is no port, so port 80 is meant; hubs use 3000".to_owned();
+                // A path can contain a secret, so a message does not repeat the path.
+                if endpoint.base.is_empty() {
+                    let host = endpoint.authority();
+                    text = format!("{text}; write: url = \"ws://{host}:3000\"");
+                }
+                self.warn(&url.span(), text);
+            }
+            if endpoints.contains(&endpoint) {
+                let reason = format!("{endpoint} occurs twice in the list; remove one of both");
+                self.mistake("url", url.span(), reason);
+                complete = false;
+            }
+            endpoints.push(endpoint);
+        }
+        if urls.get_ref().is_empty() {
+            self.mistake("url", urls.span(), "the list is empty");
+            complete = false;
+        }
+        complete.then_some(endpoints)
     }
 
     /// Reads the address of a server; the default is the address of the vendor.

@@ -10,7 +10,10 @@ use crate::secret::Environment;
 
 pub(super) fn configuration(file: &Path, config: &Config) -> Finding {
     let count = config.settings.watchlist.len();
-    let place = network::place(&config.source.endpoint);
+    let mut place = network::place(&config.source.endpoint);
+    for hub in &config.source.alternatives {
+        place.push_str(&format!(" or {}", network::place(hub)));
+    }
     let s = if count == 1 { "" } else { "s" };
     let found = format!("{}: {count} instrument{s}, {place}", file.display());
     match config.warnings.is_empty() {

@@ -37,11 +37,31 @@ pub(crate) struct ServerGreeting {
     pub(super) date: Option<Utc>,
 }
 
-/// Identifies the server with requests that contain no token.
+/// Identifies the server with requests that contain no token. A server that the configuration trusts
+/// may stay unidentified.
 pub(crate) async fn recognise(
     connector: &Connector,
     source: &FeedSource,
 ) -> (Finding, ServerGreeting) {
+    let (finding, greeting) = identify(connector, source).await;
+    let identified = finding.state == CheckState::Ok;
+    let finding = match (source.trusted, identified) {
+        (false, _) => finding,
+        (true, false) => Finding::ok(
+            "hub",
+            "the server does not identify itself; the configuration trusts it (trust = true)",
+        ),
+        (true, true) => Finding::warning(
+            "hub",
+            finding.found,
+            "The server identifies itself, so the token needs no blind trust: remove the line \
+             trust = true.",
+        ),
+    };
+    (finding, greeting)
+}
+
+async fn identify(connector: &Connector, source: &FeedSource) -> (Finding, ServerGreeting) {
     let nobody = FeedSource {
         secret: None,
         ..source.clone()
@@ -82,7 +102,8 @@ pub(crate) async fn recognise(
             return Finding::failed("hub", format!("{found} (status {status})"), remedy);
         }
         let found = format!("the server responds with status {status}: this server is not a hub");
-        let remedy = "Correct the url in the configuration; the token was not sent.";
+        let remedy = "Correct the url in the configuration; the token was not sent. If the server is \
+                      your own relay for WebSockets, add this line to [hub]:\n  trust = true";
         Finding::failed("hub", found, remedy)
     };
     (portal.unwrap_or_else(unknown), greeting)
@@ -91,7 +112,7 @@ pub(crate) async fn recognise(
 /// Returns the problem of a server in front of the hub that answers instead of the hub, and its
 /// remedy. Returns `None` for any other response.
 fn in_front(answer: &HttpAnswer, source: &FeedSource) -> Option<(&'static str, &'static str)> {
-    match answer.error(&source.endpoint).reason {
+    match answer.error(source).reason {
         Failure::Token => Some((
             "a login stands before the hub: this server requires a user name, a password or a check \
              of the browser",
@@ -161,7 +182,14 @@ fn judge(answer: &HttpAnswer, source: &FeedSource) -> Option<(Finding, bool)> {
 
 /// Checks if the hub accepts the token. The short-lived token in the response is not used.
 pub(crate) async fn token(connector: &Connector, source: &FeedSource) -> Finding {
+    // The `channels` check then shows if the server accepts the token.
+    let later = || {
+        let found = "this server has no short-lived tokens; the check `channels` tests the token";
+        Finding::ok("access", found)
+    };
     let answer = match http::ask(connector, source, Method::POST, "/api/ws-token").await {
+        Ok(answer) if source.trusted && answer.status != 200 => return later(),
+        Err(_) if source.trusted => return later(),
         Ok(answer) => answer,
         Err(reason) => {
             return Finding::failed("access", reason.to_string(), "Run the doctor again.");
@@ -170,14 +198,10 @@ pub(crate) async fn token(connector: &Connector, source: &FeedSource) -> Finding
     match answer.status.as_u16() {
         200 if answer.json.is_some() => Finding::ok("access", "the token is accepted"),
         401 | 403 => unwelcome("access", source),
-        // An old proxy has no endpoint for short-lived tokens. The `channels` check then shows if
-        // the proxy accepts the token.
-        404 => Finding::ok(
-            "access",
-            "this server has no short-lived tokens; the check `channels` tests the token",
-        ),
+        // An old proxy has no endpoint for short-lived tokens.
+        404 => later(),
         _ => {
-            let found = answer.error(&source.endpoint).reason.to_string();
+            let found = answer.error(source).reason.to_string();
             Finding::failed("access", found, "Run the doctor again in a minute.")
         }
     }
@@ -214,10 +238,15 @@ pub(super) async fn key(connector: &Connector, source: &FeedSource, symbols: &[S
             let found = format!("the key is accepted, but not for {refused}");
             Finding::warning("access", found, remedy)
         }
-        Err(Failure::Token) => Finding::failed(
+        Err(reason @ Failure::Key) => Finding::failed(
             "access",
-            "the key was refused, or the plan does not include these symbols",
+            reason.to_string(),
             "Compare the key in the key file with the key on the dashboard at massive.com.",
+        ),
+        Err(reason @ Failure::Plan) => Finding::failed(
+            "access",
+            reason.to_string(),
+            "Compare the watchlist with the plan on the dashboard at massive.com.",
         ),
         Err(reason) => {
             let remedy = "Run the doctor again in a minute.";

@@ -62,6 +62,8 @@ pub struct CheckReport<'a> {
     pub findings: Vec<Finding>,
     /// The secrets that must not appear in any output.
     pub hidden: Redactor,
+    /// The hub of the following findings, if the configuration has several hubs.
+    place: String,
     sink: &'a mut dyn FnMut(&Finding),
 }
 
@@ -70,6 +72,7 @@ impl CheckReport<'_> {
     /// if the state is ok or warning, so that the next check can use the result.
     #[inline(never)]
     fn note(&mut self, mut finding: Finding) -> bool {
+        finding.found.insert_str(0, &self.place);
         self.hidden.hide(&mut finding.found);
         if let Some(remedy) = &mut finding.remedy {
             self.hidden.hide(remedy);
@@ -125,6 +128,7 @@ async fn run_all<'a>(
             config.as_ref().ok().map(|(_, config)| config),
             &std::fs::read_to_string(context.file).unwrap_or_default(),
         ),
+        place: String::new(),
         sink,
     };
     let panel = match &config {
@@ -137,7 +141,14 @@ async fn run_all<'a>(
         Ok((connector, config)) => {
             examination.note(configuration::configuration(context.file, config));
             examination.note(configuration::token(config, &environment));
-            check_network(&context, connector, config, &mut examination).await;
+            for place in 0..=config.source.alternatives.len() {
+                let mut one = config.clone();
+                one.source = config.source.at(place);
+                if !config.source.alternatives.is_empty() {
+                    examination.place = format!("{}: ", network::place(&one.source.endpoint));
+                }
+                check_network(&context, connector, &one, &mut examination).await;
+            }
         }
         Err(error) => {
             examination.note(configuration::wrong(error));

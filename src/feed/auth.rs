@@ -11,6 +11,8 @@ use hyper::Method;
 use hyper::body::Bytes;
 use serde::Deserialize;
 
+use super::rest_paths;
+use crate::market::Symbol;
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::http::{self, RestError};
@@ -31,6 +33,9 @@ const VERIFIED_FOR: Duration = Duration::from_secs(30);
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(4 * 60);
 /// The maximum lifetime of a token, before the subtraction of [`MARGIN`].
 const MAX_LIFETIME: Duration = Duration::from_secs(10 * 60);
+/// The time limit of the token request to a server that the configuration trusts. A relay can leave
+/// this request without an answer, and then the device token is used.
+const TRUSTED_LIMIT: Duration = Duration::from_secs(1);
 /// The wait before the next token request to a hub that issued no short-lived token.
 const RETRY_AFTER_REFUSAL: Duration = Duration::from_secs(60);
 /// The time between the replacement of a token and its expiry.
@@ -46,7 +51,7 @@ struct TokenAnswer {
 
 /// Verifies that the server is a hub or the proxy, before this client sends a token. The function
 /// sends no request to the vendor, over TLS (the certificate already proves the identity of the
-/// server), or if the source has no secret.
+/// server), if the source has no secret, or if the configuration trusts the server.
 ///
 /// # Errors
 ///
@@ -55,8 +60,14 @@ struct TokenAnswer {
 /// something else, [`Failure::Path`] if it has none of the paths. Otherwise the reason why no response
 /// arrived.
 async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), RestError> {
-    if source.provider == FeedProvider::Vendor || source.endpoint.secure || source.secret.is_none()
-    {
+    let FeedSource {
+        provider,
+        endpoint,
+        secret,
+        trusted,
+        ..
+    } = source;
+    if *provider == FeedProvider::Vendor || endpoint.secure || secret.is_none() || *trusted {
         return Ok(());
     }
     let nobody = FeedSource {
@@ -75,9 +86,10 @@ async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), Res
         }
         // One path proves nothing against the server: the proxy answers an unknown path with its
         // web page, or with status 500 if it has no page.
-        let error = answer.error(&source.endpoint);
+        let error = answer.error(source);
         match error.reason {
-            Failure::Path => {}
+            // A WebSocket server without REST answers 426.
+            Failure::Path | Failure::UpgradeDropped => {}
             Failure::Busy | Failure::Gateway | Failure::TlsRequired => verdict = error,
             // The request has no token, so this refusal is not about the token.
             Failure::Token if verdict.reason == Failure::Path => verdict = Failure::Filtered.into(),
@@ -127,9 +139,21 @@ pub(super) async fn connect_token(
         .or_else(|| source.secret.clone()))
 }
 
-/// Requests a short-lived token from a verified hub. Returns the token and its expiry time (in
-/// milliseconds since the Unix epoch), or `None` if the hub issues no short-lived token.
+/// Requests a short-lived token from a verified or trusted hub. Returns the token and its expiry time
+/// (in milliseconds since the Unix epoch), or `None` if the hub issues no short-lived token. A
+/// trusted relay can answer with anything, so its answer is never a failure.
 async fn fresh(
+    connector: &Connector,
+    source: &FeedSource,
+) -> Result<Option<(Secret, Option<f64>)>, Failure> {
+    if source.trusted {
+        let answer = tokio::time::timeout(TRUSTED_LIMIT, issued(connector, source)).await;
+        return Ok(answer.ok().and_then(Result::ok).flatten());
+    }
+    issued(connector, source).await
+}
+
+async fn issued(
     connector: &Connector,
     source: &FeedSource,
 ) -> Result<Option<(Secret, Option<f64>)>, Failure> {
@@ -161,7 +185,11 @@ fn lifetime(expires_at: Option<f64>, now: Option<Utc>) -> Duration {
 /// A REST client for one source. Each request contains the secret that the source requires.
 pub(super) struct AuthenticatedRest {
     connector: Connector,
-    source: Arc<FeedSource>,
+    /// All hubs of the source, and the place of the hub in use.
+    all: Arc<FeedSource>,
+    active: usize,
+    /// The source with only the hub in use.
+    source: FeedSource,
     clock: Clock,
     /// The time of the last verification of the hub, and the number of lost connections at that
     /// time.
@@ -175,8 +203,10 @@ pub(super) struct AuthenticatedRest {
 impl AuthenticatedRest {
     pub(super) fn new(connector: Connector, source: Arc<FeedSource>, clock: Clock) -> Self {
         Self {
+            active: connector.active(),
+            source: source.at(connector.active()),
             connector,
-            source,
+            all: source,
             clock,
             recognised: None,
             current_token: None,
@@ -195,6 +225,11 @@ impl AuthenticatedRest {
     ///
     /// The reason of the failure, and the wait that the server requested.
     pub(super) async fn get(&mut self, path: &str) -> Result<Bytes, RestError> {
+        let active = self.connector.active();
+        if active != self.active {
+            (self.active, self.source) = (active, self.all.at(active));
+            (self.recognised, self.current_token) = (None, None);
+        }
         let kept = self.current_token.is_some();
         let mut answer = self.attempt(path).await;
         let refused = |answer: &Result<_, RestError>| matches!(answer, Err(refusal) if refusal.reason == Failure::Token);
@@ -243,15 +278,49 @@ impl AuthenticatedRest {
             };
             let current_token = FeedSource {
                 secret,
-                ..FeedSource::clone(&self.source)
+                ..self.source.clone()
             };
             self.current_token = Some((current_token, now + wait));
         }
         let source = self
             .current_token
             .as_ref()
-            .map_or(&*self.source, |(current_token, _)| current_token);
+            .map_or(&self.source, |(current_token, _)| current_token);
         http::fetch(&self.connector, source, Method::GET, path).await
+    }
+}
+
+/// Returns true if a hub answers, accepts the token, and is not cut off from its vendor. `symbol` is
+/// an instrument for a request that the hub forwards to the vendor.
+pub(crate) async fn hub_works(
+    connector: Connector,
+    source: FeedSource,
+    clock: Clock,
+    symbol: Option<&Symbol>,
+) -> bool {
+    #[derive(Deserialize)]
+    struct Quotes {
+        #[serde(default)]
+        stale: bool,
+    }
+    let nobody = FeedSource {
+        secret: None,
+        ..source.clone()
+    };
+    // A hub with a failed upstream answers 503. The proxy does not have this path.
+    let health = http::ask(&connector, &nobody, Method::GET, PROBE_PATHS[0]).await;
+    if health.is_ok_and(|answer| answer.status == 503) {
+        return false;
+    }
+    let (provider, trusted) = (source.provider, source.trusted);
+    let mut rest = AuthenticatedRest::new(connector, Arc::new(source), clock);
+    let path = rest_paths::quotes(provider, symbol.map_or(&[], std::slice::from_ref));
+    match rest.get(&path).await {
+        Ok(body) => serde_json::from_slice(&body).is_ok_and(|quotes: Quotes| !quotes.stale),
+        // A trusted relay can lack REST.
+        Err(refusal) => {
+            trusted && matches!(refusal.reason, Failure::Path | Failure::UpgradeDropped)
+        }
     }
 }
 

@@ -59,6 +59,9 @@ pub struct Connection {
     /// silence is normal then.
     max_silence: Option<Duration>,
     reason: Option<Failure>,
+    /// The failure of the name resolution or of the route that was found during the current wait. It
+    /// is newer than `reason`.
+    path: Option<Failure>,
     connections: u32,
     /// True if a connection was closed because of silence, and no wanted data has arrived since
     /// then. A new live connection does not reset this flag. Otherwise a wanted index that is never
@@ -88,6 +91,7 @@ impl Connection {
             pinged: Moment::ZERO,
             max_silence: None,
             reason: None,
+            path: None,
             connections: 0,
             silent_before: false,
             optional: false,
@@ -126,6 +130,14 @@ impl Connection {
         self.state
     }
 
+    /// Returns true if the connection is closed and waits for the next attempt.
+    pub const fn is_waiting(&self) -> bool {
+        matches!(
+            self.state,
+            ConnectionState::Backoff { .. } | ConnectionState::Refused { .. }
+        )
+    }
+
     /// Returns the wanted channels and the states of their subscriptions.
     pub const fn subscriptions(&self) -> &SubscriptionTable {
         &self.subscriptions
@@ -151,7 +163,10 @@ impl Connection {
         };
         ConnectionStatus {
             phase,
-            reason: self.reason.filter(|_| phase != ConnectionPhase::Idle),
+            reason: self
+                .path
+                .or(self.reason)
+                .filter(|_| phase != ConnectionPhase::Idle),
             connections: self.connections,
             simulated: None,
             heard: Moment::ZERO,
@@ -228,6 +243,35 @@ impl Connection {
                 self.pending = Some(ConnectionAction::Ping);
                 self.pinged = now;
             }
+            (ConnectionEvent::Moved, ConnectionState::Idle) => {}
+            (ConnectionEvent::Moved, state) => {
+                // The failures of the previous hub say nothing about this one.
+                let is_open = !matches!(
+                    *state,
+                    ConnectionState::Backoff { .. } | ConnectionState::Refused { .. }
+                );
+                self.pending = is_open.then_some(ConnectionAction::Close(Failure::Done));
+                *state = ConnectionState::Backoff { until: now };
+                (self.path, self.probation, self.silent_before) = (None, None, false);
+                self.subscriptions.forget();
+                self.backoff.reset();
+            }
+            (
+                ConnectionEvent::Path(path),
+                ConnectionState::Backoff { until } | ConnectionState::Refused { until },
+            ) => {
+                let failure = self.path.or(self.reason);
+                self.path = path;
+                // The last attempt did not reach the server, so an early attempt does not add to
+                // its load.
+                let unreached = matches!(self.reason, Some(Failure::Network | Failure::Dns));
+                let lacked = matches!(failure, Some(Failure::Network | Failure::Dns));
+                let hub = self.provider == FeedProvider::Hub;
+                let refused = self.reason.is_some_and(Failure::refuses);
+                if path.is_none() && (unreached || (lacked && hub && !refused)) {
+                    *until = (*until).min(now.max(self.backoff.earliest()));
+                }
+            }
             // All other events are late or are for another client.
             _ => {}
         }
@@ -270,6 +314,8 @@ impl Connection {
                 self.state = ConnectionState::Connecting {
                     until: now + CONNECT_LIMIT,
                 };
+                // The attempt reports its own failure.
+                self.reason = self.path.take().or(self.reason);
                 self.backoff.attempt(now);
                 Some(ConnectionAction::Open)
             }
@@ -412,7 +458,7 @@ impl Connection {
     fn idle(&mut self) {
         self.subscriptions.forget();
         self.state = ConnectionState::Idle;
-        self.reason = None;
+        (self.reason, self.path) = (None, None);
         self.backoff.reset();
         self.silent_before = false;
     }

@@ -22,6 +22,11 @@ pub enum ConnectionEvent<'a> {
     Closed(Failure),
     /// The host has answered a REST request or another connection.
     Alive,
+    /// The display uses another hub from now on.
+    Moved,
+    /// During a wait, the name of the host can be resolved and a route to the host exists (`None`),
+    /// or this failure prevents each attempt.
+    Path(Option<Failure>),
 }
 
 /// An action that the session must execute.

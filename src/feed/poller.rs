@@ -16,7 +16,7 @@ use super::poll_schedule::{PollJob, RestDemand, Schedule};
 use super::{Update, rest_paths};
 use crate::market::{Symbol, Ticker};
 use crate::massive::quotes::{self, QuotesReply};
-use crate::massive::{aggregates, market_status, printable, snapshot};
+use crate::massive::{self, UnreadableRows, aggregates, market_status, printable, snapshot};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::http::{self, RestError};
@@ -33,6 +33,7 @@ struct ReportedFailures {
     /// The last failure of each service, by the name of the service.
     failures: HashMap<&'static str, Failure>,
     refused: Vec<(Ticker, String)>,
+    unreadable: UnreadableRows,
 }
 
 impl ReportedFailures {
@@ -53,12 +54,7 @@ impl ReportedFailures {
         now: Vec<(Ticker, String)>,
         requested: &[Symbol],
     ) -> Vec<(Ticker, String)> {
-        let news = now.iter().filter(|said| !self.refused.contains(said));
-        let news = news.cloned().collect();
-        self.refused
-            .retain(|(ticker, _)| requested.iter().all(|symbol| symbol.ticker() != ticker));
-        self.refused.extend(now);
-        news
+        massive::news(&mut self.refused, now, |ticker| is_one(ticker, requested))
     }
 }
 
@@ -175,7 +171,15 @@ impl RestPoller {
     async fn quotes(&mut self, symbols: &[Symbol]) -> Result<Vec<Update>, RestError> {
         let path = rest_paths::quotes(self.provider, symbols);
         let body = self.rest_client.get(&path).await?;
-        let QuotesReply { seeds, refused } = read(self.provider, &body, symbols)?;
+        let QuotesReply {
+            seeds,
+            refused,
+            unreadable,
+        } = read(self.provider, &body, symbols)?;
+        let known = &mut self.reported.unreadable;
+        for (ticker, error) in massive::news(known, unreadable, |ticker| is_one(ticker, symbols)) {
+            log::warn!("{ticker}: the row in the REST response cannot be read: {error}");
+        }
         for (ticker, words) in self.reported.refused(refused, symbols) {
             log::warn!("{ticker}: the vendor refused the quote: {words}");
         }
@@ -243,16 +247,23 @@ pub fn read(
         FeedProvider::Vendor => snapshot::read(body).map(|snapshot| QuotesReply {
             seeds: snapshot.seeds().collect(),
             refused: refusals(&snapshot.rows),
+            unreadable: snapshot.unreadable,
         }),
     };
     let mut answer = answer.map_err(|error| {
         log::debug!("cannot parse the quotes response: {error}");
         Failure::Protocol
     })?;
-    let requested = |ticker: &Ticker| symbols.iter().any(|symbol| symbol.ticker() == ticker);
+    let requested = |ticker: &Ticker| is_one(ticker, symbols);
+    answer.unreadable.retain(|(ticker, _)| requested(ticker));
     answer.seeds.retain(|seed| requested(&seed.ticker));
     answer.refused.retain(|(ticker, _)| requested(ticker));
     Ok(answer)
+}
+
+/// Returns true if the ticker belongs to one of the symbols.
+fn is_one(ticker: &Ticker, symbols: &[Symbol]) -> bool {
+    symbols.iter().any(|symbol| symbol.ticker() == ticker)
 }
 
 /// Returns the vendor's messages for the refused tickers.
@@ -295,6 +306,15 @@ mod tests {
         assert_eq!(reported.refused(refused.clone(), &spx), []);
         assert_eq!(reported.refused(Vec::new(), &spx), []);
         assert_eq!(reported.refused(refused.clone(), &spx), refused);
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_costs_no_other_row_of_the_vendor() {
+        let body = br#"{"results":[{"ticker":"I:SPX","value":NaN},{"ticker":"I:NDX","value":NaN},
+            {"ticker":"I:VIX","value":17.5,"last_updated":1795444199000000000}]}"#;
+        let reply = read(FeedProvider::Vendor, body, &symbols(&["SPX", "VIX"])).unwrap();
+        assert_eq!((reply.seeds.len(), reply.unreadable.len()), (1, 1));
+        assert_eq!(reply.unreadable[0].0, "I:SPX");
     }
 
     #[test]

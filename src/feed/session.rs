@@ -6,15 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 use super::auth::connect_token;
-use super::connection::DEAD_AFTER;
 use super::connection_status::{ConnectionAction, ConnectionEvent, ConnectionPhase};
 use super::sink::{ConsumerGone, EventSink, ServerState};
 use super::{Connection, ConnectionStatus};
@@ -24,7 +21,7 @@ use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::source::{FeedProvider, FeedSource};
 use crate::net::upgrade::{Upgraded, WebSocket};
-use crate::net::{Boxed, error_mapping};
+use crate::net::{Boxed, closing, error_mapping};
 use crate::secret::Secret;
 use crate::time::{Clock, Moment};
 
@@ -34,9 +31,9 @@ const SEND_LIMIT: Duration = Duration::from_secs(5);
 /// subscription requests in a row would leave the responses unread, and the responses would fill
 /// the network buffers.
 const MAX_ACTIONS_PER_READ: usize = 64;
-/// The time limit for the closing handshake. The limit is short, because the program must end
-/// within one second.
-const FAREWELL_LIMIT: Duration = Duration::from_millis(300);
+/// The time between two checks of the name and the route during a wait. A wait can last minutes, and
+/// the display must name the hop that fails now.
+const PATH_CHECK: Duration = Duration::from_secs(2);
 
 /// The demand of the owner of a session.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -81,7 +78,7 @@ impl<A: EventSink> Session<A> {
         link.set_optional(self.cluster == Cluster::Stocks);
         let last_status = link.status();
         let server = ServerState::new(self.cluster, self.source.provider, link);
-        let alive = self.connector.alive();
+        let (alive, moves) = (self.connector.alive(), self.connector.changes());
         Runner {
             session: self,
             server,
@@ -89,20 +86,11 @@ impl<A: EventSink> Session<A> {
             last_status,
             pong: Moment::ZERO,
             alive,
+            moves,
+            path: None,
         }
         .run()
         .await;
-    }
-}
-
-/// Returns the difference between the arrival of a pong and the time up to which this pong proves
-/// that no data was lost. The difference is zero for the vendor. A hub still answers while its own
-/// upstream connection is dead and the hub has not detected the loss yet. Therefore the difference
-/// for a hub is the detection time plus a margin.
-const fn proof_lag(provider: FeedProvider) -> Duration {
-    match provider {
-        FeedProvider::Vendor => Duration::ZERO,
-        FeedProvider::Hub => DEAD_AFTER.saturating_add(Duration::from_secs(2)),
     }
 }
 
@@ -115,6 +103,10 @@ struct Runner<A: EventSink> {
     pong: Moment,
     /// A receiver that reports each answer of the host on any connection.
     alive: watch::Receiver<()>,
+    /// A receiver that reports each change of the hub in use.
+    moves: watch::Receiver<usize>,
+    /// The check of the name and the route that runs during a wait.
+    path: Option<Boxed<'static, Option<Failure>>>,
 }
 
 impl<A: EventSink> Runner<A> {
@@ -149,8 +141,14 @@ impl<A: EventSink> Runner<A> {
             self.perform(action).await?;
         }
         self.publish_status().await?;
+        self.check_path();
         let deadline = self.session.clock.sleep_until(self.server.link.deadline());
         tokio::select! {
+            path = checked(&mut self.path) => {
+                self.path = None;
+                self.server.link.on(ConnectionEvent::Path(path), self.now());
+                Ok(())
+            }
             message = read(&mut self.socket) => self.receive(message).await,
             () = deadline => Ok(()),
             changed = self.session.demand.changed() => self.demand_changed(changed.is_ok()),
@@ -160,6 +158,24 @@ impl<A: EventSink> Runner<A> {
                 self.server.link.on(ConnectionEvent::Alive, self.now());
                 Ok(())
             }
+            Ok(()) = self.moves.changed() => {
+                self.server.link.on(ConnectionEvent::Moved, self.now());
+                Ok(())
+            }
+        }
+    }
+
+    /// Starts a check of the name and the route while the connection waits.
+    fn check_path(&mut self) {
+        if !self.server.link.is_waiting() {
+            self.path = None;
+        } else if self.path.is_none() {
+            let (check, clock) = (self.now() + PATH_CHECK, self.session.clock.clone());
+            let source = (self.session.source).at(self.session.connector.active());
+            self.path = Some(Box::pin(async move {
+                clock.sleep_until(check).await;
+                Connector::path(source.endpoint).await
+            }));
         }
     }
 
@@ -264,11 +280,10 @@ impl<A: EventSink> Runner<A> {
 
     /// Opens the connection. The attempt ends at the time limit of the state machine.
     async fn open(&mut self) -> Result<(), ConsumerGone> {
-        let mut attempt = attempt(
-            self.session.connector.clone(),
-            self.session.source.clone(),
-            self.session.cluster,
-        );
+        let connector = self.session.connector.clone();
+        self.moves.mark_unchanged();
+        let source = Arc::new(self.session.source.at(connector.active()));
+        let mut attempt = attempt(connector, source, self.session.cluster);
         let began = self.now();
         loop {
             let deadline = self.session.clock.sleep_until(self.server.link.deadline());
@@ -277,6 +292,10 @@ impl<A: EventSink> Runner<A> {
                 // The state machine will cancel the attempt. The drop of `attempt` closes its
                 // socket.
                 () = deadline => return Ok(()),
+                Ok(()) = self.moves.changed() => {
+                    self.server.link.on(ConnectionEvent::Moved, self.now());
+                    return Ok(());
+                }
                 changed = self.session.demand.changed() => {
                     self.demand_changed(changed.is_ok())?;
                     continue;
@@ -319,7 +338,7 @@ impl<A: EventSink> Runner<A> {
     /// code; `None` completes a close that the server started.
     async fn close_with(&mut self, code: Option<CloseCode>) {
         if let Some(socket) = self.socket.take() {
-            farewell(socket, code).await;
+            closing::close(socket, code).await;
         }
     }
 
@@ -376,7 +395,7 @@ impl<A: EventSink> Runner<A> {
                 self.close_with(None).await;
             }
             Some(Ok(Message::Pong(_))) => {
-                self.pong = now - proof_lag(self.session.source.provider);
+                self.pong = now - self.server.proof_lag();
                 self.server.link.on(ConnectionEvent::Heard, now);
             }
             Some(Ok(Message::Ping(_) | Message::Frame(_))) => {
@@ -450,42 +469,17 @@ async fn try_once(
     connector.websocket(&source.endpoint, &path).await
 }
 
-async fn read(socket: &mut Option<WebSocket>) -> Option<Result<Message, tungstenite::Error>> {
-    match socket {
-        Some(socket) => socket.next().await,
+/// Waits for the result of the check of the name and the route.
+async fn checked(path: &mut Option<Boxed<'static, Option<Failure>>>) -> Option<Failure> {
+    match path {
+        Some(path) => path.await,
         None => std::future::pending().await,
     }
 }
 
-/// Closes the connection with the closing handshake of RFC 6455, so that the server frees the
-/// connection immediately.
-#[inline(never)]
-fn farewell(socket: WebSocket, code: Option<CloseCode>) -> Boxed<'static, ()> {
-    Box::pin(close_gracefully(socket, code))
-}
-
-async fn close_gracefully(mut socket: WebSocket, code: Option<CloseCode>) {
-    let closing = async {
-        match code {
-            Some(code) => {
-                let reason = "".into();
-                socket.close(Some(CloseFrame { code, reason })).await?;
-            }
-            // The response frame is queued, and only a further use of the socket sends the frame.
-            None => socket.flush().await?,
-        }
-        // Read to the end and ignore the bytes. A socket that is dropped with unread bytes sends a
-        // TCP reset, and the reset can overtake the close frame.
-        let stream = socket.get_mut();
-        stream.shutdown().await?;
-        let mut rest = [0; 1024];
-        while stream.read(&mut rest).await? > 0 {}
-        Ok::<(), tungstenite::Error>(())
-    };
-    // The connection ends here in any case, so an error is only logged.
-    match tokio::time::timeout(FAREWELL_LIMIT, closing).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => log::debug!("the closing handshake failed: {error}"),
-        Err(_) => log::debug!("the server did not answer the close frame in time"),
+async fn read(socket: &mut Option<WebSocket>) -> Option<Result<Message, tungstenite::Error>> {
+    match socket {
+        Some(socket) => socket.next().await,
+        None => std::future::pending().await,
     }
 }

@@ -3,10 +3,12 @@
 //! the server.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use super::connection::DEAD_AFTER;
 use super::connection_status::ConnectionEvent;
 use super::{Connection, ConnectionStatus, Update};
 use crate::market::{Channel, ChannelKind, Cluster, Ticker};
@@ -120,6 +122,17 @@ impl ServerState {
             cut_off: false,
             parse_error: [0; ParseError::KINDS],
             logged: heapless::Vec::new(),
+        }
+    }
+
+    /// Returns the difference between the arrival of a pong and the time up to which this pong proves
+    /// that no data was lost. The difference is zero for the vendor. A hub still answers while its own
+    /// upstream connection is dead and the hub has not detected the loss yet. Therefore the difference
+    /// for a hub is the detection time plus a margin.
+    pub(super) const fn proof_lag(&self) -> Duration {
+        match self.provider {
+            FeedProvider::Vendor => Duration::ZERO,
+            FeedProvider::Hub => DEAD_AFTER.saturating_add(Duration::from_secs(2)),
         }
     }
 

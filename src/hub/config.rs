@@ -135,6 +135,25 @@ impl HubConfig {
         Self::parse(&text, path, environment)
     }
 
+    /// Reads and checks a configuration like [`HubConfig::load`], for a hub with simulated prices. Such
+    /// a hub needs no key, and it reads no file if `path` is `None`.
+    ///
+    /// # Errors
+    /// All errors in the configuration, with the file and the line.
+    pub fn load_simulated(
+        path: Option<&Path>,
+        environment: &Environment,
+    ) -> Result<Self, ConfigErrors> {
+        let environment = Environment {
+            key: environment.key.clone().or(Some("simulated".to_owned())),
+            ..environment.clone()
+        };
+        match path {
+            None => Self::parse("", Path::new(DEFAULT_PATH), &environment),
+            Some(_) => Self::load(path, &environment),
+        }
+    }
+
     /// Checks a configuration like [`HubConfig::load`], from a text that was read from `path`.
     ///
     /// # Errors
@@ -193,11 +212,8 @@ impl HubConfig {
         let warnings = reader.finish()?;
         // The reader has an error for each value that is missing here, so `finish` has returned it.
         let source = |endpoint: Option<Endpoint>| {
-            Some(FeedSource {
-                provider: FeedProvider::Vendor,
-                endpoint: endpoint?,
-                secret: Some(secret.clone()?),
-            })
+            let secret = Some(secret.clone()?);
+            Some(FeedSource::new(FeedProvider::Vendor, endpoint?, secret))
         };
         Ok(Self {
             listen: listen.ok_or_else(incomplete)?,

@@ -134,10 +134,10 @@ pub(crate) fn time(text: &str) -> Option<(i64, i64)> {
 /// Reads a response for this symbol. Bars that cannot be read are skipped. Returns `None` if the
 /// body is not a response for this symbol.
 pub(crate) fn read(body: &[u8], symbol: &Symbol) -> Option<Aggregates> {
-    let body: AggregatesBody<Value> = serde_json::from_slice(body)
+    let body: AggregatesBody<Value> = super::body(body)
         .inspect_err(|error| log::debug!("cannot parse the minute bars: {error}"))
         .ok()?;
-    let rows = super::rows::<AggregateRow>(body.results.into_iter().flatten());
+    let rows = super::rows::<AggregateRow>(body.results.into_iter().flatten(), |_, _| ());
     let is_for_symbol = body.ticker.is_none_or(|ticker| ticker == symbol.ticker());
     is_for_symbol.then(|| Aggregates {
         status: body.status,

@@ -11,7 +11,7 @@ use crate::time::Utc;
 /// if the response has no time or no known market state. The time is required, because a hub may
 /// repeat an old response.
 pub fn status(body: &[u8]) -> Option<(MarketStatus, bool)> {
-    let body: Value = serde_json::from_slice(body).ok()?;
+    let body: Value = super::body(body).ok()?;
     let time: Timestamp = body["serverTime"].as_str()?.parse().ok()?;
     let indices = &body["indicesGroups"];
     let shares = state(&body["exchanges"]["nyse"]);

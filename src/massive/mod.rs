@@ -12,20 +12,78 @@ pub mod websocket;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde_json::Value;
 
+use crate::market::Ticker;
+
 /// Reads a flag of a response body. Every JSON value except `true` counts as false.
 pub(crate) fn flag<'de, D: Deserializer<'de>>(json: D) -> Result<bool, D::Error> {
     Ok(Value::deserialize(json)? == true)
 }
 
-/// Reads the rows of a response body. A row that cannot be read does not affect the other rows.
+/// Parses a response body. JSON has no NaN and no infinity, but some programs write these words in
+/// place of a number. Only the row with such a word cannot be read then.
+pub(crate) fn body<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(body).or_else(|error| match without_words(body) {
+        Some(readable) => serde_json::from_slice(&readable),
+        None => Err(error),
+    })
+}
+
+/// Replaces each NaN and each infinity outside a string by an empty object, which is no valid value
+/// of any number. Returns `None` if the body contains none of these words.
+fn without_words(body: &[u8]) -> Option<Vec<u8>> {
+    let mut readable = Vec::with_capacity(body.len());
+    let (mut found, mut quoted, mut at) = (false, false, 0);
+    while let Some(&byte) = body.get(at) {
+        let rest = &body[at..];
+        let word = ["NaN", "Infinity", "-Infinity"]
+            .into_iter()
+            .find(|word| !quoted && rest.starts_with(word.as_bytes()));
+        if let Some(word) = word {
+            readable.extend(b"{}");
+            (found, at) = (true, at + word.len());
+            continue;
+        }
+        let escaped = quoted && byte == b'\\';
+        let length = if escaped { rest.len().min(2) } else { 1 };
+        quoted ^= byte == b'"';
+        readable.extend(&rest[..length]);
+        at += length;
+    }
+    found.then_some(readable)
+}
+
+/// Reads the rows of a response body. A row that cannot be read does not affect the other rows: the
+/// function `unreadable` receives this row and the error.
 pub(crate) fn rows<T: DeserializeOwned>(
     rows: impl IntoIterator<Item = Value>,
+    mut unreadable: impl FnMut(&Value, &serde_json::Error),
 ) -> impl Iterator<Item = T> {
-    rows.into_iter().filter_map(|row| {
-        T::deserialize(row)
-            .inspect_err(|error| log::debug!("cannot parse a row of a response: {error}"))
-            .ok()
-    })
+    rows.into_iter()
+        .filter_map(move |row| match T::deserialize(&row) {
+            Ok(read) => Some(read),
+            Err(error) => {
+                log::debug!("cannot parse a row of a response: {error}");
+                unreadable(&row, &error);
+                None
+            }
+        })
+}
+
+/// The tickers whose rows cannot be read, each with the error.
+pub type UnreadableRows = Vec<(Ticker, String)>;
+
+/// Returns the tickers and errors in `now` that `known` does not contain, and replaces the entries of
+/// the requested tickers in `known`.
+pub(crate) fn news(
+    known: &mut Vec<(Ticker, String)>,
+    now: Vec<(Ticker, String)>,
+    requested: impl Fn(&Ticker) -> bool,
+) -> Vec<(Ticker, String)> {
+    let news = now.iter().filter(|said| !known.contains(said));
+    let news = news.cloned().collect();
+    known.retain(|(ticker, _)| !requested(ticker));
+    known.extend(now);
+    news
 }
 
 /// Formats a server message for one log line: at most 200 characters, and a space in place of each
@@ -36,4 +94,26 @@ pub(crate) fn printable(message: &str) -> String {
         .take(200)
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_in_place_of_numbers_are_replaced_only_outside_strings() {
+        let read = |text: &str| body::<Value>(text.as_bytes()).map(|value| value.to_string());
+        let all = r#"{"a":NaN,"b":[-Infinity,Infinity],"c":"NaN \" NaN","d":"\\","e":NaN}"#;
+        let expected = r#"{"a":{},"b":[{},{}],"c":"NaN \" NaN","d":"\\","e":{}}"#;
+        assert_eq!(read(all).unwrap(), expected);
+        for broken in [
+            r#"{"a":NaM}"#,
+            r#"{"a":"NaN}"#,
+            r#"{"a":"NaN\\"#,
+            "",
+            "NaN NaN",
+        ] {
+            assert!(read(broken).is_err(), "{broken}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use serde_json::{Number, Value};
 
 use super::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
 use super::snapshot::{self, Greeks, positive};
-use super::{printable, websocket};
+use super::{UnreadableRows, printable, websocket};
 use crate::market::{Price, Symbol, Ticker};
 
 /// The content of a response to a quotes request.
@@ -20,6 +20,8 @@ pub struct QuotesReply {
     pub seeds: Vec<InstrumentSnapshot>,
     /// The refused tickers, and the vendor's messages in a form that is safe for the log.
     pub refused: Vec<(Ticker, String)>,
+    /// The tickers whose rows cannot be read.
+    pub unreadable: UnreadableRows,
 }
 
 /// The largest age, in seconds. A larger age is reduced to this value, so that a sum of ages cannot
@@ -108,11 +110,17 @@ pub(crate) struct QuoteRow {
 }
 
 pub(crate) fn rows(body: &[u8]) -> Result<QuotesReply, serde_json::Error> {
-    let body: QuotesBody<Value> = serde_json::from_slice(body)?;
+    let body: QuotesBody<Value> = super::body(body)?;
     let mut quotes = QuotesReply::default();
     let age = body.age.as_f64().unwrap_or_default().min(AGE_LIMIT);
     let age = Duration::try_from_secs_f64(age).unwrap_or_default();
-    for row in super::rows::<QuoteRow>(body.results) {
+    let mut unreadable = UnreadableRows::new();
+    let lost = |row: &Value, error: &serde_json::Error| {
+        let symbol = row["symbol"].as_str().and_then(|text| text.parse().ok());
+        let ticker = symbol.and_then(|symbol: Symbol| Ticker::try_from(symbol.ticker()).ok());
+        unreadable.extend(ticker.map(|ticker| (ticker, printable(&error.to_string()))));
+    };
+    for row in super::rows::<QuoteRow>(body.results, lost) {
         let Some(mut seed) = row.seed() else { continue };
         (seed.simulated, seed.age) = (body.simulated, age);
         if let Some(words) = row.denial.as_ref().filter(|_| seed.denial.is_some()) {
@@ -120,6 +128,7 @@ pub(crate) fn rows(body: &[u8]) -> Result<QuotesReply, serde_json::Error> {
         }
         quotes.seeds.push(seed);
     }
+    quotes.unreadable = unreadable;
     Ok(quotes)
 }
 
@@ -225,6 +234,26 @@ mod tests {
             seeds[1].previous_close,
             price(17.65).map(PreviousClose::Derived)
         );
+    }
+
+    #[test]
+    fn a_row_with_a_word_in_place_of_a_number_is_lost_alone_and_named() {
+        let reply = rows(
+            br#"{"results":[{"symbol":"I:SPX","last":5912.34,"source":"indices"},
+            {"symbol":"VIX","last":NaN,"source":"indices"},
+            {"symbol":"NDX","last":20000.5,"change":-Infinity,"source":"indices"},
+            {"symbol":"SPY","last":590.5,"note":NaN,"source":"stocks"}]}"#,
+        )
+        .unwrap();
+        let tickers: Vec<&str> = reply.seeds.iter().map(|seed| &*seed.ticker).collect();
+        assert_eq!(tickers, ["I:SPX", "SPY"]);
+        let lost: Vec<&str> = reply
+            .unreadable
+            .iter()
+            .map(|(ticker, _)| &**ticker)
+            .collect();
+        assert_eq!(lost, ["I:VIX", "I:NDX"]);
+        assert!(reply.unreadable[0].1.contains("expected f64"), "{reply:?}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
-use super::{trade_conditions, websocket};
+use super::{UnreadableRows, printable, trade_conditions, websocket};
 use crate::market::{
     AssetClass, DayStats, Denial, OptionAnalytics, Price, Symbol, Ticker, TopOfBook, Trade,
 };
@@ -130,6 +130,8 @@ pub struct Snapshot {
     /// True if the response reports simulated prices. Only a simulator sends this field; the vendor
     /// does not use it.
     pub simulated: bool,
+    /// The tickers whose rows cannot be read.
+    pub unreadable: UnreadableRows,
 }
 
 #[derive(Deserialize)]
@@ -145,10 +147,18 @@ struct SnapshotBody {
 /// # Errors
 /// The body is not a snapshot response of the vendor.
 pub fn read(body: &[u8]) -> Result<Snapshot, serde_json::Error> {
-    let body: SnapshotBody = serde_json::from_slice(body)?;
+    let body: SnapshotBody = super::body(body)?;
+    let mut unreadable = UnreadableRows::new();
+    let lost = |row: &Value, error: &serde_json::Error| {
+        let ticker = row["ticker"]
+            .as_str()
+            .and_then(|text| Ticker::try_from(text).ok());
+        unreadable.extend(ticker.map(|ticker| (ticker, printable(&error.to_string()))));
+    };
     Ok(Snapshot {
-        rows: super::rows(body.results).collect(),
+        rows: super::rows(body.results, lost).collect(),
         simulated: body.simulated,
+        unreadable,
     })
 }
 

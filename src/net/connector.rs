@@ -3,7 +3,7 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -62,6 +62,8 @@ struct SharedNetState {
     date: Mutex<Option<(Utc, Instant)>>,
     /// The channel that reports each answer of the host.
     alive: watch::Sender<()>,
+    /// The place of the hub in use among the hubs of the source.
+    active: watch::Sender<usize>,
 }
 
 impl Connector {
@@ -142,6 +144,31 @@ impl Connector {
         self.shared.alive.subscribe()
     }
 
+    /// Returns the place of the hub in use among the hubs of the source.
+    pub(crate) fn active(&self) -> usize {
+        *self.shared.active.borrow()
+    }
+
+    /// Returns a receiver that reports each change of the hub in use.
+    pub(crate) fn changes(&self) -> watch::Receiver<usize> {
+        self.shared.active.subscribe()
+    }
+
+    /// Moves all connections to another hub of the source.
+    pub(crate) fn set_active(&self, place: usize) {
+        self.lost();
+        self.shared.active.send_replace(place);
+    }
+
+    /// Returns a connector with the same trusted certificates, for requests to another server that
+    /// must not count as answers of this one.
+    pub(crate) fn separate(&self) -> Self {
+        Self {
+            tls: self.tls.clone(),
+            shared: Arc::default(),
+        }
+    }
+
     /// Stores the `Date` header of a response and the current time as its receive time.
     pub(crate) fn dated(&self, headers: &HeaderMap) {
         let date = headers.get(DATE).and_then(|date| date.to_str().ok());
@@ -176,19 +203,22 @@ impl Connector {
         Box::pin(self.opened(endpoint))
     }
 
-    async fn opened(&self, endpoint: &Endpoint) -> Result<NetStream, Failure> {
-        let unresolved = |error: &dyn std::fmt::Display| {
-            log::debug!("cannot resolve the name {}: {error}", endpoint.host);
-            if has_route() {
-                Failure::Dns
-            } else {
-                Failure::Network
+    /// Returns the failure that prevents each connection to the host: its name cannot be resolved, or
+    /// no route exists. This function sends nothing to the host.
+    #[inline(never)]
+    pub(crate) fn path(endpoint: Endpoint) -> Boxed<'static, Option<Failure>> {
+        Box::pin(async move {
+            match resolved(&endpoint).await {
+                Err(failure) => Some(failure),
+                Ok(addresses) => {
+                    (!addresses.into_iter().any(is_routed)).then_some(Failure::Network)
+                }
             }
-        };
-        let addresses = timeout(LOOKUP, dns::addresses(endpoint))
-            .await
-            .map_err(|late| unresolved(&late))?
-            .map_err(|error| unresolved(&error))?;
+        })
+    }
+
+    async fn opened(&self, endpoint: &Endpoint) -> Result<NetStream, Failure> {
+        let addresses = resolved(endpoint).await?;
         let local = addresses.iter().any(|address| address.ip().is_loopback());
         let stream = first_to_connect(addresses.into_iter())
             .await
@@ -250,14 +280,37 @@ impl Connector {
 /// for some time, so the date is not exact.
 const MAX_DATE_EXCHANGE: Duration = Duration::from_secs(5);
 
-/// Returns true if this machine has a route to other networks. `connect` on a UDP socket only reads
-/// the routing table and sends nothing. The destinations are addresses for documentation (RFC 5737,
-/// RFC 3849).
-fn has_route() -> bool {
-    let routed = |own: &str, other: &str| {
-        std::net::UdpSocket::bind(own).is_ok_and(|socket| socket.connect(other).is_ok())
+/// Resolves the name of the host.
+async fn resolved(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Failure> {
+    let unresolved = |error: &dyn std::fmt::Display| {
+        log::debug!("cannot resolve the name {}: {error}", endpoint.host);
+        if has_route() {
+            Failure::Dns
+        } else {
+            Failure::Network
+        }
     };
-    routed("0.0.0.0:0", "192.0.2.1:9") || routed("[::]:0", "[2001:db8::1]:9")
+    timeout(LOOKUP, dns::addresses(endpoint))
+        .await
+        .map_err(|late| unresolved(&late))?
+        .map_err(|error| unresolved(&error))
+}
+
+/// Returns true if this machine has a route to other networks. The destinations are addresses for
+/// documentation (RFC 5737, RFC 3849).
+fn has_route() -> bool {
+    let address = |text: &str| text.parse().is_ok_and(is_routed);
+    address("192.0.2.1:9") || address("[2001:db8::1]:9")
+}
+
+/// Returns true if this machine has a route to the address. `connect` on a UDP socket only reads the
+/// routing table and sends nothing.
+fn is_routed(address: SocketAddr) -> bool {
+    let own: SocketAddr = match address {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    UdpSocket::bind(own).is_ok_and(|socket| socket.connect(address).is_ok())
 }
 
 /// Connects to the addresses in the resolver's order and returns the first successful connection

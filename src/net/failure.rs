@@ -50,7 +50,7 @@ pub enum Failure {
     TooLarge,
     /// The vendor refused the key.
     Key,
-    /// The vendor's plan does not include this cluster.
+    /// The vendor's plan does not include this cluster, or the data of this request.
     Plan,
     /// Another connection with the same account has replaced this connection.
     Evicted,
@@ -118,7 +118,10 @@ impl fmt::Display for Failure {
             Failure::Filtered => {
                 "something in front of the hub refuses the request: a login page or a firewall?"
             }
-            Failure::Path => "nothing is served at this address (404): is it a hub?",
+            Failure::Path => {
+                "nothing is served at this address (404): is it a hub? A relay without REST needs \
+                 trust = true in [hub]"
+            }
             Failure::Busy => "the server is overloaded or has an internal error",
             Failure::Gateway => "a proxy answers, but the hub behind it does not answer",
             Failure::HubUpstream => "the hub answers, but the vendor does not answer the hub",
@@ -132,7 +135,7 @@ impl fmt::Display for Failure {
             Failure::Protocol => "the server does not speak the protocol",
             Failure::TooLarge => "the server sent a message of more than 1 MiB",
             Failure::Key => "the vendor refused the key",
-            Failure::Plan => "the vendor's plan does not include this cluster",
+            Failure::Plan => "the vendor's plan does not include this data",
             Failure::Evicted => "another connection with the same account has replaced this one",
             Failure::Policy => "the server closed the connection because of its policy (code 1008)",
             Failure::Timeout => "no answer in time",

@@ -12,7 +12,6 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 
 use super::connector::Connector;
-use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::source::{FeedProvider, FeedSource};
 use super::{Boxed, error_mapping};
@@ -76,7 +75,7 @@ pub(crate) async fn fetch(
 ) -> Result<Bytes, RestError> {
     let answer = exchange(connector, source, method, path, false).await?;
     if answer.status != StatusCode::OK {
-        return Err(answer.error(&source.endpoint));
+        return Err(answer.error(source));
     }
     // A response with status 200 and without JSON is a web page, for example a login page.
     Ok(answer.json.ok_or(Failure::Portal)?)
@@ -99,11 +98,18 @@ impl HttpAnswer {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// Returns the reason of an unexpected response of this endpoint, and the wait that the server
+    /// Returns the reason of an unexpected response of this source, and the wait that the server
     /// requested.
-    pub(crate) fn error(&self, endpoint: &Endpoint) -> RestError {
+    pub(crate) fn error(&self, source: &FeedSource) -> RestError {
+        let reason = error_mapping::refusal(self.status, &self.headers, &source.endpoint);
+        let vendor = source.provider == FeedProvider::Vendor;
         RestError {
-            reason: error_mapping::refusal(self.status, &self.headers, endpoint),
+            // The vendor has no token: status 401 is about the key, and 403 about the plan.
+            reason: match reason {
+                Failure::Token if vendor && self.status == StatusCode::FORBIDDEN => Failure::Plan,
+                Failure::Token if vendor => Failure::Key,
+                reason => reason,
+            },
             retry_after: self.header(&RETRY_AFTER).map(str::to_owned),
         }
     }

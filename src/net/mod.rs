@@ -1,6 +1,7 @@
 //! Network connections: name resolution, TCP, TLS, the WebSocket upgrade and HTTP requests. This
 //! module never interprets market data.
 
+pub(crate) mod closing;
 pub mod connector;
 pub(crate) mod dns;
 pub mod endpoint;

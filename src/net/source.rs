@@ -28,9 +28,38 @@ pub struct FeedSource {
     pub endpoint: Endpoint,
     /// The token or key; `None` for a hub without authentication.
     pub secret: Option<Secret>,
+    /// True if this client sends its token without a verification of the server, because the
+    /// configuration trusts every server at this address.
+    pub trusted: bool,
+    /// The addresses of further hubs with the same secret. They are used in this order if the hub at
+    /// `endpoint` fails.
+    pub alternatives: Vec<Endpoint>,
 }
 
 impl FeedSource {
+    /// Creates a source whose server is verified before it receives the secret.
+    pub const fn new(provider: FeedProvider, endpoint: Endpoint, secret: Option<Secret>) -> Self {
+        Self {
+            provider,
+            endpoint,
+            secret,
+            trusted: false,
+            alternatives: Vec::new(),
+        }
+    }
+
+    /// Returns the source with only the hub at this place: 0 for `endpoint`, then the alternatives.
+    pub fn at(&self, place: usize) -> Self {
+        let alternative = place
+            .checked_sub(1)
+            .and_then(|place| self.alternatives.get(place));
+        Self {
+            endpoint: alternative.unwrap_or(&self.endpoint).clone(),
+            alternatives: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// Returns true if the host name is the name of the vendor's endpoint for delayed data.
     pub fn delayed(&self) -> bool {
         self.provider == FeedProvider::Vendor && self.endpoint.host.starts_with("delayed.")
@@ -73,11 +102,7 @@ mod tests {
     use super::*;
 
     fn source(provider: FeedProvider, text: &str) -> FeedSource {
-        FeedSource {
-            provider,
-            endpoint: Endpoint::parse(text).unwrap(),
-            secret: None,
-        }
+        FeedSource::new(provider, Endpoint::parse(text).unwrap(), None)
     }
 
     #[test]

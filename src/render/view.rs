@@ -140,6 +140,9 @@ pub struct LinkReport {
     /// The number of hours for which the most used dot of the panel has been lit, and the number of
     /// hours for which the panel has been on.
     pub burn_in: (u32, u32),
+    /// The clusters of the watchlist that the vendor's plan does not include, by the order of
+    /// [`crate::market::Cluster::ALL`].
+    pub excluded: [bool; 3],
 }
 
 /// The freshness of all prices of the watchlist together.
@@ -187,10 +190,17 @@ pub enum LinkHop {
     Tls,
     /// Another server responds, such as a captive portal.
     Portal,
-    /// The hub (or the vendor, if no hub is configured) cannot be reached or does not respond.
+    /// The hub cannot be reached or does not respond.
     Hub,
-    /// The token or the key is rejected.
+    /// The vendor cannot be reached, does not respond, or serves another connection with this key.
+    /// The display has no hub.
+    Vendor,
+    /// The hub rejects the token.
     Token,
+    /// The vendor rejects the key. The display has no hub.
+    Key,
+    /// The vendor's plan includes no cluster of the watchlist. The display has no hub.
+    Plan,
     /// The hub responds, but it receives no values from the vendor.
     Upstream,
     /// No hop fails, and values arrive.

@@ -75,11 +75,7 @@ pub async fn set_up(options: DisplayOptions, environment: &Environment) -> Resul
     let default = url.as_deref().unwrap_or("ws://hub.local:3000");
     let question = Question::new("The address of the hub", default, "--hub");
     let check = async |answer: &str| {
-        let source = FeedSource {
-            provider: FeedProvider::Hub,
-            endpoint: Endpoint::parse(answer)?,
-            secret: None,
-        };
+        let source = FeedSource::new(FeedProvider::Hub, Endpoint::parse(answer)?, None);
         let (finding, _) = doctor::hub::recognise(&connector, &source).await;
         console.say(&format!("  {}", good(finding)?));
         Ok(source)

@@ -297,11 +297,8 @@ async fn working(listen: SocketAddr, secure: bool, token: &str) -> Result<String
     if address.ip().is_unspecified() {
         address.set_ip(Ipv4Addr::LOCALHOST.into());
     }
-    let source = FeedSource {
-        provider: FeedProvider::Hub,
-        endpoint: Endpoint::parse(&format!("ws://{address}"))?,
-        secret: Some(Secret::new(token)?),
-    };
+    let endpoint = Endpoint::parse(&format!("ws://{address}"))?;
+    let source = FeedSource::new(FeedProvider::Hub, endpoint, Some(Secret::new(token)?));
     let connector = Connector::new(None)?;
     let end = Instant::now() + START_LIMIT;
     loop {

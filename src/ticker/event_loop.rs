@@ -8,15 +8,16 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::failover::Failover;
 use super::state::{ConfigProblem, TickerState};
 use crate::config::settings::TickerSettings;
 use crate::display::Mailbox;
 use crate::feed::poll_schedule::{PollRequest, RestDemand};
 use crate::feed::session::{Session, SubscriptionDemand};
 use crate::feed::{Update, poller};
-use crate::market::{Calendar, Cluster, WatchlistError};
+use crate::market::{Calendar, Cluster, Instrument, WatchlistError};
 use crate::net::connector::Connector;
-use crate::net::source::FeedSource;
+use crate::net::source::{FeedProvider, FeedSource};
 use crate::render::Size;
 use crate::systemd::Supervisor;
 use crate::time::{Clock, Now};
@@ -72,6 +73,7 @@ struct EventLoop {
     state: TickerState,
     clock: Clock,
     mailbox: Mailbox,
+    failover: Failover,
     sessions: Vec<(Cluster, watch::Sender<SubscriptionDemand>)>,
     needs: watch::Sender<RestDemand>,
     /// The agreed wall time minus the monotonic time, in milliseconds, at the last comparison. A
@@ -115,6 +117,7 @@ async fn serve(
     let now = setup.clock.now();
     let mut state = TickerState::new(setup.settings, setup.calendar, setup.size, now)?;
     state.set_delayed(setup.source.delayed());
+    state.set_vendor(setup.source.provider == FeedProvider::Vendor);
     let (updates, mut incoming) = mpsc::channel(QUEUE);
     let source = Arc::new(setup.source);
     let mut sessions = Vec::new();
@@ -132,6 +135,7 @@ async fn serve(
         links.spawn(session.run());
         sessions.push((cluster, demand));
     }
+    let failover = Failover::new(source.clone(), setup.connector.clone(), setup.clock.clone());
     let (needs, demanded) = watch::channel(need(&state, now, 0, 0));
     // The set aborts the poller when this function returns; a request in progress needs no clean
     // end.
@@ -148,6 +152,7 @@ async fn serve(
         state,
         clock: setup.clock.clone(),
         mailbox,
+        failover,
         sessions,
         needs,
         offset: None,
@@ -165,7 +170,10 @@ async fn serve(
         // The deadline counts from the time of the last draw, so a deadline that has passed since
         // then is due at once.
         let due = event_loop.state.deadline(drawn);
-        let timer = event_loop.clock.sleep_until(due.min(heartbeat.due()));
+        let hubs = event_loop.failover.deadline(event_loop.state.icon());
+        let timer = event_loop
+            .clock
+            .sleep_until(due.min(hubs).min(heartbeat.due()));
         let mut needs_other = false;
         tokio::select! {
             Some(update) = incoming.recv() => {
@@ -176,6 +184,7 @@ async fn serve(
                 }
             }
             () = timer => {}
+            () = event_loop.failover.checked() => {}
             control = controls.recv() => match control {
                 Some(ControlMessage::Apply(settings)) => {
                     event_loop.apply(*settings);
@@ -185,6 +194,7 @@ async fn serve(
                 Some(ControlMessage::Stop) | None => break,
             },
         }
+        event_loop.follow_hubs();
         // The deadline is checked after each wake-up, whatever its cause. Under load the timer
         // branch may never be selected, and each draw moves the deadline at which an unset clock is
         // checked.
@@ -269,6 +279,13 @@ impl EventLoop {
                 changed
             });
         }
+    }
+
+    /// Moves the connections to another hub if the hub in use fails.
+    fn follow_hubs(&mut self) {
+        let first = self.state.watchlist().instruments().first();
+        let symbol = first.map(Instrument::symbol);
+        self.failover.follow(self.state.icon(), symbol);
     }
 
     /// Does the work that depends on time: sessions open and close with the trading hours, trading

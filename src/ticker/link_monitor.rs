@@ -29,8 +29,11 @@ pub(crate) struct LinkMonitor {
     /// True for each connection that was already open when another connection became silent, and
     /// that has delivered no message since.
     suspect: [bool; Cluster::ALL.len()],
-    /// The time of the last REST response.
+    /// The time of the last REST response, and of the last REST response with data.
     answered: Option<Moment>,
+    priced: Option<Moment>,
+    /// True if the server is the vendor and not a hub.
+    vendor: bool,
     /// True if the last report said that the prices are simulated.
     simulated: bool,
     hop: LinkHop,
@@ -58,6 +61,8 @@ impl LinkMonitor {
             links: [idle; Cluster::ALL.len()],
             suspect: [false; Cluster::ALL.len()],
             answered: None,
+            priced: None,
+            vendor: false,
             simulated: false,
             hop: LinkHop::Hub,
             icon: LinkIcon::Joining,
@@ -65,6 +70,14 @@ impl LinkMonitor {
             window: (now, 0, None),
             last: None,
             latency: None,
+        }
+    }
+
+    /// Sets whether the server is the vendor and not a hub.
+    pub(crate) fn set_vendor(&mut self, vendor: bool) {
+        self.vendor = vendor;
+        if self.hop == LinkHop::Hub {
+            self.hop = self.unknown();
         }
     }
 
@@ -119,9 +132,12 @@ impl LinkMonitor {
         self.links.iter().map(returns).sum()
     }
 
-    /// Stores the time of a REST response.
-    pub(crate) fn answered(&mut self, now: Moment) {
+    /// Stores the time of a REST response. `priced` is false if the vendor denies the instrument.
+    pub(crate) fn answered(&mut self, priced: bool, now: Moment) {
         self.answered = Some(now);
+        if priced {
+            self.priced = Some(now);
+        }
     }
 
     /// Counts a streamed message and updates the latency from its timestamp.
@@ -163,14 +179,18 @@ impl LinkMonitor {
     fn judge(&mut self, now: Moment) {
         let worst = self.needed().map(icon).max_by_key(|(rank, _)| *rank);
         // The nearest hop counts: the state of the hops behind it is unknown.
-        let hops = self.needed().filter_map(failed_hop);
+        let hops = self.needed().filter_map(|link| self.failed_hop(link));
         let nearest = hops.min_by_key(|hop| *hop as u8).unwrap_or(LinkHop::None);
         let hop;
         (self.icon, hop) = match worst {
             Some((_, icon)) => (icon, nearest),
+            // The plan includes no cluster of the watchlist, and REST has no prices either.
+            None if self.excluded() != NO_CLUSTER && !is_fresh(self.priced, now) => {
+                (LinkIcon::Refused, LinkHop::Plan)
+            }
             None if self.served_by_rest(now) => (LinkIcon::Live, LinkHop::None),
             // No connection is open yet; the first one is connecting.
-            None => (LinkIcon::Joining, LinkHop::Hub),
+            None => (LinkIcon::Joining, self.unknown()),
         };
         if hop != self.hop {
             (self.hop, self.since) = (hop, now);
@@ -178,16 +198,45 @@ impl LinkMonitor {
     }
 
     /// Returns the connections that the prices depend on. The connection of the shares is not one
-    /// of them, because not every plan includes it and REST can replace it.
+    /// of them, because not every plan includes it and REST can replace it. A connection that the
+    /// plan does not include is not one of them either, because no retry can open it.
     fn needed(&self) -> impl Iterator<Item = &ConnectionStatus> {
         let links =
             [Cluster::Indices, Cluster::Options].map(|cluster| &self.links[cluster as usize]);
-        (links.into_iter()).filter(|link| link.phase != ConnectionPhase::Idle)
+        (links.into_iter()).filter(|link| link.phase != ConnectionPhase::Idle && !is_excluded(link))
+    }
+
+    /// Returns the clusters that the vendor's plan does not include, by the order of
+    /// [`Cluster::ALL`].
+    fn excluded(&self) -> [bool; 3] {
+        self.links.each_ref().map(is_excluded)
+    }
+
+    /// Returns the hop of a failure without a known place.
+    const fn unknown(&self) -> LinkHop {
+        if self.vendor {
+            LinkHop::Vendor
+        } else {
+            LinkHop::Hub
+        }
+    }
+
+    /// Returns the hop at which a connection fails; `None` if the connection works.
+    fn failed_hop(&self, link: &ConnectionStatus) -> Option<LinkHop> {
+        match link.phase {
+            ConnectionPhase::Live if !link.cut_off => None,
+            ConnectionPhase::Live | ConnectionPhase::Silent => Some(LinkHop::Upstream),
+            // Without a reason, the first attempt to connect is in progress.
+            _ => Some(match link.reason.map_or(LinkHop::Hub, hop) {
+                LinkHop::Hub => self.unknown(),
+                LinkHop::Token if self.vendor => LinkHop::Key,
+                hop => hop,
+            }),
+        }
     }
 
     fn served_by_rest(&self, now: Moment) -> bool {
-        let fresh = |answered: Moment| now.since(answered) <= ANSWERED;
-        self.answered.is_some_and(fresh)
+        is_fresh(self.answered, now)
             || self.links[Cluster::Stocks as usize].phase == ConnectionPhase::Live
     }
 
@@ -236,8 +285,27 @@ impl LinkMonitor {
             reconnects: u32::try_from(self.returns()).unwrap_or(u32::MAX),
             last: self.last.map(|last| now.monotonic.since(last)),
             burn_in,
+            excluded: self.excluded(),
         }
     }
+}
+
+/// The value of [`LinkMonitor::excluded`] if the plan includes all clusters.
+const NO_CLUSTER: [bool; 3] = [false; 3];
+
+/// Returns true if a REST response is recent enough to serve the display without a connection.
+fn is_fresh(answered: Option<Moment>, now: Moment) -> bool {
+    answered.is_some_and(|answered| now.since(answered) <= ANSWERED)
+}
+
+/// Returns true if the vendor's plan does not include the cluster of this connection. A new attempt
+/// keeps the reason of the last one until the vendor accepts the key.
+pub(crate) fn is_excluded(link: &ConnectionStatus) -> bool {
+    link.reason == Some(Failure::Plan)
+        && matches!(
+            link.phase,
+            ConnectionPhase::Refused | ConnectionPhase::Joining
+        )
 }
 
 /// Returns the icon of a connection with its rank. The worst icon has the highest rank.
@@ -251,16 +319,6 @@ const fn icon(link: &ConnectionStatus) -> (u8, LinkIcon) {
     }
 }
 
-/// Returns the hop at which a connection fails; `None` if the connection works.
-fn failed_hop(link: &ConnectionStatus) -> Option<LinkHop> {
-    match link.phase {
-        ConnectionPhase::Live if !link.cut_off => None,
-        ConnectionPhase::Live | ConnectionPhase::Silent => Some(LinkHop::Upstream),
-        // Without a reason, the first attempt to connect is in progress.
-        _ => Some(link.reason.map_or(LinkHop::Hub, hop)),
-    }
-}
-
 const fn hop(reason: Failure) -> LinkHop {
     match reason {
         Failure::Network => LinkHop::Address,
@@ -268,7 +326,9 @@ const fn hop(reason: Failure) -> LinkHop {
         Failure::Clock => LinkHop::Clock,
         Failure::Tls | Failure::PlainPort | Failure::TlsRequired => LinkHop::Tls,
         Failure::Portal | Failure::Filtered => LinkHop::Portal,
-        Failure::Token | Failure::Key | Failure::Plan => LinkHop::Token,
+        Failure::Token => LinkHop::Token,
+        Failure::Key => LinkHop::Key,
+        Failure::Plan => LinkHop::Plan,
         Failure::Silent | Failure::HubUpstream => LinkHop::Upstream,
         Failure::Unreachable
         | Failure::Refused
@@ -362,6 +422,7 @@ mod tests {
             (Failure::Clock, LinkHop::Clock),
             (Failure::Portal, LinkHop::Portal),
             (Failure::Token, LinkHop::Token),
+            (Failure::Key, LinkHop::Key),
             (Failure::Lost, LinkHop::Hub),
         ] {
             link_monitor.status(
@@ -415,6 +476,42 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_that_the_plan_lacks_is_no_failure_while_another_one_works() {
+        let mut link_monitor = LinkMonitor::new(at(0));
+        link_monitor.set_vendor(true);
+        assert_eq!(link_monitor.hop, LinkHop::Vendor);
+        let lacks = status(ConnectionPhase::Refused, Some(Failure::Plan));
+        link_monitor.status(Cluster::Options, lacks, at(1));
+        // The plan includes no cluster of the watchlist.
+        let state = |monitor: &LinkMonitor| (monitor.hop, monitor.icon());
+        assert_eq!(state(&link_monitor), (LinkHop::Plan, LinkIcon::Refused));
+        link_monitor.answered(false, at(2));
+        link_monitor.refresh(at(2));
+        assert_eq!(state(&link_monitor), (LinkHop::Plan, LinkIcon::Refused));
+        link_monitor.answered(true, at(3));
+        link_monitor.refresh(at(3));
+        assert_eq!(state(&link_monitor), (LinkHop::None, LinkIcon::Live));
+        let live = status(ConnectionPhase::Live, None);
+        link_monitor.status(Cluster::Indices, live, at(90));
+        for phase in [ConnectionPhase::Refused, ConnectionPhase::Joining] {
+            let lacks = status(phase, Some(Failure::Plan));
+            link_monitor.status(Cluster::Options, lacks, at(91));
+            assert_eq!(state(&link_monitor), (LinkHop::None, LinkIcon::Live));
+            assert_eq!(link_monitor.excluded(), [false, true, false]);
+        }
+        for (reason, hop) in [
+            (Failure::Evicted, LinkHop::Vendor),
+            (Failure::Key, LinkHop::Key),
+            (Failure::Token, LinkHop::Key),
+            (Failure::Refused, LinkHop::Vendor),
+        ] {
+            let refused = status(ConnectionPhase::Refused, Some(reason));
+            link_monitor.status(Cluster::Indices, refused, at(99));
+            assert_eq!(link_monitor.hop, hop, "{reason}");
+        }
+    }
+
+    #[test]
     fn a_plan_without_share_streams_is_no_failure_while_rest_works() {
         let mut link_monitor = LinkMonitor::new(at(0));
         link_monitor.status(
@@ -423,7 +520,7 @@ mod tests {
             at(1),
         );
         assert_eq!(link_monitor.icon(), LinkIcon::Joining);
-        link_monitor.answered(at(2));
+        link_monitor.answered(true, at(2));
         link_monitor.judge(at(2));
         assert_eq!(
             (link_monitor.hop, link_monitor.icon()),

@@ -5,6 +5,7 @@ pub(crate) mod alerts;
 pub mod app;
 pub(crate) mod dimming;
 pub mod event_loop;
+mod failover;
 pub(crate) mod link_monitor;
 pub(crate) mod pages;
 pub(crate) mod polling;

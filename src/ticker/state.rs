@@ -19,7 +19,7 @@ pub use crate::config::settings::{AlertRule, PageSpec, TickerSettings};
 use crate::display::burn_in::BurnIn;
 use crate::display::{MAX_PICTURE_AGE, PanelLight};
 use crate::market::{Calendar, Cluster, Freshness, Watchlist, WatchlistError};
-use crate::render::{self, AlertView, DrawCache, Frame, PageView, Size, View};
+use crate::render::{self, AlertView, DrawCache, Frame, LinkIcon, PageView, Size, View};
 use crate::time::{Moment, Now};
 pub use ingest::QuoteAnomalies;
 
@@ -107,6 +107,16 @@ impl TickerState {
         for cluster in Cluster::ALL {
             self.time.set_delayed(cluster, delayed);
         }
+    }
+
+    /// Sets whether the source of the prices is the vendor and not a hub.
+    pub fn set_vendor(&mut self, vendor: bool) {
+        self.link_monitor.set_vendor(vendor);
+    }
+
+    /// Returns the state of the connections that the prices depend on.
+    pub(super) fn icon(&self) -> LinkIcon {
+        self.link_monitor.icon()
     }
 
     /// Returns the time at this moment, by the time sources that agree. The wall time is `None`

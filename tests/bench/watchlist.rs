@@ -127,11 +127,11 @@ fn measure(run: Duration) -> ExitCode {
     let display = {
         let setup = TickerSetup {
             settings: settings.clone(),
-            source: FeedSource {
-                provider: FeedProvider::Hub,
-                endpoint: Endpoint::parse(&format!("ws://127.0.0.1:{}", feed.port)).unwrap(),
-                secret: Some(Secret::new("token").unwrap()),
-            },
+            source: FeedSource::new(
+                FeedProvider::Hub,
+                Endpoint::parse(&format!("ws://127.0.0.1:{}", feed.port)).unwrap(),
+                Some(Secret::new("token").unwrap()),
+            ),
             connector: Connector::new(None).unwrap(),
             calendar: Calendar::always_open(),
             size: Size::Tall,

@@ -82,10 +82,10 @@ class Trial:
             await asyncio.sleep(0.1)
         await asyncio.sleep(calm)
 
-    async def held(self, name, fault, words, hold=HOLD, pace=0.0, also=None):
+    async def held(self, name, fault, words, hold=HOLD, pace=0.0, also=None, told_by=WORD):
         """Runs a fault for a time, and waits for the recovery. `pace` is the extra time in seconds
         until the next connection attempt; `also` is a pair of functions that run at the begin and
-        the end."""
+        the end; `told_by` is the longest time in seconds until one of the words is shown."""
         begin, end = also or (lambda: None, lambda: None)
         await self.settle(calm=PROVEN)
         begun = time.monotonic()
@@ -95,7 +95,7 @@ class Trial:
         back = time.monotonic()
         end()
         await self.stand.near.heal()
-        row = Row(name, word="/".join(words), told_by=WORD if words else None)
+        row = Row(name, word="/".join(words), told_by=told_by if words else None)
         row.recovered = await self.recovery(back, PATIENCE + pace)
         # The price display shows the struck-out SPX; the connection's page shows all other words.
         row.told, told = self.judge.told(words, begun, "prices" if words == ["STALE"] else "link")

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from proxy import NONE, Fault
+from proxy import NONE, Fault, below, http
 
 NAME = "hub.test"
 
@@ -74,6 +74,15 @@ def vanish(stand, action):
         subprocess.run([*inside, "tc", "qdisc", action, "dev", end, "root", *kind], check=True)
 
 
+async def while_waiting(trial, name, words, begin, end):
+    """Starts a fault of the network while the displays wait for a minute, because the hub has refused
+    their token. The newer fault must be shown during this wait."""
+    refused = Fault(open="reset", new=below(b"/ws/", http(403)))
+    also = (lambda: asyncio.get_running_loop().call_later(5, begin), end)
+    # The fault begins after 5 s, and the displays check the network each 2 s.
+    await trial.held(name, refused, words, 20, pace=75.0, also=also, told_by=10.0)
+
+
 async def resolver(trial, long):
     """Lets the resolver fail while the connection is lost."""
     server = trial.stand.resolver
@@ -88,6 +97,7 @@ async def resolver(trial, long):
         ("the resolver is silent", lambda: fails(silent=True)),
     ]:
         await trial.held(name, lost, ["DNS"], also=(begin, fails))
+    await while_waiting(trial, "no such name during a wait", ["DNS"], lambda: fails(code=3), fails)
     await trial.held("the resolver is silent for 75 s", lost, ["DNS"], 75, also=(lambda: fails(silent=True), fails))
 
 
@@ -104,6 +114,7 @@ async def cable(trial, long):
         await trial.held(f"packets vanish for {seconds} s", NONE, told, seconds, pace=again, also=off)
     unplugged = (lambda: plug(stand, "down"), lambda: plug(stand))
     await trial.held("no network for 30 s", NONE, words, also=unplugged)
+    await while_waiting(trial, "no network during a wait", ["ADDRESS"], *unplugged)
 
 
 for case in (resolver, cable):

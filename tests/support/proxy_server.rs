@@ -28,6 +28,8 @@ use basics::{TIME_LIMIT, runtime};
 pub enum ProxyEvent {
     /// A request `GET /api/quotes…`: its path and the token from its header.
     Quotes(String, Option<String>),
+    /// A request to a relay that is no upgrade: its first line.
+    Plain(String),
     /// An upgrade request: its path with the query, and its time in seconds of the clock.
     Upgrade(String, u64),
     /// A text message from a client.
@@ -64,6 +66,9 @@ pub struct ProxyBehaviour {
     pub page: (String, String),
     /// If true, the proxy accepts TCP connections but never responds to an upgrade.
     pub mute: bool,
+    /// If true, the server is a relay of the library `ws` without any REST: it answers each request
+    /// that is no upgrade with 426.
+    pub relay: bool,
     /// The short-lived token that `POST /api/ws-token` returns. If there is none, the status is
     /// 404.
     pub ticket: Option<String>,
@@ -102,6 +107,7 @@ impl Proxy {
                 "<!doctype html><title>proxy</title>".to_owned(),
             ),
             mute: false,
+            relay: false,
             ticket: None,
         }));
         let (demand, _) = broadcast::channel(16);
@@ -239,7 +245,12 @@ impl Client {
             }
             tokio::task::yield_now().await;
         };
-        if line.starts_with("GET /api/quotes?") {
+        let upgrade = line.starts_with("GET /ws/");
+        if self.behaviour.lock().unwrap().relay && !upgrade {
+            self.see(ProxyEvent::Plain(line));
+            let head = "HTTP/1.1 426 Upgrade Required\r\nContent-Type: text/plain";
+            self.plain(stream, head, "Upgrade Required").await;
+        } else if line.starts_with("GET /api/quotes?") {
             self.quotes(stream).await;
         } else if line.starts_with("POST /api/ws-token ") {
             self.ticket(stream).await;

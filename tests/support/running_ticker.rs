@@ -40,11 +40,11 @@ pub fn watch(names: &[&str]) -> ControlMessage {
 }
 
 pub fn hub(address: impl std::fmt::Display, token: &str) -> FeedSource {
-    FeedSource {
-        provider: FeedProvider::Hub,
-        endpoint: Endpoint::parse(&format!("ws://{address}")).unwrap(),
-        secret: Some(Secret::new(token).unwrap()),
-    }
+    FeedSource::new(
+        FeedProvider::Hub,
+        Endpoint::parse(&format!("ws://{address}")).unwrap(),
+        Some(Secret::new(token).unwrap()),
+    )
 }
 
 pub fn vendor(address: impl std::fmt::Display, key: &str) -> FeedSource {

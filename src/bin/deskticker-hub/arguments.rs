@@ -29,7 +29,8 @@ Options for run:
       --config FILE   the configuration (default: /etc/deskticker/hub.toml; without this file,
                       the defaults apply)
       --listen ADDR   the address and port for clients (default: 0.0.0.0:3000)
-      --simulate      send simulated prices; needs no key, no plan and no configuration
+      --simulate      send simulated prices; needs no key, no plan and no configuration. With
+                      --config, all settings except those of [massive] come from this file
 
 Options for setup (a value that is not given is asked for at the terminal):
       --key-file FILE the file with the vendor's key; - reads it from the standard input
@@ -71,9 +72,7 @@ pub(super) enum Command {
     Run {
         config: Option<PathBuf>,
         listen: Option<SocketAddr>,
-    },
-    Simulate {
-        listen: Option<SocketAddr>,
+        simulate: bool,
     },
     Setup(HubOptions),
     Token {
@@ -133,16 +132,18 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let allowed = match words[..] {
-        [] | ["run"] if simulate => "listen simulate",
-        [] | ["run"] => "config listen",
+        [] | ["run"] => "config listen simulate",
         ["setup"] => "config listen simulate key-file tls-cert tls-key name device yes dry-run",
         _ => "file config",
     };
     let stray = |option: &&String| allowed.split(' ').all(|name| name != *option);
     let stray = given.iter().find(stray).cloned();
     let command = match words[..] {
-        [] | ["run"] if simulate => Command::Simulate { listen },
-        [] | ["run"] => Command::Run { config, listen },
+        [] | ["run"] => Command::Run {
+            config,
+            listen,
+            simulate,
+        },
         ["setup"] => Command::Setup(HubOptions {
             config,
             simulate,

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use deskticker::config::ConfigErrors;
 use deskticker::demo;
 use deskticker::display::ControllingTerminal;
 use deskticker::hub::announcement::Announcement;
@@ -26,7 +27,7 @@ use deskticker::market::Calendar;
 use deskticker::net::connector::Connector;
 use deskticker::secret::{Environment, Secret};
 use deskticker::setup;
-use deskticker::simulator::{self, InjectedFault};
+use deskticker::simulator::InjectedFault;
 use deskticker::systemd::Supervisor;
 use deskticker::time::Clock;
 use tokio::net::TcpListener;
@@ -83,8 +84,11 @@ fn perform(command: Command) -> Result<(), ExitReason> {
                 written.map(drop).map_err(ExitReason::other)
             })
         }),
-        Command::Run { config, listen } => logged("info", || served(run(config, listen))),
-        Command::Simulate { listen } => logged("info", || served(simulate(listen))),
+        Command::Run {
+            config,
+            listen,
+            simulate,
+        } => logged("info", || served(run(config, listen, simulate))),
     }
 }
 
@@ -159,35 +163,29 @@ fn token(
     Ok(())
 }
 
-async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), ExitReason> {
+async fn run(
+    path: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    simulate: bool,
+) -> Result<(), ExitReason> {
     // The signal handlers must be ready first: a signal without a handler ends the process
     // immediately.
     let stop = until_signal()?;
     let mut hangups = signal(SignalKind::hangup()).map_err(ExitReason::other)?;
     let environment = Environment::from_process();
-    let config = HubConfig::load(path.as_deref(), &environment).map_err(ExitReason::config)?;
+    let config = load(path.as_deref(), simulate, &environment).map_err(ExitReason::config)?;
     for line in &config.warnings {
         log::warn!("{line}");
     }
-    let Devices { file, fixed } = &config.devices;
-    let usual = file == Path::new(registry::DEFAULT_PATH);
-    let authenticator = match fixed {
-        Some(fixed) if usual => Authenticator::with_optional_file(file.clone(), fixed),
-        fixed => Authenticator::new(Some(file.clone()), fixed.as_ref()),
+    let (authenticator, new_token) = match simulate {
+        true => simulated_devices(&config.devices, path.is_some())?,
+        false => (devices(&config.devices).map_err(ExitReason::config)?, None),
     };
-    let authenticator = Arc::new(authenticator.map_err(ExitReason::config)?);
-    if authenticator.registry().borrow().is_empty() {
-        log::warn!(
-            "no display can connect yet: create a token for a display with `deskticker-hub token \
-             add NAME` (stored in {}; this hub reads the new token within seconds), or set \
-             MASSIVE_PROXY_TOKEN",
-            file.display()
-        );
-    }
-    let connector = Connector::new(config.ca_file.as_deref())
-        .map_err(|error| ExitReason(78, format!("ca_file: {error}")))?;
+    let authenticator = Arc::new(authenticator);
     let (settings, current) = watch::channel(settings(&config).map_err(ExitReason::config)?);
     let supervisor = Supervisor::from_process();
+    let connector = Connector::new(config.ca_file.as_deref())
+        .map_err(|error| ExitReason(78, format!("ca_file: {error}")))?;
     let mut setup = HubSetup {
         source: config.source.clone(),
         rest: config.rest.clone(),
@@ -201,45 +199,127 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Ex
         supervisor: supervisor.clone(),
     };
     // The simulator stops when it is dropped.
-    let mut _simulator = None;
-    if config.simulate {
+    let mut simulator = None;
+    if simulate || config.simulate {
         let prices = demo::simulate_prices(&mut setup).await;
-        _simulator = Some(prices.map_err(ExitReason::other)?);
+        simulator = Some(prices.map_err(ExitReason::other)?);
     }
     let listener = bind(listen.unwrap_or(config.listen), &config.limits).await?;
-    let clusters = config.clusters.iter().map(|cluster| cluster.path());
-    let clusters: Vec<&str> = clusters.collect();
     let address = listener.local_addr().map_err(ExitReason::other)?;
-    let scheme = if config.tls.is_some() { "wss" } else { "ws" };
-    log::info!(
-        "the hub is ready: clusters {}, upstream {}, listening on {scheme}://{}",
-        clusters.join(", "),
-        match config.simulate {
-            true => "simulated prices".to_owned(),
-            false => config.source.endpoint.to_string(),
-        },
-        address
-    );
+    let tls = config.tls.is_some();
+    if simulate {
+        let token = match (&new_token, &config.devices.fixed) {
+            (Some(token), _) => token.clone(),
+            (None, Some(_)) => "the value of MASSIVE_PROXY_TOKEN or of token_file".to_owned(),
+            (None, None) => format!("a token of {}", config.devices.file.display()),
+        };
+        say(&how_to_join(address, tls, &token))?;
+    } else {
+        let clusters = config.clusters.iter().map(|cluster| cluster.path());
+        let clusters: Vec<&str> = clusters.collect();
+        log::info!(
+            "the hub is ready: clusters {}, upstream {}, listening on {}://{address}",
+            clusters.join(", "),
+            match config.simulate {
+                true => "simulated prices".to_owned(),
+                false => config.source.endpoint.to_string(),
+            },
+            if tls { "wss" } else { "ws" },
+        );
+    }
     // A reverse proxy on this machine connects to the loopback address.
-    if address.ip().is_loopback() && config.trusted_proxies.is_empty() {
+    if !simulate && address.ip().is_loopback() && config.trusted_proxies.is_empty() {
         log::warn!(
             "only programs on this machine can connect to {address}: for displays on other \
              machines write listen = \"0.0.0.0:{}\"",
             address.port()
         );
     }
-    let tls = config.tls.is_some();
     let _announcement = config.announce.then(|| Announcement::start(address, tls));
+    let reads_file = !simulate || path.is_some();
     tokio::spawn(async move {
         let path = path.as_deref();
         while hangups.recv().await.is_some() {
-            supervisor.reloading();
-            read_again(&config, path, &environment, &authenticator, &settings);
-            supervisor.ready();
+            if reads_file {
+                supervisor.reloading();
+                let new = load(path, simulate, &environment);
+                read_again(&config, new, &authenticator, &settings);
+                supervisor.ready();
+            } else {
+                log::info!("SIGHUP has no effect: this hub has no configuration to read again");
+            }
         }
     });
-    hub::run(setup, listener, stop).await;
+    let mut losses = signal(SignalKind::user_defined1()).map_err(ExitReason::other)?;
+    let lose = async {
+        // SIGUSR1 breaks the connection to the simulated vendor once, so that the user can observe
+        // the displays without a vendor.
+        while losses.recv().await.is_some() {
+            if let Some(simulator) = &simulator {
+                simulator.fault(InjectedFault::Abort);
+                simulator.fault(InjectedFault::None);
+            }
+        }
+    };
+    tokio::select! {
+        () = hub::run(setup, listener, stop) => {}
+        () = lose => {}
+    }
     Ok(())
+}
+
+fn load(
+    path: Option<&Path>,
+    simulate: bool,
+    environment: &Environment,
+) -> Result<HubConfig, ConfigErrors> {
+    match simulate {
+        true => HubConfig::load_simulated(path, environment),
+        false => HubConfig::load(path, environment),
+    }
+}
+
+/// Returns the authenticator of a hub with real prices. The log has a warning if no display can
+/// connect yet.
+fn devices(Devices { file, fixed }: &Devices) -> Result<Authenticator, String> {
+    let usual = file == Path::new(registry::DEFAULT_PATH);
+    let authenticator = match fixed {
+        Some(fixed) if usual => Authenticator::with_optional_file(file.clone(), fixed),
+        fixed => Authenticator::new(Some(file.clone()), fixed.as_ref()),
+    }?;
+    if authenticator.registry().borrow().is_empty() {
+        log::warn!(
+            "no display can connect yet: create a token for a display with `deskticker-hub token \
+             add NAME` (stored in {}; this hub reads the new token within seconds), or set \
+             MASSIVE_PROXY_TOKEN",
+            file.display()
+        );
+    }
+    Ok(authenticator)
+}
+
+/// Returns the authenticator of a hub with simulated prices, and the new token that it accepts if no
+/// display has a token yet. Only a hub with a configuration uses the device registry.
+fn simulated_devices(
+    Devices { file, fixed }: &Devices,
+    has_file: bool,
+) -> Result<(Authenticator, Option<String>), ExitReason> {
+    let file = has_file.then(|| file.clone());
+    let authenticator = |fixed: Option<&Secret>| {
+        Authenticator::new(file.clone(), fixed).map_err(ExitReason::config)
+    };
+    if fixed.is_some() {
+        return Ok((authenticator(fixed.as_ref())?, None));
+    }
+    if file.is_some() {
+        let registered = authenticator(None)?;
+        if !registered.registry().borrow().is_empty() {
+            return Ok((registered, None));
+        }
+    }
+    let token = registry::fresh_token().map_err(ExitReason::other)?;
+    let secret = Secret::new(&token).map_err(ExitReason::other)?;
+    Ok((authenticator(Some(&secret))?, Some(token)))
 }
 
 fn settings(config: &HubConfig) -> Result<HubSettings, String> {
@@ -257,8 +337,7 @@ fn settings(config: &HubConfig) -> Result<HubSettings, String> {
 /// changed setting that needs a restart causes a warning in the log.
 fn read_again(
     config: &HubConfig,
-    path: Option<&Path>,
-    environment: &Environment,
+    new: Result<HubConfig, ConfigErrors>,
     authenticator: &Authenticator,
     current: &watch::Sender<HubSettings>,
 ) {
@@ -269,7 +348,7 @@ fn read_again(
         ),
         Err(error) => log::error!("the hub keeps its previous device registry: {error}"),
     }
-    let read = HubConfig::load(path, environment).map_err(|error| error.to_string());
+    let read = new.map_err(|error| error.to_string());
     let (new, settings) = match read.and_then(|new| settings(&new).map(|found| (new, found))) {
         Ok(read) => read,
         Err(error) => {
@@ -369,79 +448,36 @@ fn until_signal() -> Result<watch::Receiver<bool>, ExitReason> {
     Ok(stopped)
 }
 
-async fn simulate(listen: Option<SocketAddr>) -> Result<(), ExitReason> {
-    let stop = until_signal()?;
-    let mut hangups = signal(SignalKind::hangup()).map_err(ExitReason::other)?;
-    tokio::spawn(async move {
-        while hangups.recv().await.is_some() {
-            log::info!(
-                "SIGHUP has no effect: a hub with simulated prices has no settings to read again"
-            );
-        }
-    });
-    let given = Environment::from_process().token;
-    let fresh = match given {
-        Some(_) => None,
-        None => Some(registry::fresh_token().map_err(ExitReason::other)?),
-    };
-    let token = given.as_deref().or(fresh.as_deref()).unwrap_or_default();
-    let token = Secret::from_text(token, "token")
-        .map_err(|reason| ExitReason(78, format!("MASSIVE_PROXY_TOKEN: {reason}")))?;
-    let vendor = simulator::SimulatorSettings {
-        values: true,
-        ..simulator::SimulatorSettings::default()
-    };
-    let (mut setup, simulator) = demo::simulated_hub(vendor, &token, Clock::system())
-        .await
-        .map_err(ExitReason::other)?;
-    setup.supervisor = Supervisor::from_process();
-    let usual = || config::parse_listen(config::DEFAULT_LISTEN).map_err(ExitReason::other);
-    let listener = bind(listen.map_or_else(usual, Ok)?, &Limits::default()).await?;
-    let address = listener.local_addr().map_err(ExitReason::other)?;
-    say(&how_to_join(address, fresh.as_deref()))?;
-    let _announcement = Announcement::start(address, false);
-    let mut losses = signal(SignalKind::user_defined1()).map_err(ExitReason::other)?;
-    let lose = async {
-        // SIGUSR1 breaks the vendor connection once, so that the user can observe the displays
-        // without a vendor.
-        while losses.recv().await.is_some() {
-            simulator.fault(InjectedFault::Abort);
-            simulator.fault(InjectedFault::None);
-        }
-    };
-    tokio::select! {
-        () = hub::run(setup, listener, stop) => {}
-        () = lose => {}
-    }
-    Ok(())
-}
-
-/// The instructions to connect a client to the simulated hub. The text contains the token only if
-/// this process has generated the token.
-fn how_to_join(address: SocketAddr, token: Option<&str>) -> String {
+/// The instructions to connect a client to the simulated hub. `token` describes the token, or is the
+/// token itself if this process has generated it.
+fn how_to_join(address: SocketAddr, tls: bool, token: &str) -> String {
     let host = match address.ip() {
         ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         ip => ip,
     };
     let near = SocketAddr::new(host, address.port());
-    let token = token.unwrap_or("the value of MASSIVE_PROXY_TOKEN");
     let elsewhere = match address.ip().is_loopback() {
         true => "displays on other machines cannot connect to this address".to_owned(),
         false => format!("on another machine, replace {host} by hub.local"),
+    };
+    let (scheme, secure) = if tls {
+        ("wss", "True")
+    } else {
+        ("ws", "False")
     };
     format!(
         "Simulated prices, listening on {address} (press Ctrl-C to stop)
 The token: {token}
 
 A display on this machine ({elsewhere}):
-  printf '[hub]\\nurl = \"ws://{near}\"\\n[panel]\\nkind = \"terminal\"\\n' > ticker.toml
+  printf '[hub]\\nurl = \"{scheme}://{near}\"\\n[panel]\\nkind = \"terminal\"\\n' > ticker.toml
   MASSIVE_PROXY_TOKEN=TOKEN deskticker run --config ticker.toml
 
 The official Python client:
-  WebSocketClient(api_key=\"TOKEN\", feed=\"{near}/ws\", market=Market.Indices, secure=False,
+  WebSocketClient(api_key=\"TOKEN\", feed=\"{near}/ws\", market=Market.Indices, secure={secure},
                   subscriptions=[\"V.I:SPX\"])
 The official JavaScript client:
-  websocketClient(\"TOKEN\", \"ws://{near}/ws\").indices()
+  websocketClient(\"TOKEN\", \"{scheme}://{near}/ws\").indices()
 "
     )
 }

@@ -181,8 +181,14 @@ fn check(path: &Path) -> Result<(), ExitReason> {
         1 => format!("1 {noun}"),
         count => format!("{count} {noun}s"),
     };
+    let trust = match config.source.trusted {
+        true => " (trust = true: this server gets the token without a check)",
+        false => "",
+    };
+    let others = config.source.alternatives.iter();
+    let others: String = others.map(|hub| format!(" or {hub}")).collect();
     print(&format!(
-        "ok: {} ({}), {}, {}, {}, from {}\n",
+        "ok: {} ({}), {}, {}, {}, from {}{others}{trust}\n",
         counted(settings.watchlist.len(), "symbol"),
         loaded.names(),
         counted(settings.page_specs().len(), "page"),

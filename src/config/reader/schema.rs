@@ -125,6 +125,7 @@ pub(in crate::config) const KEYS: &[Key] = &[
         "\"/etc/deskticker/token\"",
     ),
     key("hub", "ca_file", Kind::Text, "\"/etc/deskticker/ca.pem\""),
+    key("hub", "trust", Kind::Flag, "true"),
     key("", "massive", Kind::Table, ""),
     key("massive", "url", Kind::Text, "\"wss://socket.massive.com\""),
     key(

@@ -53,6 +53,11 @@ impl<'r, 'a> ConfigTable<'r, 'a> {
         self.table.contains_key(name)
     }
 
+    /// Returns the position of the value of this setting.
+    pub(crate) fn span_of(&self, name: &str) -> Option<Range<usize>> {
+        self.table.get(name).map(Spanned::span)
+    }
+
     fn known(&self, name: &str) -> Option<&'static Key> {
         self.reader.schema.find(self.name, name)
     }

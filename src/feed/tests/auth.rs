@@ -118,11 +118,11 @@ impl Double {
             }
         });
         let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, START));
-        let source = FeedSource {
-            provider: FeedProvider::Hub,
-            endpoint: Endpoint::parse(&format!("ws://{address}")).unwrap(),
-            secret: Some(Secret::new("own").unwrap()),
-        };
+        let source = FeedSource::new(
+            FeedProvider::Hub,
+            Endpoint::parse(&format!("ws://{address}")).unwrap(),
+            Some(Secret::new("own").unwrap()),
+        );
         let connector = Connector::new(None).unwrap();
         Self {
             rest_client: AuthenticatedRest::new(connector, Arc::new(source), clock),

@@ -166,12 +166,7 @@ impl Cache {
         refusal: &RestError,
         now: Now,
     ) -> Result<CachedAnswer, QuotesError> {
-        let reason = match refusal.reason {
-            // The hub sends a key to the vendor, so a token error here means the key and not the
-            // token of a client.
-            Failure::Token => Failure::Key,
-            reason => reason,
-        };
+        let reason = refusal.reason;
         let usual = match reason {
             reason if reason.refuses() => REFUSED,
             Failure::Busy => BUSY,
@@ -340,7 +335,7 @@ mod tests {
     fn a_plan_without_quotes_can_still_have_the_market_status() {
         let mut cache = Cache::default();
         cache
-            .failed(PATH, &refusal(Failure::Token, None), now(0))
+            .failed(PATH, &refusal(Failure::Key, None), now(0))
             .unwrap_err();
         assert_eq!(cache.look(OTHER, at(1)), error(Failure::Key, 59));
         assert_eq!(cache.look(STATUS, at(1)), None);

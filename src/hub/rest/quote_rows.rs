@@ -8,6 +8,7 @@ use serde_json::{Map, Number, Value};
 
 use super::cache::{AnswerInfo, CachedAnswer};
 use crate::market::{AssetClass, Calendar, Price, Symbol};
+use crate::massive::UnreadableRows;
 use crate::massive::quotes::{QuoteRow, QuotesBody};
 use crate::massive::snapshot::{self, Greeks, SnapshotRow};
 use crate::time::{Now, Utc};
@@ -76,16 +77,18 @@ pub(crate) fn known(
 }
 
 /// Returns the body of `/api/quotes`: one row for each requested ticker, in the order of the
-/// request.
+/// request. Also returns the tickers whose rows in the vendor's responses cannot be read.
 pub(crate) fn body(
     requested: &[RequestedTicker<'_>],
     answers: &[CachedAnswer],
-) -> Result<String, serde_json::Error> {
+) -> Result<(String, UnreadableRows), serde_json::Error> {
     let mut known = HashMap::new();
+    let mut unreadable = UnreadableRows::new();
     let mut simulated = false;
     for answer in answers {
         let snapshot = snapshot::read(&answer.body)?;
         simulated |= snapshot.simulated;
+        unreadable.extend(snapshot.unreadable);
         for row in snapshot.rows {
             known.insert(row.ticker.clone(), row);
         }
@@ -96,12 +99,13 @@ pub(crate) fn body(
     });
     // The body has only one age for all rows, so it contains the age of the oldest response.
     let age = answers.iter().map(|answer| answer.age).max();
-    serde_json::to_string(&QuotesBody {
+    let body = serde_json::to_string(&QuotesBody {
         results: rows.collect(),
         age: seconds(age.unwrap_or_default()).into(),
         stale: answers.iter().any(|answer| answer.stale),
         simulated,
-    })
+    })?;
+    Ok((body, unreadable))
 }
 
 /// Converts an age to seconds, rounded down to whole milliseconds.

@@ -14,7 +14,7 @@ pub(crate) use super::cache::CachedAnswer;
 use super::cache::{AnswerInfo, Cache, QuotesError};
 use super::quote_rows::{self, RequestedTicker};
 use crate::market::Calendar;
-use crate::massive::snapshot;
+use crate::massive::{self, UnreadableRows, snapshot};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::http;
@@ -35,6 +35,8 @@ pub struct QuoteCache {
     /// One lock for each path with a request in progress. Other callers with this path wait for the
     /// same response.
     request_locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// The tickers whose rows could not be read the last time. Each of them is logged once.
+    unreadable: Mutex<UnreadableRows>,
 }
 
 /// Returns the body of `/api/quotes` for these tickers, from a vendor snapshot of this age. Returns
@@ -46,6 +48,7 @@ pub fn answer(tickers: &[&str], snapshot: &[u8], age: Duration, stale: bool) -> 
         &[CachedAnswer { body, age, stale }],
     )
     .ok()
+    .map(|(body, _)| body)
 }
 
 impl QuoteCache {
@@ -66,6 +69,7 @@ impl QuoteCache {
             greeted,
             cache: Mutex::default(),
             request_locks: Mutex::default(),
+            unreadable: Mutex::default(),
         }
     }
 
@@ -93,10 +97,18 @@ impl QuoteCache {
             let known = |body: &[u8], now| quote_rows::known(body, &requested, &self.calendar, now);
             answers.push(self.ask(&path, known).await?);
         }
-        quote_rows::body(&requested, &answers).map_err(|error| {
+        let (body, unreadable) = quote_rows::body(&requested, &answers).map_err(|error| {
             log::debug!("cannot parse the quotes response of the vendor: {error}");
-            Failure::Protocol.into()
-        })
+            Failure::Protocol
+        })?;
+        let mut known = lock(&self.unreadable);
+        let news = massive::news(&mut known, unreadable, |ticker| {
+            set.contains(&ticker.as_str())
+        });
+        for (ticker, error) in news {
+            log::warn!("{ticker}: the vendor's row in a REST response cannot be read: {error}");
+        }
+        Ok(body)
     }
 
     /// Returns the body of `/api/market/status`: the vendor's response with its `age` in seconds,

@@ -294,6 +294,15 @@ impl Watchlist {
         }
     }
 
+    /// Marks each instrument of a cluster as not streamed, because the vendor's plan does not include
+    /// the cluster.
+    pub fn set_cluster_not_streamed(&mut self, cluster: Cluster) {
+        let instruments = self.instruments.iter_mut();
+        for instrument in instruments.filter(|one| one.symbol.cluster() == cluster) {
+            instrument.not_streamed = true;
+        }
+    }
+
     /// Stores the reason why the vendor denies an instrument, or `None`. A denial is ignored while
     /// the instrument still receives streamed values.
     pub fn set_denial(&mut self, ticker: &str, denial: Option<Denial>, now: Now) {

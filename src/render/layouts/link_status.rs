@@ -4,30 +4,40 @@
 use core::time::Duration;
 
 use super::header;
-use crate::market::{NumberFormat, ShortText, whole};
+use crate::market::{Cluster, NumberFormat, ShortText, whole};
 use crate::render::font::{TEXT, WORD};
 use crate::render::parts::badge::age;
 use crate::render::parts::{alert, field};
 use crate::render::row::Row;
 use crate::render::{Frame, LinkHop, LinkIcon, LinkReport, PriceSummary, TimeSource, View, WIDTH};
 
-/// The hops in their order from this machine to the exchange, with their names.
-const HOPS: [(LinkHop, &str); 8] = [
-    (LinkHop::Address, "ADDRESS"),
-    (LinkHop::Dns, "DNS"),
-    (LinkHop::Clock, "CLOCK"),
-    (LinkHop::Tls, "TLS"),
-    (LinkHop::Portal, "PORTAL"),
-    (LinkHop::Hub, "HUB"),
-    (LinkHop::Token, "TOKEN"),
-    (LinkHop::Upstream, "UPSTREAM"),
-];
+/// The number of hops in the chain from this machine to the exchange.
+const HOPS: usize = 8;
+/// The place of the clock in the chain.
+const CLOCK: usize = 2;
+
+/// Returns the place of a hop in the chain and its name; `None` if no hop fails.
+const fn failed(hop: LinkHop) -> Option<(usize, &'static str)> {
+    Some(match hop {
+        LinkHop::Address => (0, "ADDRESS"),
+        LinkHop::Dns => (1, "DNS"),
+        LinkHop::Clock => (CLOCK, "CLOCK"),
+        LinkHop::Tls => (3, "TLS"),
+        LinkHop::Portal => (4, "PORTAL"),
+        LinkHop::Hub => (5, "HUB"),
+        LinkHop::Vendor => (5, "VENDOR"),
+        LinkHop::Token => (6, "TOKEN"),
+        LinkHop::Key => (6, "KEY"),
+        LinkHop::Plan => (6, "PLAN"),
+        LinkHop::Upstream => (7, "UPSTREAM"),
+        LinkHop::None => return None,
+    })
+}
 
 /// Returns the name of the failed hop, or a word for the state of the prices. Also returns the
 /// duration of this state, if it is known.
 fn word(report: &LinkReport, sign: LinkIcon) -> (&'static str, Option<Duration>) {
-    let found = HOPS.iter().find(|(hop, _)| *hop == report.hop);
-    match (found, report.prices, sign) {
+    match (failed(report.hop), report.prices, sign) {
         (Some((_, word)), ..) => (word, Some(report.since)),
         (None, PriceSummary::Struck, _) => ("STALE", None),
         _ if report.clock.is_some() => ("CLOCK", None),
@@ -35,6 +45,19 @@ fn word(report: &LinkReport, sign: LinkIcon) -> (&'static str, Option<Duration>)
         (None, PriceSummary::Fresh, LinkIcon::Live) => ("LIVE", Some(report.since)),
         (None, PriceSummary::Fresh, _) => ("OK", Some(report.since)),
     }
+}
+
+/// Returns the names of the clusters that the vendor's plan does not include; `None` if the plan
+/// includes all clusters of the watchlist.
+fn excluded(report: &LinkReport) -> Option<ShortText> {
+    let clusters = Cluster::ALL.into_iter().zip(report.excluded);
+    let mut names = clusters.filter(|(_, excluded)| *excluded);
+    let (first, _) = names.next()?;
+    Some(match (names.next(), names.next()) {
+        (None, _) => field::text(first.path()),
+        (Some((second, _)), None) => heapless::format!("{first} {second}").unwrap_or_default(),
+        _ => field::text("all clusters"),
+    })
 }
 
 /// Returns the number of messages per second.
@@ -103,12 +126,16 @@ pub(crate) fn tall(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
     let (name, late) = late(report, numbers);
     let (dot, panel) = (count(report.burn_in.0), count(report.burn_in.1));
     let burn_in: heapless::String<40> = heapless::format!("{dot} of {panel} h").unwrap_or_default();
+    let excluded = excluded(report);
     let rows: [(&str, &str); 5] = [
         ("messages", &rate(report, numbers)),
         ("last message", &last(report)),
         (name, &late),
         ("reconnects", &count(report.reconnects)),
-        ("wear", &burn_in),
+        match &excluded {
+            Some(names) => ("plan lacks", names),
+            None => ("wear", &burn_in),
+        },
     ];
     for (page, (name, value)) in (3..).zip(rows) {
         field::draw(frame, Row::new(page, 0..WIDTH), name, value);
@@ -135,8 +162,14 @@ pub(crate) fn low(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
     // The number of reconnections needs a wider gap on both sides.
     row.left += 3;
     let reconnects = whole(report.reconnects.into(), numbers);
-    for unit in [" reconnects", "x"] {
-        let text: ShortText = heapless::format!("{reconnects}{unit}").unwrap_or_default();
+    let texts: [ShortText; 2] = match excluded(report) {
+        // A text of more than 24 characters is empty here.
+        Some(names) => ["plan lacks ", "lacks "]
+            .map(|start| heapless::format!("{start}{names}").unwrap_or_default()),
+        None => [" reconnects", "x"]
+            .map(|unit| heapless::format!("{reconnects}{unit}").unwrap_or_default()),
+    };
+    for text in texts.into_iter().filter(|text| !text.is_empty()) {
         if TEXT.fits(&text, row.room()) {
             row.right -= 2;
             return row.write_right(frame, &TEXT, &text);
@@ -163,12 +196,12 @@ fn chain(report: &LinkReport, frame: &mut Frame) {
     const EMPTY: [u8; 7] = [0, 0, 0x08, 0x1C, 0x08, 0, 0];
     /// The width of a box with the gap to the next box, in columns.
     const STEP: usize = 10;
-    let failing = HOPS.iter().position(|(hop, _)| *hop == report.hop);
-    for (place, (hop, _)) in HOPS.iter().enumerate() {
+    let failing = failed(report.hop).map(|(place, _)| place);
+    for place in 0..HOPS {
         let picture = match failing {
             Some(failing) if place == failing => CROSSED,
             Some(failing) if place > failing => EMPTY,
-            _ if *hop == LinkHop::Clock && report.clock.is_some() => CROSSED,
+            _ if place == CLOCK && report.clock.is_some() => CROSSED,
             _ => BOX,
         };
         let x = place * STEP;

@@ -11,7 +11,7 @@ use crate::market::{
 };
 use crate::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
 use crate::massive::websocket::{MarketData, MarketEvent};
-use crate::ticker::link_monitor::is_in_use;
+use crate::ticker::link_monitor::{is_excluded, is_in_use};
 use crate::time::{Now, Utc};
 
 /// The numbers of values that were not accepted unchanged. The first value of each kind is logged.
@@ -78,6 +78,10 @@ impl TickerState {
         let in_use = is_in_use(&status);
         if in_use && status.connections != before.connections {
             self.time.connected(cluster);
+        }
+        // REST delivers the shares even if the plan does not include their stream.
+        if is_excluded(&status) && cluster != Cluster::Stocks {
+            self.watchlist.set_cluster_not_streamed(cluster);
         }
         if in_use {
             self.watchlist.heard(cluster, status.heard);
@@ -188,7 +192,8 @@ impl TickerState {
     }
 
     fn seed(&mut self, seed: &InstrumentSnapshot, now: Now) {
-        self.link_monitor.answered(now.monotonic);
+        let priced = seed.denial.is_none();
+        self.link_monitor.answered(priced, now.monotonic);
         self.link_monitor.set_simulated(seed.simulated);
         let ticker = &seed.ticker;
         let Some(index) = self.watchlist.find(ticker) else {

@@ -93,11 +93,11 @@ fn ticker(address: SocketAddr) {
     let (mailbox, _panel) = panel.unwrap();
     let setup = TickerSetup {
         settings: TickerSettings::of(vec!["SPX".parse().unwrap()]),
-        source: FeedSource {
-            provider: FeedProvider::Hub,
-            endpoint: Endpoint::parse(&format!("ws://{address}")).unwrap(),
-            secret: None,
-        },
+        source: FeedSource::new(
+            FeedProvider::Hub,
+            Endpoint::parse(&format!("ws://{address}")).unwrap(),
+            None,
+        ),
         connector: Connector::new(None).unwrap(),
         calendar: Calendar::always_open(),
         size: Size::Tall,

@@ -78,12 +78,12 @@ pub async fn hub_with(settings: HubSettings, file: Option<PathBuf>) -> HubUnderT
     let token = Secret::new(TOKEN).unwrap();
     let authenticator = Arc::new(Authenticator::new(file, Some(&token)).unwrap());
     let (clock, manual_clock) = Clock::manual(Now::new(Moment::ZERO, START));
-    let source = FeedSource {
-        provider: FeedProvider::Vendor,
-        // Nothing listens at this address.
-        endpoint: Endpoint::parse("ws://127.0.0.1:1").unwrap(),
-        secret: Some(Secret::new(KEY).unwrap()),
-    };
+    // Nothing listens at this address.
+    let source = FeedSource::new(
+        FeedProvider::Vendor,
+        Endpoint::parse("ws://127.0.0.1:1").unwrap(),
+        Some(Secret::new(KEY).unwrap()),
+    );
     let setup = HubSetup {
         source: source.clone(),
         rest: source,

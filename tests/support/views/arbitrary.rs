@@ -270,6 +270,7 @@ pub(crate) fn some_report() -> impl Strategy<Value = LinkReport> {
         any::<u32>(),
         prop::option::of(some_age()),
         any::<(u32, u32)>(),
+        any::<[bool; 3]>(),
     )
         .prop_map(
             |(
@@ -283,6 +284,7 @@ pub(crate) fn some_report() -> impl Strategy<Value = LinkReport> {
                 reconnects,
                 last,
                 burn_in,
+                excluded,
             )| {
                 LinkReport {
                     hop,
@@ -295,6 +297,7 @@ pub(crate) fn some_report() -> impl Strategy<Value = LinkReport> {
                     reconnects,
                     last,
                     burn_in,
+                    excluded,
                 }
             },
         )

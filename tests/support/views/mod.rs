@@ -25,14 +25,17 @@ pub(crate) const SIGNS: [LinkIcon; 5] = [
     LinkIcon::Refused,
 ];
 /// All hops at which the connection can fail, and the state without a failure.
-pub(crate) const HOPS: [LinkHop; 9] = [
+pub(crate) const HOPS: [LinkHop; 12] = [
     LinkHop::Address,
     LinkHop::Dns,
     LinkHop::Clock,
     LinkHop::Tls,
     LinkHop::Portal,
     LinkHop::Hub,
+    LinkHop::Vendor,
     LinkHop::Token,
+    LinkHop::Key,
+    LinkHop::Plan,
     LinkHop::Upstream,
     LinkHop::None,
 ];
@@ -181,6 +184,7 @@ pub(crate) fn report() -> LinkReport {
         reconnects: 3,
         last: Some(Duration::from_secs(1)),
         burn_in: (1_234, 5_678),
+        excluded: [false; 3],
     }
 }
 

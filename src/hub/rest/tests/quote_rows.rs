@@ -13,7 +13,7 @@ fn answer(results: &Value) -> CachedAnswer {
 }
 
 fn rows(tickers: &[&str], results: &Value) -> Vec<Value> {
-    let body = body(&requested(tickers), &[answer(results)]).unwrap();
+    let (body, _) = body(&requested(tickers), &[answer(results)]).unwrap();
     let mut body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(body["age"], 3.22);
     assert_eq!(body.get("simulated"), None);
@@ -245,7 +245,7 @@ fn a_simulated_response_is_marked_as_simulated() {
     let real = answer(&json!([]));
     let requested = requested(&["SPX"]);
     for answers in [vec![simulated.clone()], vec![real, simulated]] {
-        let body: Value = serde_json::from_str(&body(&requested, &answers).unwrap()).unwrap();
+        let body: Value = serde_json::from_str(&body(&requested, &answers).unwrap().0).unwrap();
         assert_eq!(body["simulated"], true);
     }
 }

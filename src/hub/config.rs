@@ -168,6 +168,17 @@ pub fn devices_file(path: Option<&Path>) -> Result<PathBuf, ConfigError> {
     Ok(named.unwrap_or_else(|| registry::DEFAULT_PATH.into()))
 }
 
+/// Returns the port at which the hub listens. Like [`devices_file`], this function reads no secret.
+///
+/// # Errors
+/// The configuration cannot be read or is invalid.
+pub fn listen_port(path: Option<&Path>) -> Result<u16, ConfigError> {
+    let (text, path) = text(path)?;
+    let reader = ConfigReader { text: &text, path };
+    let file: HubConfigFile = reader.file()?;
+    Ok(reader.listen(file.listen)?.port())
+}
+
 /// Returns the text and the path of the configuration. The text is empty if the default file is
 /// missing.
 fn text(path: Option<&Path>) -> Result<(String, &Path), ConfigError> {

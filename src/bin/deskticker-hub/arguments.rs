@@ -20,6 +20,8 @@ Commands:
   token list          print the names of the displays that have a token
   token revoke NAME   revoke the token of a display; a running hub disconnects this display within
                       seconds
+  certificate NAME…   create a certificate for these host names and addresses of the hub, and its
+                      private key; print the lines for the hub and for the displays
 
 Options for run:
       --config FILE   the configuration (default: /etc/deskticker/hub.toml; without this file,
@@ -31,6 +33,11 @@ Options for token:
       --file FILE     the device registry (default: the file in the configuration, or
                       /var/lib/deskticker-hub/devices)
       --config FILE   the configuration, as for run
+
+Options for certificate:
+      --folder DIR    the folder for hub.pem and hub.key (default: /var/lib/deskticker-hub); a file
+                      that exists is never replaced
+      --config FILE   the configuration, as for run; only its port is used
 
   -h, --help          print this help
   -V, --version       print the version
@@ -60,6 +67,11 @@ pub(super) enum Command {
         file: Option<PathBuf>,
         config: Option<PathBuf>,
     },
+    Certificate {
+        names: Vec<String>,
+        folder: Option<PathBuf>,
+        config: Option<PathBuf>,
+    },
 }
 
 /// An operation on the tokens in the device registry.
@@ -72,7 +84,8 @@ pub(super) enum TokenCommand {
 /// Parses the arguments of the process. Returns an error for an unknown command or option.
 pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     use lexopt::prelude::{Long, Short, Value, ValueExt};
-    let (mut config, mut listen, mut file, mut simulate) = (None, None, None, false);
+    let (mut config, mut listen, mut file, mut folder) = (None, None, None, None);
+    let mut simulate = false;
     let mut words: Vec<String> = Vec::new();
     while let Some(argument) = parser.next()? {
         match argument {
@@ -90,14 +103,27 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
                 listen = Some(address.map_err(|reason| format!("--listen {reason}"))?);
             }
             Long("file") => file = Some(PathBuf::from(parser.value()?)),
+            Long("folder") => folder = Some(PathBuf::from(parser.value()?)),
             Long("simulate") => simulate = true,
-            Value(word) if words.len() < 3 => words.push(word.string()?),
+            Value(word) if words.len() < 3 || words[0] == "certificate" => {
+                words.push(word.string()?)
+            }
             other => return Err(other.unexpected()),
         }
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut names = None;
     let change = match words[..] {
         [] | ["run"] => None,
+        ["certificate"] => {
+            let expected =
+                "expected host names or addresses, like certificate hub.local 192.168.1.5";
+            return Err(expected.into());
+        }
+        ["certificate", ..] => {
+            names = Some(words[1..].iter().map(|name| (*name).to_owned()).collect());
+            None
+        }
         ["token", "add", name] => Some(TokenCommand::Add(name.to_owned())),
         ["token", "list"] => Some(TokenCommand::List),
         ["token", "revoke", name] => Some(TokenCommand::Revoke(name.to_owned())),
@@ -105,18 +131,29 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             return Err("expected token add NAME, token list or token revoke NAME".into());
         }
         [other, ..] => {
-            return Err(format!("unknown command {other:?}; expected run or token").into());
+            return Err(
+                format!("unknown command {other:?}; expected run, token or certificate").into(),
+            );
         }
     };
     let is_token = change.is_some();
+    let is_run = !is_token && names.is_none();
     let strays = [
-        ("--listen", is_token && listen.is_some()),
-        ("--simulate", is_token && simulate),
+        ("--listen", !is_run && listen.is_some()),
+        ("--simulate", !is_run && simulate),
+        ("--folder", names.is_none() && folder.is_some()),
         ("--file", !is_token && file.is_some()),
         ("--config", !is_token && simulate && config.is_some()),
     ];
     if let Some((stray, _)) = strays.iter().find(|(_, given)| *given) {
         return Err(format!("this command has no option {stray}").into());
+    }
+    if let Some(names) = names {
+        return Ok(Command::Certificate {
+            names,
+            folder,
+            config,
+        });
     }
     Ok(match change {
         Some(change) => Command::Token {

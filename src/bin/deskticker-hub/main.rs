@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr)]
 
 mod arguments;
+mod certificate;
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,7 +20,7 @@ use deskticker::hub::auth::authenticator::Authenticator;
 use deskticker::hub::auth::registry::{self, RegistryFile};
 use deskticker::hub::config::{self, Devices, HubConfig};
 use deskticker::hub::server::limits::Limits;
-use deskticker::hub::server::tls::Tls;
+use deskticker::hub::server::tls::{self, Tls};
 use deskticker::hub::{self, HubSettings, HubSetup};
 use deskticker::logging::LogWriter;
 use deskticker::market::Calendar;
@@ -73,6 +74,11 @@ fn perform(command: Command) -> Result<(), ExitReason> {
             file,
             config,
         } => logged("warn", || token(change, file, config.as_deref())),
+        Command::Certificate {
+            names,
+            folder,
+            config,
+        } => say(&certificate::create(&names, folder, config.as_deref())?),
         Command::Run { config, listen } => logged("info", || served(run(config, listen))),
         Command::Simulate { listen } => logged("info", || served(simulate(listen))),
     }
@@ -201,6 +207,7 @@ async fn run(path: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<(), Ex
         config.source.endpoint,
         address
     );
+    tokio::spawn(tls::watch(settings.clone(), Clock::system(), stop.clone()));
     let tls = config.tls.is_some();
     let _announcement = config.announce.then(|| Announcement::start(address, tls));
     tokio::spawn(async move {

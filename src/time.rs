@@ -75,6 +75,13 @@ impl Utc {
     /// not set. A clock with a later time can still be wrong.
     pub const PLAUSIBLE: Utc = Utc(1_767_225_600_000);
 
+    /// Returns the day in UTC, in the form `2026-11-23`. The text is empty for a time outside the
+    /// calendar.
+    pub fn day(self) -> String {
+        let time = Timestamp::from_millisecond(self.0);
+        time.map_or(String::new(), |time| time.strftime("%Y-%m-%d").to_string())
+    }
+
     /// Returns the milliseconds from `earlier` to this time. The result is negative if this time is
     /// before `earlier`.
     pub const fn millis_since(self, earlier: Utc) -> i64 {

@@ -315,7 +315,7 @@ fn each_certificate_fault_is_reported_with_its_remedy() {
             "localhost",
             (2000, 4000),
             false,
-            "authority is not trusted",
+            "issuer of the certificate is not trusted",
             "ca_file = ",
         ),
         (
@@ -339,7 +339,7 @@ fn each_certificate_fault_is_reported_with_its_remedy() {
             "hub.local",
             (2000, 4000),
             true,
-            "is not for localhost",
+            "is not for localhost, but for hub.local",
             "url with a host name",
         ),
     ] {

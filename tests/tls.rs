@@ -95,12 +95,12 @@ fn an_unconfigured_authority_is_not_trusted() {
     let front = front(acceptor, clock.clone());
     let place = endpoint("localhost", front.value.0);
     let usual = Connector::new(None).unwrap();
-    assert_eq!(attempt(&usual, &place), Err(Failure::Tls));
+    assert_eq!(attempt(&usual, &place), Err(Failure::Issuer));
     // The certificate of another authority does not help.
     let other = self::authority();
     let other = Connector::new(Some(&ca_file("other", &other.pem()))).unwrap();
-    assert_eq!(attempt(&other, &place), Err(Failure::Tls));
-    assert!(Failure::Tls.to_string().contains("ca_file"));
+    assert_eq!(attempt(&other, &place), Err(Failure::Issuer));
+    assert!(Failure::Issuer.to_string().contains("ca_file"));
     let source = FeedSource {
         provider: FeedProvider::Vendor,
         endpoint: place,
@@ -122,11 +122,11 @@ fn a_certificate_is_valid_for_its_names_only() {
     );
     assert_eq!(
         trusting("wrong", &["hub.local"], 2000, 4000, "localhost"),
-        Err(Failure::Tls)
+        Err(Failure::HostName)
     );
     assert_eq!(
         trusting("no-ip", &["localhost"], 2000, 4000, "127.0.0.1"),
-        Err(Failure::Tls)
+        Err(Failure::HostName)
     );
 }
 
@@ -139,9 +139,9 @@ fn a_certificate_from_the_future_means_a_clock_that_is_not_set() {
 }
 
 #[test]
-fn an_expired_certificate_is_a_tls_failure_and_no_clock_failure() {
+fn an_expired_certificate_is_named_and_is_no_clock_failure() {
     let outcome = trusting("expired", &["localhost"], 2000, 2001, "localhost");
-    assert_eq!(outcome, Err(Failure::Tls));
+    assert_eq!(outcome, Err(Failure::Expired));
 }
 
 #[test]

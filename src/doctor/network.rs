@@ -148,7 +148,7 @@ fn judge(end: Option<Utc>, now: Now, took: u128) -> Finding {
     let (Some(end), Some(utc)) = (end, now.utc) else {
         return Finding::ok("tls", found);
     };
-    let found = format!("{found}, valid until {}", day(end));
+    let found = format!("{found}, valid until {}", end.day());
     let left = end.millis_since(utc) / DAY;
     if left < SOON {
         let remedy = format!(
@@ -162,41 +162,59 @@ fn judge(end: Option<Utc>, now: Now, took: u128) -> Finding {
 
 fn distrusted(reason: &CertificateProblem, host: &str, now: Now) -> Finding {
     let since =
-        |time: &Option<Utc>| time.map_or_else(String::new, |time| format!(" on {}", day(time)));
-    let here = now.utc.map_or("not set".to_owned(), day);
+        |time: &Option<Utc>| time.map_or_else(String::new, |time| format!(" on {}", time.day()));
+    let here = now.utc.map_or("not set".to_owned(), Utc::day);
     let (found, remedy) = match reason {
         CertificateProblem::Expired(end) => (
             format!("the certificate has expired{}", since(end)),
-            format!("Renew the certificate on the server. (The clock of this machine shows \
-                     {here}.)"),
+            format!(
+                "Renew the certificate on the server. (The clock of this machine shows \
+                     {here}.)"
+            ),
         ),
         CertificateProblem::NotYet(start) => (
-            format!("the certificate is not valid yet, its validity begins{}", since(start)),
+            format!(
+                "the certificate is not valid yet, its validity begins{}",
+                since(start)
+            ),
             format!(
                 "The clock of this machine shows {here}, so the clock is wrong. Let the network \
                  set the clock:\n  sudo timedatectl set-ntp true"
             ),
         ),
-        CertificateProblem::Name => (
-            format!("the certificate is not for {host}"),
-            "Write a url with a host name of the certificate, or get a certificate for this host \
-             name."
+        CertificateProblem::Name(names) if names.is_empty() => (
+            format!(
+                "the certificate is not for {host}: it has no subjectAltName, and the name in \
+                     its subject does not count"
+            ),
+            format!("Create another certificate on the hub:\n  deskticker-hub certificate {host}"),
+        ),
+        CertificateProblem::Name(names) => (
+            format!(
+                "the certificate is not for {host}, but for {}",
+                names.join(", ")
+            ),
+            format!(
+                "Write a url with a host name of the certificate, or create another certificate on \
+                 the hub:\n  deskticker-hub certificate {host}"
+            ),
+        ),
+        CertificateProblem::Issuer => (
+            "the issuer of the certificate is not trusted".to_owned(),
+            "Copy the certificate of your own authority, or the hub's own certificate if it has \
+             signed itself, to this machine, and name it in [hub]:\n  ca_file = \
+             \"/etc/deskticker/hub.pem\""
                 .to_owned(),
         ),
-        CertificateProblem::Authority => (
-            "the certificate's authority is not trusted".to_owned(),
-            "If this is your own authority, set its certificate in the configuration:\n  ca_file = \
-             \"/etc/deskticker/ca.pem\""
+        CertificateProblem::Intermediate => (
+            "the server does not send its intermediate certificate".to_owned(),
+            "Set the complete chain in hub.toml on the hub:\n  [tls]\n  cert = \
+             \"…/fullchain.pem\"     # not cert.pem"
                 .to_owned(),
         ),
         CertificateProblem::Other(words) => (words.clone(), NO_TLS.to_owned()),
     };
     Finding::failed("tls", found, remedy)
-}
-
-fn day(time: Utc) -> String {
-    let time = jiff::Timestamp::from_millisecond(time.0);
-    time.map_or(String::new(), |time| time.strftime("%Y-%m-%d").to_string())
 }
 
 #[cfg(test)]
@@ -224,6 +242,21 @@ mod tests {
             )
         );
         assert!(soon.remedy.unwrap().contains("expires in 9 days"));
+    }
+
+    #[test]
+    fn a_missing_name_and_a_missing_intermediate_certificate_have_their_own_remedies() {
+        let now = Now::new(Moment::ZERO, Utc(1_795_392_000_000));
+        let words = |problem: CertificateProblem| {
+            let finding = distrusted(&problem, "hub.local", now);
+            finding.found + &finding.remedy.unwrap_or_default()
+        };
+        let nameless = words(CertificateProblem::Name(Vec::new()));
+        assert!(
+            nameless.contains("no subjectAltName") && nameless.contains("certificate hub.local")
+        );
+        let short = words(CertificateProblem::Intermediate);
+        assert!(short.contains("fullchain.pem") && short.contains("not cert.pem"));
     }
 
     #[test]

@@ -257,6 +257,21 @@ pub fn devices_file(path: Option<&Path>) -> Result<PathBuf, ConfigErrors> {
     Ok(file.unwrap_or_else(|| registry::DEFAULT_PATH.into()))
 }
 
+/// Returns the port at which the hub listens. Like [`devices_file`], this function reads no secret.
+///
+/// # Errors
+/// The configuration cannot be read or is invalid.
+pub fn listen_port(path: Option<&Path>) -> Result<u16, ConfigErrors> {
+    let (text, path) = text(path)?;
+    let reader = ConfigReader::new(&text, path, SCHEMA);
+    let (mut root, syntax_errors) = reader.root();
+    let listen = reader.listen(root.text("listen"));
+    let incomplete = reader.error(None, "is incomplete");
+    reader.syntax_errors(syntax_errors);
+    reader.finish()?;
+    Ok(listen.ok_or(incomplete)?.port())
+}
+
 /// Returns the text and the path of the configuration. The text is empty if the default file is
 /// missing.
 fn text(path: Option<&Path>) -> Result<(String, &Path), ConfigError> {

@@ -15,6 +15,7 @@
 pub mod announcement;
 pub mod auth;
 pub mod broker;
+pub mod certificate;
 pub mod config;
 pub mod health;
 pub mod metrics;

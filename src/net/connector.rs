@@ -24,6 +24,7 @@ use tokio_rustls::client::TlsStream;
 use super::endpoint::Endpoint;
 use super::error_mapping::{CertificateProblem, not_after, tls_failure};
 use super::failure::Failure;
+use super::trust::Verifier;
 use super::{Boxed, dns};
 use crate::time::Utc;
 
@@ -68,7 +69,7 @@ struct SharedNetState {
 
 impl Connector {
     /// Creates a connector that trusts the usual certificate authorities and the certificates of an
-    /// optional PEM file. The usual authorities are compiled in, so that an image needs no
+    /// optional PEM file, each as an authority and as the certificate of a server. The usual authorities are compiled in, so that an image needs no
     /// certificate store.
     ///
     /// # Errors
@@ -79,6 +80,7 @@ impl Connector {
         let mut roots = rustls::RootCertStore {
             roots: webpki_roots::TLS_SERVER_ROOTS.into(),
         };
+        let mut named = Vec::new();
         if let Some(path) = ca_file {
             let to_text = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
             let read = |error| match error {
@@ -97,15 +99,19 @@ impl Connector {
             }
             for certificate in certificates {
                 let certificate = certificate.map_err(read)?;
-                roots.add(certificate).map_err(|error| to_text(&error))?;
+                let added = roots.add(certificate.clone());
+                added.map_err(|error| to_text(&error))?;
+                named.push(certificate);
             }
         }
         // The provider is explicit, so the code does not depend on a process-wide default.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = Verifier::new(roots, named, provider.clone())?;
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
         Ok(Self {
             tls: Arc::new(config),
@@ -235,7 +241,7 @@ impl Connector {
         if !endpoint.secure {
             return Ok(Box::new(stream));
         }
-        let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| Failure::Tls)?;
+        let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| Failure::HostName)?;
         match self.encrypted(name, stream).await {
             Ok(stream) => Ok(Box::new(stream)),
             Err(error) => {
@@ -266,8 +272,8 @@ impl Connector {
         endpoint: &Endpoint,
         stream: TcpStream,
     ) -> Result<Option<Utc>, CertificateProblem> {
-        let name =
-            ServerName::try_from(endpoint.host.clone()).map_err(|_| CertificateProblem::Name)?;
+        let name = ServerName::try_from(endpoint.host.clone())
+            .map_err(|_| CertificateProblem::Name(Vec::new()))?;
         let stream = self.encrypted(name, stream).await;
         let stream = stream.map_err(|error| CertificateProblem::of(&error))?;
         let shown = stream.get_ref().1.peer_certificates();

@@ -18,22 +18,26 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::source::FeedProvider;
+use super::trust::{self, MissingIntermediate};
 use crate::time::Utc;
 
 /// Maps an error of a TLS handshake to a [`Failure`].
 pub(crate) fn tls_failure(error: &io::Error) -> Failure {
-    use rustls::CertificateError::{NotValidYet, NotValidYetContext};
-    match error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-    {
-        Some(rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. })) => {
-            Failure::Clock
+    match CertificateProblem::of(error) {
+        CertificateProblem::Expired(_) => Failure::Expired,
+        CertificateProblem::NotYet(_) => Failure::Clock,
+        CertificateProblem::Name(_) => Failure::HostName,
+        CertificateProblem::Issuer => Failure::Issuer,
+        CertificateProblem::Intermediate => Failure::Intermediate,
+        CertificateProblem::Other(_) => {
+            let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+            match inner {
+                // The first bytes of the server are no TLS record.
+                Some(rustls::Error::InvalidMessage(_)) => Failure::PlainPort,
+                Some(_) => Failure::Tls,
+                None => Failure::Lost,
+            }
         }
-        // The first bytes of the server are no TLS record.
-        Some(rustls::Error::InvalidMessage(_)) => Failure::PlainPort,
-        Some(_) => Failure::Tls,
-        None => Failure::Lost,
     }
 }
 
@@ -44,10 +48,13 @@ pub enum CertificateProblem {
     Expired(Option<Utc>),
     /// The certificate is not valid yet. The field contains the start of its validity, if known.
     NotYet(Option<Utc>),
-    /// The certificate is for other host names.
-    Name,
+    /// The certificate is for these other host names and addresses. The list is empty if the
+    /// certificate names no host.
+    Name(Vec<String>),
     /// The issuer of the certificate is an authority that is not trusted.
-    Authority,
+    Issuer,
+    /// The server sends no intermediate certificate.
+    Intermediate,
     /// Another problem, as a message for the user.
     Other(String),
 }
@@ -56,21 +63,38 @@ impl CertificateProblem {
     pub(crate) fn of(error: &io::Error) -> Self {
         use rustls::CertificateError as Bad;
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-        let Some(rustls::Error::InvalidCertificate(bad)) = inner else {
+        let Some(inner @ rustls::Error::InvalidCertificate(bad)) = inner else {
             return CertificateProblem::Other(error.to_string());
         };
         match bad {
+            Bad::Other(other) if other.0.is::<MissingIntermediate>() => {
+                CertificateProblem::Intermediate
+            }
+            // Only version 3 has names of hosts.
+            Bad::Other(_) if trust::is(inner, &webpki::Error::UnsupportedCertVersion) => {
+                CertificateProblem::Name(Vec::new())
+            }
             Bad::Expired => CertificateProblem::Expired(None),
             Bad::ExpiredContext { not_after, .. } => CertificateProblem::Expired(utc(*not_after)),
             Bad::NotValidYet => CertificateProblem::NotYet(None),
             Bad::NotValidYetContext { not_before, .. } => {
                 CertificateProblem::NotYet(utc(*not_before))
             }
-            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => CertificateProblem::Name,
-            Bad::UnknownIssuer => CertificateProblem::Authority,
+            Bad::NotValidForName => CertificateProblem::Name(Vec::new()),
+            Bad::NotValidForNameContext { presented, .. } => {
+                CertificateProblem::Name(presented.iter().map(|name| plain(name)).collect())
+            }
+            // A trusted authority with the same name and another key gives a bad signature.
+            Bad::UnknownIssuer | Bad::BadSignature => CertificateProblem::Issuer,
             _ => CertificateProblem::Other(error.to_string()),
         }
     }
+}
+
+/// Returns the name in a text of the library like `DnsName("hub.local")` or `IpAddress(::1)`.
+fn plain(name: &str) -> String {
+    let inner = name.split_once('(').map_or(name, |(_, inner)| inner);
+    inner.trim_matches(['"', ')']).to_owned()
 }
 
 fn utc(time: UnixTime) -> Option<Utc> {

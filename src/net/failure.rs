@@ -14,9 +14,16 @@ pub enum Failure {
     Unreachable,
     /// The host refuses TCP connections at this port.
     Refused,
-    /// No TLS session with the host is possible: the certificate is not trusted, or the certificate
-    /// is for another name.
+    /// No TLS session with the host is possible, for a reason without its own variant.
     Tls,
+    /// The certificate of the host has expired.
+    Expired,
+    /// The certificate of the host is for other host names.
+    HostName,
+    /// The certificate of the host comes from an authority that is not trusted.
+    Issuer,
+    /// The host sends its certificate without the intermediate certificate.
+    Intermediate,
     /// The certificate of the host is not valid yet. The usual cause is an unset clock of this
     /// machine.
     Clock,
@@ -106,8 +113,21 @@ impl fmt::Display for Failure {
             Failure::Refused => {
                 "the host refuses the connection: is the hub running, and is the port right?"
             }
-            Failure::Tls => {
-                "TLS failed: the certificate is not trusted or not for this host (see ca_file)"
+            Failure::Tls => "the TLS handshake failed: `deskticker doctor` prints the reason",
+            Failure::Expired => {
+                "the certificate of the server has expired: renew the certificate on the server"
+            }
+            Failure::HostName => {
+                "the certificate of the server is for other host names: write one of these names in \
+                 the url, or make a certificate for this host name"
+            }
+            Failure::Issuer => {
+                "the issuer of the server's certificate is not trusted: name the certificate of this \
+                 authority in ca_file, or the server's own certificate if it has signed itself"
+            }
+            Failure::Intermediate => {
+                "the server does not send its intermediate certificate: the hub must use \
+                 fullchain.pem instead of cert.pem"
             }
             Failure::Clock => "the certificate is not yet valid: this machine's clock is not set",
             Failure::PlainPort => {

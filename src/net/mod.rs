@@ -9,6 +9,7 @@ pub mod error_mapping;
 pub mod failure;
 pub mod http;
 pub mod source;
+pub(crate) mod trust;
 pub mod upgrade;
 
 use std::pin::Pin;

@@ -324,7 +324,13 @@ const fn hop(reason: Failure) -> LinkHop {
         Failure::Network => LinkHop::Address,
         Failure::Dns => LinkHop::Dns,
         Failure::Clock => LinkHop::Clock,
-        Failure::Tls | Failure::PlainPort | Failure::TlsRequired => LinkHop::Tls,
+        Failure::Tls
+        | Failure::Expired
+        | Failure::HostName
+        | Failure::Issuer
+        | Failure::Intermediate
+        | Failure::PlainPort
+        | Failure::TlsRequired => LinkHop::Tls,
         Failure::Portal | Failure::Filtered => LinkHop::Portal,
         Failure::Token => LinkHop::Token,
         Failure::Key => LinkHop::Key,

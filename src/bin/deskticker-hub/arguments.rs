@@ -24,6 +24,8 @@ Commands:
   token list          print the names of the displays that have a token
   token revoke NAME   revoke the token of a display; a running hub disconnects this display within
                       seconds
+  certificate NAME…   create a certificate for these host names and addresses of the hub, and its
+                      private key; print the lines for the hub and for the displays
 
 Options for run:
       --config FILE   the configuration (default: /etc/deskticker/hub.toml; without this file,
@@ -51,6 +53,11 @@ Options for token:
                       /var/lib/deskticker-hub/devices)
       --config FILE   the configuration, as for run
 
+Options for certificate:
+      --folder DIR    the folder for hub.pem and hub.key (default: /var/lib/deskticker-hub); a file
+                      that exists is never replaced
+      --config FILE   the configuration, as for run; only its port is used
+
   -h, --help          print this help
   -V, --version       print the version
 
@@ -64,6 +71,8 @@ breaks the connection to the simulated vendor once. Exit codes: 0 normal end, 1 
 arguments, 78 wrong configuration.
 ";
 
+const CERTIFICATE_FORM: &str =
+    "expected host names or addresses, like certificate hub.local 192.168.1.5";
 const TOKEN_FORM: &str = "expected token add NAME, token list or token revoke NAME";
 
 /// The parsed command with its arguments.
@@ -80,6 +89,11 @@ pub(super) enum Command {
         file: Option<PathBuf>,
         config: Option<PathBuf>,
     },
+    Certificate {
+        names: Vec<String>,
+        folder: Option<PathBuf>,
+        config: Option<PathBuf>,
+    },
 }
 
 /// An operation on the tokens in the device registry.
@@ -92,7 +106,8 @@ pub(super) enum TokenCommand {
 /// Parses the arguments of the process. Returns an error for an unknown command or option.
 pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     use lexopt::prelude::{Long, Short, Value, ValueExt};
-    let (mut config, mut listen, mut file, mut simulate) = (None, None, None, false);
+    let (mut config, mut listen, mut file, mut folder) = (None, None, None, None);
+    let mut simulate = false;
     let mut setup = HubOptions {
         ask: true,
         ..HubOptions::default()
@@ -118,6 +133,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
                 listen = Some(address.map_err(|reason| format!("--listen {reason}"))?);
             }
             Long("file") => file = Some(PathBuf::from(parser.value()?)),
+            Long("folder") => folder = Some(PathBuf::from(parser.value()?)),
             Long("simulate") => simulate = true,
             Long("key-file") => setup.key_file = Some(parser.value()?.into()),
             Long("tls-cert") => setup.tls_cert = Some(parser.value()?.string()?),
@@ -126,7 +142,9 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             Long("device") => setup.device = Some(parser.value()?.string()?),
             Long("yes") => setup.ask = false,
             Long("dry-run") => setup.dry_run = true,
-            Value(word) if words.len() < 3 => words.push(word.string()?),
+            Value(word) if words.len() < 3 || words[0] == "certificate" => {
+                words.push(word.string()?)
+            }
             other => return Err(other.unexpected()),
         }
     }
@@ -134,6 +152,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
     let allowed = match words[..] {
         [] | ["run"] => "config listen simulate",
         ["setup"] => "config listen simulate key-file tls-cert tls-key name device yes dry-run",
+        ["certificate", ..] => "config folder",
         _ => "file config",
     };
     let stray = |option: &&String| allowed.split(' ').all(|name| name != *option);
@@ -150,6 +169,12 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             listen: listen.map(|address| address.to_string()),
             ..setup
         }),
+        ["certificate"] => return Err(CERTIFICATE_FORM.into()),
+        ["certificate", ref names @ ..] => Command::Certificate {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            folder,
+            config,
+        },
         ["token", action, ref name @ ..] => Command::Token {
             change: match (action, name) {
                 ("add", [name]) => TokenCommand::Add((*name).to_owned()),
@@ -162,7 +187,10 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
         },
         ["token"] => return Err(TOKEN_FORM.into()),
         [other, ..] => {
-            return Err(format!("unknown command {other:?}; expected run, setup or token").into());
+            return Err(format!(
+                "unknown command {other:?}; expected run, setup, certificate or token"
+            )
+            .into());
         }
     };
     match stray {

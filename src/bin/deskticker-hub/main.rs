@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr)]
 
 mod arguments;
+mod certificate;
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -20,7 +21,7 @@ use deskticker::hub::auth::authenticator::Authenticator;
 use deskticker::hub::auth::registry::{self, RegistryFile};
 use deskticker::hub::config::{self, Devices, HubConfig};
 use deskticker::hub::server::limits::Limits;
-use deskticker::hub::server::tls::Tls;
+use deskticker::hub::server::tls::{self, Tls};
 use deskticker::hub::{self, HubSettings, HubSetup};
 use deskticker::logging::LogWriter;
 use deskticker::market::Calendar;
@@ -78,6 +79,11 @@ fn perform(command: Command) -> Result<(), ExitReason> {
             file,
             config,
         } => logged("warn", || token(change, file, config.as_deref())),
+        Command::Certificate {
+            names,
+            folder,
+            config,
+        } => say(&certificate::create(&names, folder, config.as_deref())?),
         Command::Setup(options) => logged("off", || {
             served(async {
                 let written = setup::hub(options, &Environment::from_process()).await;
@@ -206,6 +212,7 @@ async fn run(
     }
     let listener = bind(listen.unwrap_or(config.listen), &config.limits).await?;
     let address = listener.local_addr().map_err(ExitReason::other)?;
+    tokio::spawn(tls::watch(settings.clone(), Clock::system(), stop.clone()));
     let tls = config.tls.is_some();
     if simulate {
         let token = match (&new_token, &config.devices.fixed) {

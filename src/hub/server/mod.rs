@@ -2,6 +2,7 @@
 //! connection, and then sends a response or passes the upgraded connection to the event loop. The
 //! server never reads or writes prices on an upgraded connection.
 
+pub(crate) mod certificate_files;
 pub mod limits;
 pub(crate) mod listener;
 pub(crate) mod paths;

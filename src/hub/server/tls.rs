@@ -3,19 +3,22 @@
 //! interprets the copied bytes.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::time::Clock;
+use super::certificate_files;
+use crate::files::FileStamp;
+use crate::hub::HubSettings;
+use crate::hub::auth::authenticator::POLL;
+use crate::time::{Clock, Utc};
 
 /// The time limit for a client to end its side after the event loop has ended its own side.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -27,9 +30,23 @@ const STUCK: Duration = Duration::from_secs(60);
 const FROM_CLIENT: usize = 512;
 const TO_CLIENT: usize = 4096;
 
-/// A TLS acceptor with the certificate and the key of the hub.
+/// A TLS acceptor with the certificate and the key of the hub, and the files of both.
 #[derive(Clone)]
-pub struct Tls(TlsAcceptor);
+pub struct Tls {
+    acceptor: TlsAcceptor,
+    files: Arc<TlsFiles>,
+}
+
+/// The files of a certificate and its key, as they were read.
+struct TlsFiles {
+    certificate: PathBuf,
+    key: PathBuf,
+    stamps: Stamps,
+    chain: certificate_files::Chain,
+}
+
+/// The metadata of the certificate file and of the key file.
+type Stamps = [Option<FileStamp>; 2];
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -44,20 +61,10 @@ impl Tls {
     /// Returns a text with the path of the wrong file and the reason. The text contains no part of
     /// the key.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, String> {
-        let to_text =
-            |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let chain = CertificateDer::pem_file_iter(certificate)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| to_text(certificate, &error))?;
-        if chain.is_empty() {
-            return Err(to_text(
-                certificate,
-                &"the file contains no certificate; expected a PEM file",
-            ));
-        }
-        let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| {
-            to_text(key, &format!("the file contains no private key ({error})"))
-        })?;
+        // The metadata is older than the content, so a change in between causes another read.
+        let stamps = [certificate, key].map(FileStamp::of);
+        let chain = certificate_files::chain(certificate)?;
+        let secret = certificate_files::key(key)?;
         crate::files::warn_if_readable_by_all(key);
         // The code sets the crypto provider here, so TLS does not depend on a process-wide default.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -65,22 +72,96 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
             .with_no_client_auth()
-            .with_single_cert(chain, secret)
-            .map_err(|error| {
-                to_text(
-                    certificate,
-                    &format!(
-                        "the certificate does not match the key {}: {error}",
-                        key.display()
-                    ),
-                )
+            .with_single_cert(chain.clone(), secret)
+            .map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) => format!(
+                    "{}: the certificate does not match the key {}; the certificate of the hub must \
+                     be the first one in its file",
+                    certificate.display(),
+                    key.display()
+                ),
+                rustls::Error::InvalidCertificate(error) => format!(
+                    "{}: the certificate cannot be used ({error:?}); create another one with \
+                     `deskticker-hub certificate NAME`",
+                    certificate.display()
+                ),
+                _ => format!(
+                    "{}: this kind of key is not supported; expected ECDSA (P-256 or P-384), \
+                     Ed25519, or RSA with 2048 to 8192 bits",
+                    key.display()
+                ),
             })?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+        Ok(Self {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            files: Arc::new(TlsFiles {
+                certificate: certificate.to_owned(),
+                key: key.to_owned(),
+                stamps,
+                chain,
+            }),
+        })
+    }
+
+    /// Returns a warning for each reason why displays refuse the certificate, or will refuse it soon.
+    pub fn warnings(&self, now: Option<Utc>) -> Vec<String> {
+        certificate_files::warnings(&self.files.certificate, &self.files.chain, now)
+    }
+
+    fn stamps(&self) -> Stamps {
+        [&self.files.certificate, &self.files.key].map(|path| FileStamp::of(path))
+    }
+
+    fn reload(&self) -> Result<Self, String> {
+        Self::load(&self.files.certificate, &self.files.key)
     }
 
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        self.0.accept(stream).await
+        self.acceptor.accept(stream).await
+    }
+}
+
+/// Reads a new certificate when its files have changed, for example after a renewal by certbot, and
+/// logs the warnings about the certificate. A wrong file changes nothing. Ends when `stop` becomes
+/// true.
+pub async fn watch(
+    settings: watch::Sender<HubSettings>,
+    clock: Clock,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut last = Stamps::default();
+    let mut refused = None;
+    let mut said = Vec::new();
+    loop {
+        let tls = settings.borrow().tls.clone();
+        if let Some(tls) = &tls {
+            let seen = tls.stamps();
+            // The certificate and the key are replaced one after the other, so the files are read
+            // when two checks have seen the same version.
+            let settled = std::mem::replace(&mut last, seen) == seen;
+            if settled && seen != tls.files.stamps && refused != Some(seen) {
+                match tls.reload() {
+                    Ok(new) => {
+                        settings.send_modify(|settings| settings.tls = Some(new));
+                        log::info!("the certificate has been read again");
+                    }
+                    Err(error) => {
+                        log::error!("the hub keeps its previous certificate: {error}");
+                        refused = Some(seen);
+                    }
+                }
+            }
+        }
+        let tls = settings.borrow().tls.clone();
+        let warnings = tls.map_or_else(Vec::new, |tls| tls.warnings(clock.now().utc));
+        for warning in warnings.iter().filter(|warning| !said.contains(*warning)) {
+            log::warn!("{warning}");
+        }
+        said = warnings;
+        tokio::select! {
+            () = clock.sleep_until(clock.now().monotonic + POLL) => {}
+            () = crate::hub::stopped(&mut stop) => return,
+        }
     }
 }
 
@@ -174,9 +255,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let accepting = async {
             let (stream, _) = listener.accept().await.unwrap();
-            Tls(TlsAcceptor::from(Arc::new(server)))
-                .accept(stream)
-                .await
+            TlsAcceptor::from(Arc::new(server)).accept(stream).await
         };
         let connecting = async {
             let stream = TcpStream::connect(address).await.unwrap();

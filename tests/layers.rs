@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["simulator"],
     &["ticker"],
     &["hub"],
-    &["demo", "doctor"],
+    &["demo", "doctor", "phone"],
 ];
 
 /// Modules that get events and time as arguments. They name neither tokio nor a clock.
@@ -43,6 +43,9 @@ const CORES: &[&str] = &[
     "hub::broker::last_value",
     "hub::broker::liveness",
     "hub::broker::subscriptions",
+    "phone::decision",
+    "phone::notice",
+    "phone::page",
 ];
 
 /// A file of the library, by its module path.

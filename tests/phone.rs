@@ -245,7 +245,7 @@ fn a_phone_sets_the_wifi_the_hub_and_the_token() {
     // A wrong password gets the same words as in wifi.txt, and the display still shows the network.
     let answer = phone.post("ssid=Corner+desk&psk=s3cr3t&country=DE&hub=hub.local&token=");
     assert!(
-        answer.contains("wifi.txt:2: psk: 6 characters; expected 8 to 63"),
+        answer.contains("the password of the Wi-Fi: 6 characters; expected 8 to 63"),
         "{answer}"
     );
     assert!(

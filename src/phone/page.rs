@@ -157,6 +157,17 @@ fn with_hub(text: &str, url: &str) -> Result<String, String> {
     })
 }
 
+/// Returns an error of the import as text for the page. The page has fields, and no files with lines.
+pub fn import_error(error: &str) -> String {
+    let (file, rest) = error.split_once(": ").unwrap_or(("", error));
+    let name = file.split(':').next().unwrap_or_default();
+    match name {
+        "wifi.txt" => rest.replacen("psk:", "the password of the Wi-Fi:", 1),
+        "token" | "key" => format!("the {name}: {rest}"),
+        _ => error.to_owned(),
+    }
+}
+
 /// Returns the page with the form. `problem` is the reason why the last answers did not work. The
 /// fields contain the last answers, except the secrets.
 pub fn form(problem: Option<&str>, last: &Answers) -> String {
@@ -331,6 +342,24 @@ mod tests {
         for text in ["[massive]\n", "watchlist = \n"] {
             let error = hub("hub").configuration(text).unwrap().unwrap_err();
             assert!(error.contains("correct it on a computer"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_import_names_the_field_of_the_page() {
+        for (error, expected) in [
+            (
+                "wifi.txt:2: psk: 5 characters; expected 8 to 63",
+                "the password of the Wi-Fi: 5 characters; expected 8 to 63",
+            ),
+            (
+                "wifi.txt:3: country: expected two letters, like DE, US or GB",
+                "country: expected two letters, like DE, US or GB",
+            ),
+            ("token:1: this is the hash", "the token: this is the hash"),
+            ("the disk is full", "the disk is full"),
+        ] {
+            assert_eq!(import_error(error), expected);
         }
     }
 

@@ -160,7 +160,7 @@ impl Page {
         for (name, _) in &files {
             fs::remove_file(self.folder.join(name)).ok();
         }
-        stored
+        stored.map_err(|error| page::import_error(&error))
     }
 }
 

@@ -22,7 +22,7 @@
 //! | [`config`], [`simulator`] | the configuration file; a simulated vendor for the demo and the tests |
 //! | [`ticker`] | the state of the display's program, its pages, its event loop |
 //! | [`hub`] | server, authentication, last-value cache, conflation, upstream connections |
-//! | [`demo`], [`doctor`] | everything in one process; the diagnosis of a broken set-up |
+//! | [`demo`], [`doctor`], [`phone`] | everything in one process; the diagnosis; the set-up by phone |
 //! | [`setup`] | the set-up of a new display or hub: questions, checks, files, services |
 //!
 //! [`market`], [`massive`], [`render`], [`ticker::state`], the state machine [`feed::Connection`] and the
@@ -58,6 +58,7 @@ pub mod logging;
 pub mod market;
 pub mod massive;
 pub mod net;
+pub mod phone;
 pub mod render;
 pub mod secret;
 pub mod setup;

@@ -466,6 +466,24 @@ fn every_usual_form_of_a_token_has_the_same_meaning() {
 }
 
 #[test]
+fn the_key_of_the_vendor_is_imported_like_a_token_and_not_confused_with_one() {
+    for text in ["v3ndor\n", "MASSIVE_API_KEY=\"v3ndor\" # mine\r\n"] {
+        let system = System::new("key").with("boot/firmware/key", text);
+        assert_eq!(system.start(), None, "{text}");
+        assert_eq!(system.text("etc/deskticker/key"), "v3ndor\n", "{text}");
+        assert_eq!(system.text(TOKEN), "");
+        assert!(!system.on_card("v3ndor"), "{text}");
+        assert_eq!(system.start(), None, "{text}");
+    }
+    let system = System::new("key-token").with("boot/firmware/key", "token = abc\n");
+    assert_eq!(
+        system.start().as_deref(),
+        Some("key:1: this is the token of a hub; expected the key of the vendor")
+    );
+    assert!(system.on_card("abc"));
+}
+
+#[test]
 fn a_wifi_file_with_a_second_ending_of_windows_is_imported() {
     let system = System::new("ending")
         .with(

@@ -28,6 +28,7 @@ fn fixture(name: &str) -> ReloadUnderTest {
         config: directory.join("desk.toml"),
         last_good: Some(directory.join("last-good.toml")),
         fault: Some(directory.join("error")),
+        phone: Some(directory.join("phone")),
     };
     let environment = Environment {
         token: Some("s3cr3t".into()),
@@ -153,6 +154,16 @@ fn a_configuration_fault_is_reported_before_a_setup_fault() {
     fixture.write("desk.toml", "watchlist = [");
     assert!(fixture.look(2).is_none());
     assert!(fixture.fault(4).starts_with("desk.toml:1: "));
+    // Without a network, the notice of the set-up by phone comes first.
+    fixture.write("phone", "join the Wi-Fi desk\n#.#\n.#.\n");
+    let update = fixture.look(5).unwrap().fault.unwrap();
+    assert_eq!(
+        (&*update.title, &*update.text),
+        ("PHONE", "join the Wi-Fi desk")
+    );
+    assert_eq!(update.code.as_deref(), Some("#.#\n.#."));
+    fixture.write("phone", "");
+    assert!(fixture.fault(6).starts_with("desk.toml:1: "));
     fixture.write("desk.toml", TEXT);
     assert!(fixture.look(6).is_none());
     let update = fixture.look(8).unwrap();

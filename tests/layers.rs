@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["simulator"],
     &["ticker"],
     &["hub"],
-    &["demo", "doctor"],
+    &["demo", "doctor", "phone"],
     &["setup"],
 ];
 
@@ -45,6 +45,9 @@ const CORES: &[&str] = &[
     "hub::broker::last_value",
     "hub::broker::liveness",
     "hub::broker::subscriptions",
+    "phone::decision",
+    "phone::notice",
+    "phone::page",
 ];
 
 /// A file of the library, by its module path.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use deskticker::market::{
     DayStats, Denial, Freshness, NumberFormat, OptionAnalytics, SessionPart, TopOfBook, Trade,
 };
+use deskticker::phone::notice;
 use deskticker::render::{
     AlertView, ClockFault, ExtendedQuote, Format, LinkHop, LinkIcon, LinkReport, OptionView,
     PageView, PriceSummary, Threshold, TimeSource, View,
@@ -482,6 +483,12 @@ fn every_notice_page_matches_its_golden_picture() {
         ("no text", "HALTED", ""),
     ] {
         album.add(name, view(PageView::Notice { title, text }));
+    }
+    let notice = |failed| notice::text("ticker-1a2b", "12345678", [10, 42, 0, 1].into(), failed);
+    let notices = [("phone", notice(false)), ("phone, again", notice(true))];
+    for (name, notice) in &notices {
+        let (text, code) = notice.split_once('\n').unwrap();
+        album.add(name, view(PageView::Join { text, code }));
     }
     album.check();
 }

@@ -44,6 +44,7 @@ pub fn draw(view: &View<'_>, draw_cache: &mut DrawCache, frame: &mut Frame) {
         (PageView::Link(report), Size::Tall) => link_status::tall(view, report, frame),
         (PageView::Link(report), Size::Short) => link_status::low(view, report, frame),
         (PageView::Notice { title, text }, _) => message::page(view, title, text, frame),
+        (PageView::Join { text, code }, _) => message::join(view, text, code, frame),
         (PageView::Empty, _) => message::empty(view, frame),
     }
 }

@@ -46,6 +46,14 @@ pub enum PageView<'a> {
         /// The full text. A layout shows as much of the text as fits.
         text: &'a str,
     },
+    /// The notice of the set-up by phone.
+    Join {
+        /// The name and the code of the network, and the address of the page.
+        text: &'a str,
+        /// The QR code, with which a phone joins the network: a line for each row of modules, with `#`
+        /// for a dark module.
+        code: &'a str,
+    },
     /// The watchlist is empty.
     Empty,
 }

@@ -34,6 +34,25 @@ pub struct ConfigProblem {
     pub title: String,
     /// The complete message; for a configuration error with file and line.
     pub text: String,
+    /// A QR code that is shown beside the message: a line for each row of modules, with `#` for a dark
+    /// module.
+    pub code: Option<String>,
+}
+
+impl ConfigProblem {
+    /// Returns the page that shows this problem.
+    pub fn page(&self) -> PageView<'_> {
+        match &self.code {
+            Some(code) => PageView::Join {
+                text: &self.text,
+                code,
+            },
+            None => PageView::Notice {
+                title: &self.title,
+                text: &self.text,
+            },
+        }
+    }
 }
 
 /// The ticker state: the data of all instruments, the settings, and the frame that shows them.
@@ -185,12 +204,13 @@ impl TickerState {
             valid_until: &valid_until,
         };
         let page = match (page_spec, &self.fault) {
-            // The text of the problem alternates with the prices.
-            (_, Some(fault)) if alert.is_none() && self.shows_problem_now(now.monotonic) => {
-                PageView::Notice {
-                    title: &fault.title,
-                    text: &fault.text,
-                }
+            // The text of the problem alternates with the prices. A person needs time to scan a QR code
+            // or to type its text, so the QR code stays.
+            (_, Some(fault))
+                if alert.is_none()
+                    && (fault.code.is_some() || self.shows_problem_now(now.monotonic)) =>
+            {
+                fault.page()
             }
             (Some(PageSpec::Link), _) => {
                 let clock = self.time.fault(now.monotonic);

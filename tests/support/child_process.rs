@@ -50,6 +50,7 @@ pub fn clean_command(program: &str) -> Command {
         "MASSIVE_PROXY_TOKEN",
         "MASSIVE_API_KEY",
         "DESKTICKER_FAULT_FILE",
+        "DESKTICKER_PHONE_FILE",
     ] {
         command.env_remove(name);
     }

@@ -58,13 +58,39 @@ pub(crate) fn page(view: &View<'_>, title: &str, text: &str, frame: &mut Frame) 
                 (0, line.right - GAP)
             };
             WORD.write(frame, 0, first, &name::cut(&WORD, title, room));
-            paragraph(frame, text, first + 2..8, WIDTH);
+            paragraph(frame, text, first + 2..8, 0, WIDTH);
         }
         Size::Short => {
             BADGE.write(frame, 0, 0, &name::cut(&BADGE, title, WIDTH - 1));
-            paragraph(frame, text, 1..if alerted { 3 } else { 4 }, line.right);
+            paragraph(frame, text, 1..if alerted { 3 } else { 4 }, 0, line.right);
         }
     }
+}
+
+/// Draws the page of the set-up by phone: a QR code at the left, and the text at the right. A low
+/// panel has no space for a QR code with dots that a phone can recognise, so it shows the text alone.
+/// The code has a line for each row of modules, with `#` for a dark module.
+pub(crate) fn join(view: &View<'_>, text: &str, code: &str, frame: &mut Frame) {
+    let side = Size::Tall.height();
+    let modules = code.lines().count();
+    if frame.size() != Size::Tall || modules == 0 || modules + 2 > side {
+        return page(view, "PHONE", text, frame);
+    }
+    let scale = side / (modules + 2);
+    let margin = (side - scale * modules) / 2;
+    // The ground of the code is lit, because phones expect dark modules.
+    for page in 0..Size::Tall.pages() {
+        frame.columns_mut(page, 0..side).fill(0xFF);
+    }
+    for (row, line) in code.lines().enumerate() {
+        let dark = line.bytes().take(modules).enumerate();
+        for (column, _) in dark.filter(|(_, module)| *module == b'#') {
+            for (x, y) in (0..scale * scale).map(|dot| (dot % scale, dot / scale)) {
+                frame.set(margin + column * scale + x, margin + row * scale + y, false);
+            }
+        }
+    }
+    paragraph(frame, text, 0..8, side + GAP, WIDTH);
 }
 
 /// Draws the page of an empty watchlist.
@@ -92,36 +118,42 @@ pub(crate) fn empty(view: &View<'_>, frame: &mut Frame) {
 
 /// Draws a text over several lines, with line breaks between words where possible. The last line is
 /// at most `last` columns wide. Two dots replace the text that does not fit.
-fn paragraph(frame: &mut Frame, text: &str, pages: core::ops::Range<usize>, last: usize) {
+fn paragraph(
+    frame: &mut Frame,
+    text: &str,
+    pages: core::ops::Range<usize>,
+    left: usize,
+    last: usize,
+) {
     let dots = TEXT.width("..");
     let mut words = text.split_whitespace().map(without_folders).peekable();
-    let (mut page, mut x) = (pages.start, 0);
+    let (mut page, mut x) = (pages.start, left);
     while let Some(mut word) = words.next() {
         loop {
             let final_line = page + 1 == pages.end;
             let end = if final_line { last } else { WIDTH };
             let more = final_line && words.peek().is_some();
             let room = if more { end - dots } else { end };
-            let start = if x == 0 { 0 } else { x + TEXT.width(" ") };
+            let start = if x == left { x } else { x + TEXT.width(" ") };
             if start + TEXT.width(word) <= room {
                 x = TEXT.write(frame, start, page, word);
                 break;
             }
             if final_line {
-                if x == 0 {
-                    let head = &word[..fitting(word, end - dots)];
-                    x = TEXT.write(frame, 0, page, head);
+                if x == left {
+                    let head = &word[..fitting(word, end - left - dots)];
+                    x = TEXT.write(frame, left, page, head);
                 }
                 TEXT.write(frame, x, page, "..");
                 return;
             }
-            if x == 0 {
+            if x == left {
                 // The word is too long for any line, so it is split.
-                let (head, tail) = word.split_at(fitting(word, room));
-                TEXT.write(frame, 0, page, head);
+                let (head, tail) = word.split_at(fitting(word, room - left));
+                TEXT.write(frame, left, page, head);
                 word = tail;
             }
-            (page, x) = (page + 1, 0);
+            (page, x) = (page + 1, left);
         }
     }
 }

@@ -286,10 +286,13 @@ impl Running {
         loop {
             let fault = self.fault.as_ref();
             let view = View {
-                page: PageView::Notice {
-                    title: fault.map_or("CONFIG", |fault| &fault.title),
-                    text: fault.map_or("", |fault| &fault.text),
-                },
+                page: fault.map_or(
+                    PageView::Notice {
+                        title: "CONFIG",
+                        text: "",
+                    },
+                    ConfigProblem::page,
+                ),
                 time: None,
                 sign: LinkIcon::Down,
                 simulated: false,

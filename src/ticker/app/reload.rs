@@ -14,6 +14,9 @@ use crate::time::Now;
 
 /// The maximum length of the setup report, in bytes: more than the display has space for.
 const LINE: u64 = 512;
+/// The maximum length of the notice of the set-up by phone: a line, and the largest QR code that fits
+/// on a panel.
+const NOTICE: u64 = LINE + 64 * 64;
 
 /// The paths of the files of the application.
 #[derive(Clone, Debug)]
@@ -26,6 +29,8 @@ pub struct Files {
     /// The report of a failed setup of the machine. The display shows its first line while the file
     /// exists and is not empty.
     pub fault: Option<PathBuf>,
+    /// The notice of the set-up by phone: a line of text, and a QR code of `#` and `.` below it.
+    pub phone: Option<PathBuf>,
 }
 
 impl Files {
@@ -56,6 +61,8 @@ pub struct ConfigWatcher {
     wrong: Option<ConfigProblem>,
     /// The problem of the setup.
     setup: Option<ConfigProblem>,
+    /// The notice of the set-up by phone.
+    phone: Option<ConfigProblem>,
     /// The problem that the last result contained.
     reported: Option<ConfigProblem>,
 }
@@ -89,6 +96,7 @@ impl ConfigWatcher {
             others: Vec::new(),
             wrong: None,
             setup: None,
+            phone: None,
             reported: None,
         }
     }
@@ -147,9 +155,11 @@ impl ConfigWatcher {
         Some(ConfigUpdate { loaded, fault })
     }
 
-    /// Returns the most important problem: the configuration comes before the setup.
+    /// Returns the most important problem: the notice of the set-up by phone, because it is about the
+    /// missing network; then the configuration, then the setup.
     fn fault(&self) -> Option<ConfigProblem> {
-        self.wrong.as_ref().or(self.setup.as_ref()).cloned()
+        let problem = self.phone.as_ref().or(self.wrong.as_ref());
+        problem.or(self.setup.as_ref()).cloned()
     }
 
     fn seen(&self) -> FileStamps {
@@ -195,6 +205,7 @@ impl ConfigWatcher {
                 self.wrong = Some(ConfigProblem {
                     title: "CONFIG".to_owned(),
                     text: error.brief(),
+                    code: None,
                 });
                 Err(error)
             }
@@ -202,10 +213,17 @@ impl ConfigWatcher {
     }
 
     fn look_at_setup(&mut self) {
-        let line = self.files.fault.as_deref().and_then(first_line);
-        let setup = line.map(|text| ConfigProblem {
+        let read =
+            |path: &Option<PathBuf>, limit| path.as_deref().and_then(|path| head(path, limit));
+        let setup = read(&self.files.fault, LINE).map(|(text, _)| ConfigProblem {
             title: "SETUP".to_owned(),
             text,
+            code: None,
+        });
+        self.phone = read(&self.files.phone, NOTICE).map(|(text, code)| ConfigProblem {
+            title: "PHONE".to_owned(),
+            text,
+            code: Some(code),
         });
         if setup != self.setup {
             match &setup {
@@ -224,12 +242,13 @@ fn log_each(result: &str, errors: &ConfigErrors) {
     }
 }
 
-/// Returns the first line of a file; `None` if the file does not exist or has no text.
-fn first_line(path: &Path) -> Option<String> {
+/// Returns the first line of a file, and the rest of it; `None` if the file does not exist or has no
+/// text.
+fn head(path: &Path, limit: u64) -> Option<(String, String)> {
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).ok()?;
-    file.take(LINE).read_to_end(&mut bytes).ok()?;
+    file.take(limit).read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes);
-    let line = text.trim_start().lines().next()?.trim_end();
-    (!line.is_empty()).then(|| line.to_owned())
+    let (line, rest) = text.trim().split_once('\n').unwrap_or((text.trim(), ""));
+    (!line.is_empty()).then(|| (line.trim_end().to_owned(), rest.to_owned()))
 }

@@ -196,7 +196,9 @@ pub(crate) fn lines<'v, 'a>(view: &'v mut View<'a>) -> Vec<&'v mut InstrumentVie
             .flatten()
             .collect(),
         PageView::Big(line, ..) | PageView::Contract(OptionView { line, .. }) => vec![line],
-        PageView::Link(_) | PageView::Notice { .. } | PageView::Empty => vec![],
+        PageView::Link(_) | PageView::Notice { .. } | PageView::Join { .. } | PageView::Empty => {
+            vec![]
+        }
     }
 }
 

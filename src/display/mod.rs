@@ -4,6 +4,8 @@
 
 mod brightness;
 pub(crate) mod burn_in;
+pub mod caption;
+pub mod keyboard;
 mod lock;
 mod mailbox;
 pub mod oled;

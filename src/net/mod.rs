@@ -8,6 +8,7 @@ pub mod endpoint;
 pub mod error_mapping;
 pub mod failure;
 pub mod http;
+pub(crate) mod rest_connection;
 pub mod source;
 pub(crate) mod trust;
 pub mod upgrade;

@@ -75,6 +75,15 @@ pub(crate) struct Peer {
     pub(crate) refused: Option<RejectReason>,
 }
 
+/// The place of a request on its connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Visit {
+    /// True for the first request. The rate limiter has counted it together with the connection.
+    pub(crate) first: bool,
+    /// True if a device has already shown a valid token on this connection.
+    pub(crate) known: bool,
+}
+
 /// The reason for a refusal that the listener knows before it reads the request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum RejectReason {
@@ -95,8 +104,14 @@ pub(crate) struct AcceptedUpgrade {
 
 impl Router {
     /// Returns the response to a request. The response to an accepted upgrade has the extension
-    /// [`AcceptedUpgrade`].
-    pub(crate) async fn answer<B>(&self, request: &Request<B>, peer_info: Peer) -> HttpResponse {
+    /// [`AcceptedUpgrade`], and the response to a REST request with a valid token has the extension
+    /// [`Device`].
+    pub(crate) async fn answer<B>(
+        &self,
+        request: &Request<B>,
+        peer_info: Peer,
+        visit: Visit,
+    ) -> HttpResponse {
         let route = Route::of(request.uri().path());
         // Behind a reverse proxy all clients have the same peer address. Only the headers contain
         // the address of the client.
@@ -104,7 +119,7 @@ impl Router {
         let proxies = &settings.trusted_proxies;
         let address = origin_of(peer_info.peer, request.headers(), proxies);
         let outcome = self
-            .decide(request, peer_info, address, route, &settings)
+            .decide(request, peer_info, visit, address, route, &settings)
             .await;
         let answer = outcome.unwrap_or_else(|refusal| *refusal);
         // The hub logs one line for each response, without any text from the client, and logs a
@@ -127,6 +142,7 @@ impl Router {
         &self,
         request: &Request<B>,
         peer_info: Peer,
+        visit: Visit,
         address: IpAddr,
         route: Option<Route>,
         settings: &HubSettings,
@@ -134,6 +150,9 @@ impl Router {
         let proxies = &settings.trusted_proxies;
         let within = if proxies.contains(&peer_info.peer.to_canonical()) {
             self.within_rate(address, settings)
+        } else if !visit.first {
+            // Many displays can share one address, so only the requests of unknown clients count.
+            visit.known || self.within_rate(address, settings)
         } else {
             peer_info.refused != Some(RejectReason::Rate)
         };
@@ -158,25 +177,26 @@ impl Router {
             Route::Socket(cluster) => self.upgrade(request, cluster, settings),
             Route::Token => self.token(request),
             Route::Quotes => {
-                self.authenticate(request)?;
+                let device = self.authenticate(request)?;
                 let tickers = parameter(request, "tickers").unwrap_or_default();
                 let rows = self.quotes.quotes(&tickers_of(&tickers)?).await;
-                Ok(from_vendor(rows))
+                Ok(of_device(from_vendor(rows), device))
             }
             // The minute bars of a session in the format of the vendor.
             Route::Minutes => {
-                self.authenticate(request)?;
+                let device = self.authenticate(request)?;
                 let now = self.clock.now();
                 let request = match AggregatesRequest::parse(request.uri().path(), now) {
                     Ok(request) => request,
                     Err((status, words)) => return refuse(status, words, &[]),
                 };
                 let bars = self.minutes.answer(&self.quotes, &request, now).await;
-                Ok(from_vendor(bars))
+                Ok(of_device(from_vendor(bars), device))
             }
             Route::Market => {
-                self.authenticate(request)?;
-                Ok(from_vendor(self.quotes.market_status().await))
+                let device = self.authenticate(request)?;
+                let status = self.quotes.market_status().await;
+                Ok(of_device(from_vendor(status), device))
             }
             Route::Health => Ok(self.health()),
             Route::Metrics => Ok(self.metrics_page(settings)),
@@ -297,11 +317,11 @@ impl Router {
         )
     }
 
-    /// Checks the token of a REST request.
-    fn authenticate<B>(&self, request: &Request<B>) -> Result<(), RefusedResponse> {
+    /// Returns the device whose token a REST request contains.
+    fn authenticate<B>(&self, request: &Request<B>) -> Result<Device, RefusedResponse> {
         let (token, now) = (self.token_of(request)?, self.clock.now());
         match self.authenticator.authenticate_request(&token, now) {
-            Some(_) => Ok(()),
+            Some(device) => Ok(device),
             None => self.wrong_token(),
         }
     }
@@ -315,7 +335,10 @@ impl Router {
         match self.authenticator.issue(&device, self.clock.now()) {
             Ok((token, expires)) => {
                 let body = json!({ "token": token, "expiresAt": expires });
-                Ok(json_text(StatusCode::OK, body.to_string()))
+                Ok(of_device(
+                    json_text(StatusCode::OK, body.to_string()),
+                    device,
+                ))
             }
             Err(reason) => refuse(StatusCode::INTERNAL_SERVER_ERROR, reason, &[]),
         }
@@ -340,6 +363,12 @@ impl Router {
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
         with(Response::new(Full::from(text)), CONTENT_TYPE, content_type)
     }
+}
+
+/// Marks the response to a request of a device.
+fn of_device(mut answer: HttpResponse, device: Device) -> HttpResponse {
+    answer.extensions_mut().insert(device);
+    answer
 }
 
 /// Returns the tickers of a quote request, whose names are separated by commas.

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use super::event_loop::{self, ControlMessage, RunUntil, TickerSetup};
 use super::state::ConfigProblem;
 use crate::config::{self, Config, ConfigErrors, PanelKind};
+use crate::display::caption::Caption;
 use crate::display::{
     self, FinalPicture, Locked, Mailbox, Oled, PanelLight, PanelLock, PanelThread, Png, Terminal,
 };
@@ -77,18 +78,18 @@ impl LoadedConfig {
     }
 }
 
-/// Starts the panel thread, which locks its panel.
+/// Starts the panel thread, which locks its panel. `caption` is the text of a demo.
 ///
 /// # Errors
 /// Another process has locked the panel, or the system cannot start another thread.
 pub fn start_panel(
     panel: &config::PanelConfig,
     leave: FinalPicture,
-    caption: &str,
+    caption: Option<Caption>,
     clock: Clock,
 ) -> io::Result<(Mailbox, PanelThread)> {
     let size = panel.oled.size;
-    match panel.kind {
+    let (mailbox, thread) = match panel.kind {
         PanelKind::Oled => {
             let oled = panel.oled.clone();
             let locked = Locked {
@@ -97,7 +98,7 @@ pub fn start_panel(
             };
             PanelThread::spawn(locked, size, clock)
         }
-        PanelKind::Terminal => PanelThread::spawn(Terminal::stdout(caption), size, clock),
+        PanelKind::Terminal => PanelThread::spawn(Terminal::stdout(caption.clone()), size, clock),
         PanelKind::Png => {
             let locked = Locked {
                 _lock: PanelLock::of_file(&panel.file)?,
@@ -105,7 +106,11 @@ pub fn start_panel(
             };
             PanelThread::spawn(locked, size, clock)
         }
+    }?;
+    if let Some(caption) = caption {
+        mailbox.describe_in(caption);
     }
+    Ok((mailbox, thread))
 }
 
 /// The reason why the application ends without a stop request.

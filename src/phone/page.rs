@@ -143,13 +143,12 @@ fn with_hub(text: &str, url: &str) -> Result<String, String> {
         None => lines.extend([String::new(), "[hub]".to_owned(), new]),
     }
     let text = lines.join("\n") + "\n";
-    let table: Option<toml::Table> = toml::from_str(&text).ok();
-    let valid = table
-        .filter(|table| !table.contains_key("massive"))
-        .is_some_and(|table| {
-            let hub = table.get("hub").and_then(|hub| hub.get("url"));
-            hub.and_then(toml::Value::as_str) == Some(url)
-        });
+    let valid = toml::de::DeTable::parse(&text).is_ok_and(|document| {
+        let table = document.get_ref();
+        let hub = table.get("hub").and_then(|hub| hub.get_ref().as_table());
+        let written = hub.and_then(|hub| hub.get("url")?.get_ref().as_str());
+        written == Some(url) && !table.contains_key("massive")
+    });
     valid.then_some(text).ok_or_else(|| {
         "the address of the hub cannot be written into deskticker.toml on the card, because this file \
          has an error or uses [massive]; correct it on a computer"

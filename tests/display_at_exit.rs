@@ -144,7 +144,10 @@ fn a_wrong_configuration_uses_the_panel_of_the_last_good_one_for_ended() {
     let (folder, config) = kill_ticker("last-good", Signal::KILL);
     let (last, other) = (folder.join("last.toml"), folder.join("other.png"));
     let good = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&last, good.replace("screen.png", "other.png")).unwrap();
+    let copy = good.replace("screen.png", "other.png");
+    // The last line of a copy names its configuration.
+    let copy = format!("{copy}# The last good copy of {}\n", config.display());
+    std::fs::write(&last, copy).unwrap();
     std::fs::write(&config, format!("watchlist = 5\n{good}")).unwrap();
     let more = ["--last-good", last.to_str().unwrap()];
     assert!(run_stop_command(&folder, &config, &more).0);

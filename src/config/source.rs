@@ -91,6 +91,7 @@ impl ConfigReader<'_> {
             }
             FeedProvider::Vendor => (false, None),
         };
+        let has_url = table.has("url");
         let urls = match provider {
             FeedProvider::Hub => table.list("url"),
             FeedProvider::Vendor => table
@@ -103,7 +104,7 @@ impl ConfigReader<'_> {
         };
         let ca_file = table.text("ca_file");
         table.finish();
-        if provider == FeedProvider::Hub && urls.is_none() {
+        if provider == FeedProvider::Hub && !has_url {
             let reason = "[hub] has no url, expected a line like url = \"ws://hub.local:3000\"";
             self.note_missing(self.error(Some(span.clone()), reason));
         }

@@ -58,6 +58,13 @@ impl<'r, 'a> ConfigTable<'r, 'a> {
         self.table.get(name).map(Spanned::span)
     }
 
+    /// Returns true if a single value counts as a list of one text. For a setting that is usually one
+    /// text, this is also a number.
+    fn takes(&self, name: &str, single: &DeValue<'a>) -> bool {
+        let is_text = self.known(name).is_some_and(|key| key.kind == Kind::Text);
+        single.is_str() || is_text && !single.is_table()
+    }
+
     fn known(&self, name: &str) -> Option<&'static Key> {
         self.reader.schema.find(self.name, name)
     }
@@ -166,9 +173,8 @@ impl<'r, 'a> ConfigTable<'r, 'a> {
                 }
                 texts
             }
-            single @ DeValue::String(_) => {
-                let text = self.as_text(name, Spanned::new(span.clone(), single))?;
-                vec![text]
+            single if self.takes(name, &single) => {
+                vec![self.as_text(name, Spanned::new(span.clone(), single))?]
             }
             other => {
                 self.wrong_type(name, span, &other);

@@ -58,7 +58,7 @@ async fn is_sent_away(hub: &HubUnderTest) {
         .event(|event| event["status"] == "upstream_down")
         .await;
     let message = told["message"].as_str().unwrap();
-    assert!(message.contains("plan does not include this cluster"));
+    assert!(message.contains("plan does not include this data"));
     assert_eq!(client.close_code().await, 1013);
 }
 

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod certificate;
+mod token;
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,8 +19,8 @@ use deskticker::demo;
 use deskticker::display::ControllingTerminal;
 use deskticker::hub::announcement::Announcement;
 use deskticker::hub::auth::authenticator::Authenticator;
-use deskticker::hub::auth::registry::{self, RegistryFile};
-use deskticker::hub::config::{self, Devices, HubConfig};
+use deskticker::hub::auth::registry;
+use deskticker::hub::config::{Devices, HubConfig};
 use deskticker::hub::server::limits::Limits;
 use deskticker::hub::server::tls::{self, Tls};
 use deskticker::hub::{self, HubSettings, HubSetup};
@@ -35,7 +36,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use arguments::{Command, TokenCommand};
+use arguments::Command;
 
 /// The longest wait for blocked log output at the exit.
 const LOG_LIMIT: Duration = Duration::from_millis(200);
@@ -78,7 +79,7 @@ fn perform(command: Command) -> Result<(), ExitReason> {
             change,
             file,
             config,
-        } => logged("warn", || token(change, file, config.as_deref())),
+        } => logged("warn", || token::change(change, file, config.as_deref())),
         Command::Certificate {
             names,
             folder,
@@ -126,47 +127,6 @@ fn served(service: impl Future<Output = Result<(), ExitReason>>) -> Result<(), E
     // A DNS request without a response must not delay the exit.
     runtime.shutdown_background();
     outcome
-}
-
-fn token(
-    change: TokenCommand,
-    file: Option<PathBuf>,
-    config: Option<&Path>,
-) -> Result<(), ExitReason> {
-    let path = match file {
-        Some(file) => file,
-        None => config::devices_file(config).map_err(ExitReason::config)?,
-    };
-    let file = RegistryFile::new(&path);
-    match change {
-        TokenCommand::Add(name) => {
-            let token = file.add(&name).map_err(ExitReason::other)?;
-            // Standard output contains only the token, so that the user can redirect the token to a
-            // file.
-            eprintln!(
-                "The token of {name:?} is printed only once. Write the token to the token_file of \
-                 the display:"
-            );
-            say(&format!("{token}\n"))?;
-        }
-        TokenCommand::List => {
-            let names = file.list().map_err(ExitReason::other)?;
-            if names.is_empty() {
-                eprintln!("{} has no device with a token.", file.path().display());
-            }
-            for name in names {
-                say(&format!("{name}\n"))?;
-            }
-        }
-        TokenCommand::Revoke(name) => {
-            file.revoke(&name).map_err(ExitReason::other)?;
-            eprintln!(
-                "The token of {name:?} is revoked. A running hub disconnects this display within \
-                 seconds."
-            );
-        }
-    }
-    Ok(())
 }
 
 async fn run(

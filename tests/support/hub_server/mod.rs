@@ -227,8 +227,17 @@ pub async fn reply(stream: &mut TcpStream) -> Reply {
     let reading = async {
         loop {
             let head = bytes.windows(4).position(|four| four == b"\r\n\r\n");
-            if head.is_some() && bytes.starts_with(b"HTTP/1.1 101") {
-                return;
+            if let Some(head) = head {
+                let text = String::from_utf8_lossy(&bytes[..head]).to_lowercase();
+                let length = text.split_once("\r\ncontent-length: ").map(|(_, rest)| {
+                    let end = rest.find('\r').unwrap_or(rest.len());
+                    rest[..end].parse::<usize>().unwrap()
+                });
+                // The hub keeps the connection of a device open after a response.
+                let is_complete = length.is_some_and(|length| bytes.len() >= head + 4 + length);
+                if is_complete || bytes.starts_with(b"HTTP/1.1 101") {
+                    return;
+                }
             }
             match stream.read_buf(&mut bytes).await {
                 Ok(0) | Err(_) => return,

@@ -118,7 +118,10 @@ pub async fn set_up(options: HubOptions, environment: &Environment) -> Result<bo
     // A secret is needed to read the settings, and its file does not exist yet.
     let config = parse(&text, &path, key.as_ref())?;
     let devices = RegistryFile::new(&config.devices.file);
-    let known = devices.list().map_err(|error| error.to_string())?;
+    let known = match devices.path().exists() {
+        true => devices.list().map_err(|error| error.to_string())?,
+        false => Vec::new(),
+    };
     let question = Question::new("A name for the first display", "display", "--device");
     let device = console
         .until(question, options.device, async |name: &str| {

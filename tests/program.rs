@@ -566,15 +566,16 @@ fn a_program_ends_when_its_terminal_is_closed_and_not_before() {
         );
         let log = config.with_file_name("log");
         let program = env!("CARGO_BIN_EXE_deskticker");
-        // `script` has the other end of a pseudoterminal, like sshd.
+        // `script` has the other end of a pseudoterminal, like sshd. `env` makes the program see its
+        // end even if this test was started by `nohup`.
         let line = format!(
             "exec {program} run --config {} 2> {}",
             config.display(),
             log.display()
         );
-        let mut command = Command::new("script");
+        let mut command = Command::new("env");
         command
-            .args(["-qec", &line, "/dev/null"])
+            .args(["--default-signal=HUP", "script", "-qec", &line, "/dev/null"])
             .stdin(Stdio::piped());
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut terminal = command.spawn().unwrap();

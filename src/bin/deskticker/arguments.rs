@@ -219,11 +219,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
                 options.seconds = Some(positive(parser.value()?.parse()?, "--seconds")?);
             }
             Long("speed") => options.speed = positive(parser.value()?.parse()?, "--speed")?,
-            Long("watchlist") => {
-                let text = parser.value()?.string()?;
-                options.watchlist = symbols(&text)?;
-                setup.watchlist = Some(text);
-            }
+            Long("watchlist") => setup.watchlist = Some(parser.value()?.string()?),
             Long("size") => oled.size = parser.value()?.parse()?,
             Long("chip") => oled.chip = parser.value()?.parse()?,
             Long("bus") => oled.bus = parser.value()?.into(),
@@ -265,6 +261,9 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
     }
     options.given = given;
     options.command = *command;
+    if let (Command::Demo, Some(list)) = (command, &options.setup.watchlist) {
+        options.watchlist = symbols(list)?;
+    }
     let gave = |option: &str| options.given.iter().any(|name| name == option);
     match command {
         Command::Snapshot if !gave("output") => {

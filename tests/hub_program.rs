@@ -176,7 +176,7 @@ fn sighup_reads_tokens_and_settings_again() {
     hub.program
         .wait_for_line("takes effect only after a restart of the hub: massive.clusters");
     hub.program
-        .wait_for_line("takes effect only after a restart of the hub: limits: authentication");
+        .wait_for_line("takes effect only after a restart of the hub: limits: ");
     hub.program
         .wait_for_line("the settings have been read again");
     write("origin = 1");
@@ -305,32 +305,30 @@ fn an_empty_file_is_a_valid_hub_configuration() {
 
 #[test]
 fn every_setting_can_be_set() {
-    let config = parsed(
-        "listen = \"[::1]:8443\"\nannounce = false\norigins = [\"https://Desk.example/\"]\ntrusted_proxy = [\"::1\"]\n\
+    let defaults = Limits::default();
+    let lines: Vec<String> = defaults
+        .values()
+        .map(|(name, value, _)| format!("{name} = {}\n", value - 1))
+        .collect();
+    let config = parsed(&format!(
+        "listen = \"[::1]:8443\"\nannounce = false\norigins = [\"https://Desk.example/\"]\n\
+         hosts = [\"Hub.example\"]\ntrusted_proxy = [\"::1\"]\n\
          [massive]\nurl = \"wss://delayed.massive.com\"\nrest_url = \"https://api.massive.com\"\n\
          clusters = [\"stocks\"]\nca_file = \"/ca.pem\"\n\
          [devices]\nfile = \"/devices\"\n[tls]\ncert = \"/c\"\nkey = \"/k\"\n\
-         [limits]\nconnections = 1\nunauthenticated = 2\nauthentication = 3\nsubscriptions = 4\n\
-         channels = 5\nmessage = 500\nper_minute = 6\nhead = 7\ntrades = 8\n",
-    )
+         [metrics]\npublic = true\n[limits]\n{}",
+        lines.concat()
+    ))
     .unwrap();
-    assert!(!config.announce);
+    assert!(!config.announce && config.public_metrics);
+    assert_eq!(config.hosts, ["hub.example"]);
     assert_eq!(config.origins, ["https://desk.example"]);
     assert_eq!(config.rest.endpoint.to_string(), "wss://api.massive.com");
     assert_eq!(config.tls, Some(("/c".into(), "/k".into())));
     assert_eq!(config.devices.file, PathBuf::from("/devices"));
-    let limits = Limits {
-        connections: 1,
-        unauthenticated: 2,
-        authentication: 3,
-        subscriptions: 4,
-        channels: 5,
-        message: 500,
-        per_minute: 6,
-        head: 7,
-        trades: 8,
-    };
-    assert_eq!(config.limits, limits);
+    for ((name, set, _), (_, default, _)) in config.limits.values().zip(defaults.values()) {
+        assert_eq!(set, default - 1, "{name}");
+    }
 }
 
 #[test]

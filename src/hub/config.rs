@@ -43,6 +43,11 @@ pub struct HubConfig {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// The web origins that may use the hub besides its own, as `https://host` in lower case.
     pub origins: Vec<String>,
+    /// The host names of the hub besides its addresses, `localhost`, `*.local` and the name of the
+    /// machine, in lower case.
+    pub hosts: Vec<String>,
+    /// True if `/metrics` and the details of `/healthz` are for all clients.
+    pub public_metrics: bool,
     /// The reverse proxies whose `X-Forwarded-For` header the hub trusts.
     pub trusted_proxies: Vec<IpAddr>,
     /// The limits for connections, requests and clients.
@@ -65,6 +70,7 @@ struct HubConfigFile {
     listen: Option<Spanned<String>>,
     announce: Option<bool>,
     origins: Option<Vec<Spanned<String>>>,
+    hosts: Option<Vec<Spanned<String>>>,
     trusted_proxy: Option<Vec<Spanned<String>>>,
     #[serde(default)]
     massive: MassiveTable,
@@ -72,7 +78,15 @@ struct HubConfigFile {
     devices: DevicesTable,
     tls: Option<TlsTable>,
     #[serde(default)]
+    metrics: MetricsTable,
+    #[serde(default)]
     limits: LimitsTable,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct MetricsTable {
+    public: Option<bool>,
 }
 
 #[derive(Deserialize, Default)]
@@ -150,6 +164,8 @@ impl HubConfig {
             },
             tls: file.tls.map(|tls| (tls.cert, tls.key)),
             origins: reader.origins(file.origins.unwrap_or_default())?,
+            hosts: reader.hosts(file.hosts.unwrap_or_default())?,
+            public_metrics: file.metrics.public.unwrap_or(false),
             trusted_proxies: reader.proxies(file.trusted_proxy.unwrap_or_default())?,
             limits: file.limits.check(&reader)?,
         })
@@ -241,6 +257,19 @@ impl ConfigReader<'_> {
                     Err(self.unexpected("origins", &origin, expected))
                 }
             }
+        });
+        each.collect()
+    }
+
+    fn hosts(&self, hosts: Vec<Spanned<String>>) -> Result<Vec<String>, ConfigError> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+        let each = hosts.into_iter().map(|host| {
+            let text = host.get_ref().to_ascii_lowercase();
+            if !text.is_empty() && text.bytes().all(plain) {
+                return Ok(text);
+            }
+            let expected = "names without a port like \"hub.example\"";
+            Err(self.unexpected("hosts", &host, expected))
         });
         each.collect()
     }

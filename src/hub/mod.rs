@@ -48,6 +48,7 @@ use health::ReportSender;
 use metrics::Metrics;
 use rest::aggregates::BarCache;
 use rest::quotes::QuoteCache;
+use server::admission::Admission;
 use server::limits::{ConnectionSlots, Limits, RateLimiter};
 use server::listener;
 use server::router::Router;
@@ -106,6 +107,12 @@ pub type Interest = BTreeSet<Channel>;
 pub struct HubSettings {
     /// The web origins that may use the hub besides its own, as `https://host` in lower case.
     pub origins: Vec<String>,
+    /// The host names of the hub besides its addresses, `localhost`, `*.local` and the name of the
+    /// machine, in lower case. A browser must use one of these names.
+    pub hosts: Vec<String>,
+    /// True if `/metrics` and the details of `/healthz` are for all clients, and not only for
+    /// clients with a loopback or private address.
+    pub public_metrics: bool,
     /// The reverse proxies whose `X-Forwarded-For` header the hub trusts.
     pub trusted_proxies: Vec<IpAddr>,
     /// The certificate and the key, if the hub itself serves TLS.
@@ -216,14 +223,13 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
         ),
         minutes,
         health,
+        admission: Admission::new(metrics.clone()),
         metrics,
         settings,
         calendar,
         clock,
-        rates: Mutex::new(RateLimiter::default()),
-        log_rates: Mutex::new(RateLimiter::default()),
+        log_rates: Mutex::new(RateLimiter::new(1000)),
         visits: ConnectionSlots::default(),
-        refusal_slots: ConnectionSlots::default(),
     });
     let heartbeat = supervisor.heartbeat();
     tasks.spawn(listener::serve(listener, router, heartbeat, stop.clone()));

@@ -220,6 +220,8 @@ fn settings(config: &HubConfig) -> Result<HubSettings, String> {
     let tls = files.map(|(certificate, key)| Tls::load(certificate, key));
     Ok(HubSettings {
         origins: config.origins.clone(),
+        hosts: config.hosts.clone(),
+        public_metrics: config.public_metrics,
         trusted_proxies: config.trusted_proxies.clone(),
         tls: tls.transpose().map_err(|error| format!("tls: {error}"))?,
         limits: config.limits.clone(),

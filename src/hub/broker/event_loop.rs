@@ -14,6 +14,7 @@ use super::upstream_view::UpstreamView;
 use crate::hub::auth::authenticator::Authenticator;
 use crate::hub::auth::registry::Device;
 use crate::hub::metrics::Metrics;
+use crate::hub::server::admission::Entrance;
 use crate::hub::server::limits::Limits;
 use crate::hub::session::client::{ClientId, ClientInput};
 use crate::hub::session::protocol::StatusFrame;
@@ -30,6 +31,10 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 /// limit lets the other kinds of input get their turn.
 const BATCH_LIMIT: usize = 256;
 
+/// The time limit for the inputs of clients or for new clients in one turn. Many busy clients must
+/// not delay the delivery of events.
+const TURN_LIMIT: Duration = Duration::from_millis(2);
+
 /// The time limit for the close handshakes of all clients together at shutdown.
 const CLOSE_ALL_LIMIT: Duration = Duration::from_millis(1000);
 
@@ -42,6 +47,9 @@ pub struct PendingClient {
     pub read_ahead: Bytes,
     /// The authenticated device, or `None` for a client that must still send an `auth` action.
     pub device: Option<Device>,
+    /// The place of the client among the unauthenticated connections; `None` for a client that has
+    /// authenticated, and in tests.
+    pub entrance: Option<Entrance>,
 }
 
 /// The sender that passes new clients from the HTTP server to the event loop.
@@ -143,13 +151,25 @@ impl Fanout {
                     }
                 }
                 Some((client_id, heard)) = inputs.recv() => {
+                    let end = clock.now().monotonic + TURN_LIMIT;
                     broker.handle_input(client_id, heard);
                     for _ in 0..BATCH_LIMIT {
+                        if clock.now().monotonic >= end {
+                            break;
+                        }
                         let Ok((client_id, heard)) = inputs.try_recv() else { break };
                         broker.handle_input(client_id, heard);
                     }
                 }
-                Some(pending_client) = pending_clients.recv() => broker.admit(pending_client),
+                Some(pending_client) = pending_clients.recv() => {
+                    let end = clock.now().monotonic + TURN_LIMIT;
+                    broker.admit(pending_client);
+                    while clock.now().monotonic < end
+                        && let Ok(pending_client) = pending_clients.try_recv()
+                    {
+                        broker.admit(pending_client);
+                    }
+                }
                 Ok(()) = registry.changed() => broker.disconnect_revoked(),
                 () = clock.sleep_until(due) => {}
             }

@@ -2,6 +2,7 @@
 //! and the reports of the upstream. Never waits for a client.
 
 pub(crate) mod age;
+pub(crate) mod backlog;
 pub(crate) mod clients;
 pub(crate) mod commands;
 pub(crate) mod conflation;
@@ -42,8 +43,9 @@ impl Broker {
             socket,
             read_ahead,
             device,
+            entrance,
         } = pending_client;
-        let Some(client_slot) = self.clients.admit(socket, read_ahead) else {
+        let Some(client_slot) = self.clients.admit(socket, read_ahead, entrance) else {
             return;
         };
         let greeting = self.upstream.greeting();
@@ -62,6 +64,15 @@ impl Broker {
     /// after the greeting, because the clients of the vendor and of the proxy read only the status
     /// of the first event in a frame.
     fn authenticate(&mut self, client_slot: ClientSlot, device: Device) {
+        let now = self.clients.now();
+        let Some(client) = self.clients.get(client_slot) else {
+            return;
+        };
+        if !client.socket_state.authenticate(&device, now) {
+            self.clients.metrics.refused_rate.add(1);
+            let status = StatusFrame::one("error", "too many connections, the limit is per_minute");
+            return self.clients.close(client_slot, Some(1013), status);
+        }
         let state = ClientState::Authenticated;
         let Some(client) = self.clients.change_state(client_slot, state) else {
             return;
@@ -80,7 +91,8 @@ impl Broker {
         let leaving = matches!(client.state, ClientState::Closing { .. });
         match input {
             ClientInput::Gone => self.clients.remove(client_slot),
-            ClientInput::Writable => match client.resume() {
+            ClientInput::Evicted => self.evict(client_slot),
+            ClientInput::Writable => match self.clients.resume(client_slot) {
                 WriteOutcome::All if !leaving => {
                     self.clients.deliver(Some(client_slot));
                 }
@@ -189,6 +201,20 @@ impl Broker {
                 self.clients.set_topics(client_slot, change.topics);
             }
         }
+    }
+
+    /// Removes a client that did not authenticate and must make way for another connection.
+    fn evict(&mut self, client_slot: ClientSlot) {
+        let client = self.clients.get(client_slot);
+        if client.is_some_and(|client| client.state == ClientState::Authenticated) {
+            return;
+        }
+        let words = "too many connections without authentication";
+        let status = StatusFrame::one("error", words);
+        self.clients.send_status([client_slot], status);
+        let close = websocket::close(Some(1013));
+        self.clients.write(client_slot, &close, 1);
+        self.clients.remove(client_slot);
     }
 
     /// Closes the session of a client whose device is revoked.

@@ -391,7 +391,7 @@ fn metrics_and_details_are_only_for_private_addresses_unless_they_are_public() {
             let metrics = hub.request("GET /metrics", &headers).await.status;
             let health = hub.request("GET /healthz", &headers).await.json();
             assert_eq!(health["status"], "ok");
-            (metrics, health["clusters"].is_object())
+            (metrics, health["clusters"]["indices"].is_object())
         };
         for private in ["192.168.1.9", "10.0.0.1:99", "fd00::1", "127.0.0.1:7"] {
             assert_eq!(from(private).await, (200, true), "{private}");
@@ -399,6 +399,10 @@ fn metrics_and_details_are_only_for_private_addresses_unless_they_are_public() {
         for public in ["198.51.100.1", "2001:db8::1", "junk"] {
             assert_eq!(from(public).await, (403, false), "{public}");
         }
+        // A device gets the details at any address.
+        let headers = format!("X-Forwarded-For: 198.51.100.1\r\n{BEARER}");
+        let health = hub.request("GET /healthz", &headers).await.json();
+        assert_eq!(health["clusters"]["indices"]["state"], "idle");
         assert_eq!(hub.get("/metrics").await.status, 200);
         settings.public_metrics = true;
         hub.settings.send_replace(settings.clone());

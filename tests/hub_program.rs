@@ -143,7 +143,7 @@ fn a_key_and_a_token_in_the_environment_start_the_hub_and_sigterm_ends_the_hub()
     command
         .args(["--listen", "127.0.0.1:0"])
         .env("MASSIVE_API_KEY", "k")
-        .env("MASSIVE_PROXY_TOKEN", "t");
+        .env("MASSIVE_PROXY_TOKEN", "a-static-token");
     let mut hub = start(command);
     assert_eq!(hub.status("/healthz"), 200);
     assert_eq!(hub.status("/api/quotes?token=wrong"), 403);
@@ -278,7 +278,7 @@ fn a_simulated_hub_prints_the_commands_that_show_its_prices() {
 fn environment() -> Environment {
     Environment {
         credentials: None,
-        token: Some("t".into()),
+        token: Some("a-static-token-of-the-hub".into()),
         key: Some("k".into()),
         ..Environment::default()
     }
@@ -392,5 +392,67 @@ fn a_hub_without_a_key_names_the_missing_setting() {
     assert!(
         message.starts_with("deskticker-hub: /nowhere.toml: cannot be read"),
         "{message}"
+    );
+}
+
+#[test]
+fn a_static_token_that_can_be_guessed_is_refused_and_a_short_one_causes_a_warning() {
+    let short = Environment {
+        token: Some("letme7".into()),
+        ..environment()
+    };
+    let error = HubConfig::parse("", Path::new("hub.toml"), &short).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("6 characters") && error.contains("token add"),
+        "{error}"
+    );
+    assert!(!error.contains("letme7"), "{error}");
+    let mut command = program();
+    command.args(["run", "--simulate", "--listen", "127.0.0.1:0"]);
+    let mut hub = Program::spawn(command.env("MASSIVE_PROXY_TOKEN", "tolerated"));
+    hub.wait_for_line("the static token has only 9 characters");
+    assert!(hub.is_running());
+    let mut command = program();
+    command.args(["run", "--simulate", "--listen", "127.0.0.1:0"]);
+    let mut hub = Program::spawn(command.env("MASSIVE_PROXY_TOKEN", "letme7"));
+    hub.wait_for_line("has 6 characters and can be guessed");
+    assert_eq!(hub.wait(), Some(78));
+}
+
+#[test]
+fn a_token_is_revoked_on_a_full_disk_and_the_user_learns_what_is_missing() {
+    let folder = directory("hub_program-full-disk");
+    // The name space of this shell has its own small file system.
+    let script = r#"
+        set -e
+        mount -t tmpfs -o size=16k none "$1"
+        "$2" token add kitchen --file "$1/devices" >/dev/null 2>&1
+        "$2" token add hallway --file "$1/devices" >/dev/null 2>&1
+        dd if=/dev/zero of="$1/fill" bs=1k count=99 2>/dev/null || true
+        set +e
+        "$2" token revoke kitchen --file "$1/devices"
+        echo "exit code $?"
+        cat "$1/devices"
+    "#;
+    let output = Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c", script, "sh"])
+        .args([
+            folder.to_str().unwrap(),
+            env!("CARGO_BIN_EXE_deskticker-hub"),
+        ])
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (out, err) = (text(output.stdout), text(output.stderr));
+    assert!(
+        out.starts_with("exit code 1\nkitchen revoked "),
+        "{out}{err}"
+    );
+    assert!(out.contains("\nhallway sha256:"), "{out}");
+    assert!(err.contains("The token of \"kitchen\" is revoked"), "{err}");
+    assert!(
+        err.contains("Make room and revoke again") && err.contains("No space left"),
+        "{err}"
     );
 }

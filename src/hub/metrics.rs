@@ -110,6 +110,10 @@ metrics! {
     refused_full: Counter;
     /// Requests refused because one address or one device sent too many requests.
     refused_rate: Counter;
+    /// Connections and channels refused because a device already has its share.
+    refused_device_share: Counter;
+    /// Channels refused because all clients together have as many as the hub or the vendor allows.
+    refused_channels: Counter;
     /// Connections refused because of the limit for connections that have not authenticated yet.
     refused_unauthenticated: Counter;
     /// Connections that had not authenticated yet and were closed for a new connection.

@@ -39,6 +39,7 @@ use crate::net::Boxed;
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::source::FeedSource;
+use crate::secret::Secret;
 use crate::systemd::Supervisor;
 use crate::time::Clock;
 use auth::authenticator::Authenticator;
@@ -88,8 +89,8 @@ pub enum UpstreamEvent {
     /// The connection is not in use, for this reason. The cached values continue to age.
     Down(Failure),
     /// The vendor refuses this cluster and has never accepted it: the key is wrong
-    /// ([`Failure::Key`]), or the plan does not include the cluster ([`Failure::Plan`]). The upstream waits for [`upstream::DENIED_FOR`] and then sends
-    /// `Down(Done)`.
+    /// ([`Failure::Key`]), or the plan does not include the cluster ([`Failure::Plan`]). The
+    /// upstream waits for half a minute or longer, sends `Down(Done)` and tries again.
     Barred(Failure),
     /// The vendor did not answer two requests for this channel: the plan does not include the
     /// channel.
@@ -117,6 +118,8 @@ pub struct HubSettings {
     pub trusted_proxies: Vec<IpAddr>,
     /// The certificate and the key, if the hub itself serves TLS.
     pub tls: Option<Tls>,
+    /// The current key of the vendor; `None` for the key of [`HubSetup::source`].
+    pub key: Option<Secret>,
     /// The limits for connections, requests and clients. Some limits keep their values from the
     /// start of the hub (see [`Limits::values`]).
     pub limits: Limits,
@@ -193,6 +196,7 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
             reports,
             minutes: minutes.clone(),
             greeted: greeted.clone(),
+            settings: settings.clone(),
             clock: clock.clone(),
         };
         let (mut fanout, acceptor) = Fanout::new(
@@ -220,6 +224,7 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
             calendar,
             clock.clone(),
             greeted.subscribe(),
+            settings.clone(),
         ),
         minutes,
         health,

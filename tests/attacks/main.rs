@@ -108,13 +108,17 @@ async fn flooded(attack: &'static str, is_device: bool, once: Vec<u8>, again: Ve
     measure(attack, SLACK, "", start, nothing).await
 }
 
-/// Two hundred honest clients, each from its own address, authenticate by message.
 async fn honest_clients(stand: &Stand) -> Option<(String, bool)> {
-    let auth = format!(r#"{{"action":"auth","params":"{}"}}"#, stand.token(0));
+    join(stand, 0, 200).await
+}
+
+/// Honest clients of a device, each from its own address, authenticate by message.
+async fn join(stand: &Stand, device: usize, count: u8) -> Option<(String, bool)> {
+    let auth = format!(r#"{{"action":"auth","params":"{}"}}"#, stand.token(device));
     let auth = text(&auth);
     let mut admitted = 0;
     let mut held = Vec::new();
-    for number in 0..200 {
+    for number in 0..count {
         let joining = async {
             let mut stream = connect_from([127, 0, 9, number], stand.address).await?;
             let status = exchange(&mut stream, &upgrade("/ws/indices", None)).await?;
@@ -137,10 +141,8 @@ async fn honest_clients(stand: &Stand) -> Option<(String, bool)> {
             held.push(stream);
         }
     }
-    Some((
-        format!("{admitted} of 200 honest clients get in"),
-        admitted == 200,
-    ))
+    let said = format!("{admitted} of {count} honest clients get in");
+    Some((said, admitted == count))
 }
 
 /// A hundred connections subscribe to the values of ten thousand tickers and read nothing.
@@ -285,6 +287,22 @@ async fn all(selected: &str) -> bool {
             "",
             |stand| Some(hold(stand.address, 8, 80, upgrade("/ws/indices", None))),
             honest_clients,
+        )
+        .await
+    );
+    let shares = "[limits]\nconnections = 100\ndevice_connections = 25\n";
+    let other_device = async |stand: &Stand| join(stand, 2, 20).await;
+    attack!(
+        "one device takes all connections",
+        measure(
+            "one device takes all connections",
+            SLACK,
+            shares,
+            |stand| {
+                let head = upgrade("/ws/indices", Some(stand.token(1)));
+                Some(hold(stand.address, 1, 60, head))
+            },
+            other_device,
         )
         .await
     );

@@ -142,11 +142,17 @@ fn token(
             }
         }
         TokenCommand::Revoke(name) => {
-            file.revoke(&name).map_err(ExitReason::other)?;
+            let incomplete = file.revoke(&name).map_err(ExitReason::other)?;
             eprintln!(
                 "The token of {name:?} is revoked. A running hub disconnects this display within \
                  seconds."
             );
+            if let Some(error) = incomplete {
+                return Err(ExitReason::other(format!(
+                    "the revocation is effective, but the file could not be replaced, so a copy \
+                     from a backup may contain the old line. Make room and revoke again: {error}"
+                )));
+            }
         }
     }
     Ok(())
@@ -224,6 +230,7 @@ fn settings(config: &HubConfig) -> Result<HubSettings, String> {
         public_metrics: config.public_metrics,
         trusted_proxies: config.trusted_proxies.clone(),
         tls: tls.transpose().map_err(|error| format!("tls: {error}"))?,
+        key: config.source.secret.clone(),
         limits: config.limits.clone(),
     })
 }
@@ -266,7 +273,6 @@ fn read_again(
         (new.announce != config.announce, "announce"),
         (new.source.endpoint != source.endpoint, "massive.url"),
         (new.rest.endpoint != rest.endpoint, "massive.rest_url"),
-        (new.source.secret != source.secret, "the vendor's key"),
         (new.ca_file != config.ca_file, "massive.ca_file"),
         (new.clusters != config.clusters, "massive.clusters"),
         (new.devices != config.devices, devices),
@@ -346,8 +352,9 @@ async fn simulate(listen: Option<SocketAddr>) -> Result<(), ExitReason> {
         None => Some(registry::fresh_token().map_err(ExitReason::other)?),
     };
     let token = given.as_deref().or(fresh.as_deref()).unwrap_or_default();
-    let token = Secret::from_text(token, "token")
-        .map_err(|reason| ExitReason(78, format!("MASSIVE_PROXY_TOKEN: {reason}")))?;
+    let wrong = |reason: &str| ExitReason(78, format!("MASSIVE_PROXY_TOKEN: {reason}"));
+    let token = Secret::from_text(token, "token").map_err(wrong)?;
+    config::check_static_token(&token).map_err(|reason| wrong(&reason))?;
     let vendor = simulator::SimulatorSettings {
         values: true,
         ..simulator::SimulatorSettings::default()

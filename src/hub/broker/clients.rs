@@ -168,12 +168,15 @@ impl Clients {
     /// Replaces the subscriptions of a client, and sends the last values of the added channels.
     pub(super) fn set_topics(&mut self, client_slot: ClientSlot, topics: BTreeSet<Channel>) {
         let before = self.topics(client_slot);
-        if self.slots[client_slot].is_none() || before == topics {
-            return;
-        }
         let now = self.now();
+        let Some(client) = self.slots[client_slot]
+            .as_ref()
+            .filter(|_| before != topics)
+        else {
+            return;
+        };
         for channel in topics.difference(&before) {
-            self.subscriptions.add(channel);
+            self.subscriptions.add(channel, client.device());
         }
         for channel in before.difference(&topics) {
             self.subscriptions.remove(channel, now);

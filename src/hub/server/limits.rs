@@ -95,6 +95,14 @@ limits! {
     /// The maximum duration from the accept of a connection to the end of the request head, in
     /// seconds. The duration includes the TLS handshake.
     head: 5, 1..=300, false;
+    /// The maximum number of connections of one device. This limit and the next two do not apply
+    /// while the hub has only one device (or only the static token), because a share protects other
+    /// devices.
+    device_connections: 2500, 1..=1_000_000, true;
+    /// The maximum number of channels of a cluster that only clients of one device have requested.
+    device_channels: 5000, 1..=1_000_000, true;
+    /// The maximum number of contracts whose quotes only clients of one device have requested.
+    device_contracts: 250, 1..=1000, true;
     /// The maximum number of trades that may wait for one client. The hub closes a client above
     /// this limit as too slow.
     trades: 1024, 1..=1_000_000, true;

@@ -31,7 +31,6 @@ use crate::hub::health::{self, UpstreamHealth};
 use crate::hub::metrics::Metrics;
 use crate::hub::rest::aggregates::{AggregatesRequest, BarCache};
 use crate::hub::rest::quotes::QuoteCache;
-use crate::hub::upstream::DENIED_FOR;
 use crate::market::{Calendar, Cluster};
 use crate::net::upgrade::{HUB_HEADER, lists};
 use crate::time::Clock;
@@ -133,11 +132,7 @@ impl Router {
             return refuse(StatusCode::MISDIRECTED_REQUEST, reason, &[]);
         }
         let watching = matches!(route, Some(Route::Health | Route::Metrics));
-        let device = if watching {
-            None
-        } else {
-            self.device_of(request)
-        };
+        let device = self.device_of(request);
         if !self.within_rate(visitor, origin, device.as_ref()) {
             self.metrics.refused_rate.add(1);
             let after = [(RETRY_AFTER, "60")];
@@ -183,7 +178,10 @@ impl Router {
                 self.authenticate(request)?;
                 Ok(from_vendor(self.quotes.market_status().await))
             }
-            Route::Health => Ok(self.health(is_public || origin.is_private())),
+            Route::Health => {
+                let detailed = is_public || origin.is_private() || device.is_some();
+                Ok(self.health(detailed))
+            }
             Route::Metrics if !is_public && !origin.is_private() => {
                 let reason = "the metrics are only for private addresses (see metrics.public in \
                               the settings)";
@@ -230,8 +228,8 @@ impl Router {
         };
         let mut upstreams = self.health.iter();
         let upstream = upstreams.find(|health| health.cluster == cluster);
-        if let Some(since) = upstream.and_then(UpstreamHealth::barred) {
-            let left = (since + DENIED_FOR).since(self.clock.now().monotonic);
+        if let Some(retry_at) = upstream.and_then(UpstreamHealth::barred) {
+            let left = retry_at.since(self.clock.now().monotonic);
             return refuse(
                 StatusCode::NOT_FOUND,
                 "the vendor does not serve that to this hub: its key was refused, or its plan \
@@ -265,6 +263,16 @@ impl Router {
         let device = match presented(request) {
             Some(token) => {
                 let now = self.clock.now();
+                // The check of the share must come first, because the authentication uses up a
+                // short-lived token.
+                let known = self.authenticator.authenticate_request(&token, now);
+                if known.is_some_and(|device| self.has_its_share(&device, settings)) {
+                    self.metrics.refused_device_share.add(1);
+                    let after = [(RETRY_AFTER, FULL_RETRY)];
+                    let reason = "this device has as many connections as it may \
+                                  (device_connections)";
+                    return refuse(StatusCode::SERVICE_UNAVAILABLE, reason, &after);
+                }
                 let Some(device) = self.authenticator.authenticate_upgrade(&token, now) else {
                     return self.wrong_token();
                 };
@@ -287,6 +295,12 @@ impl Router {
         let answer = with(answer, UPGRADE, "websocket");
         let answer = with(answer, SEC_WEBSOCKET_ACCEPT, &derive_accept_key(key));
         Ok(with(answer, HUB_HEADER, env!("CARGO_PKG_VERSION")))
+    }
+
+    /// Returns true if the device has its share of the connections.
+    fn has_its_share(&self, device: &Device, settings: &HubSettings) -> bool {
+        self.authenticator.has_other_devices()
+            && self.authenticator.sessions().count(device) >= settings.limits.device_connections
     }
 
     fn full<T>(&self) -> Result<T, RefusedResponse> {
@@ -341,7 +355,8 @@ impl Router {
         let now = self.clock.now();
         let (well, mut report) = health::report(&self.health, simulated, &self.calendar, now);
         if !detailed {
-            report = json!({ "status": report["status"] });
+            // Displays recognize a hub by the field `clusters`.
+            report = json!({ "status": report["status"], "clusters": {} });
         }
         let status = if well {
             StatusCode::OK

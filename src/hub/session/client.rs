@@ -15,6 +15,7 @@ use super::allowance::{Allowance, ReadLimits};
 use super::transport::Transport;
 use super::websocket::{Decoder, FrameError, Message};
 use crate::hub::auth::registry::Device;
+use crate::hub::auth::sessions::DeviceSession;
 use crate::hub::broker::delivery::ClientSlot;
 use crate::hub::metrics::Metrics;
 use crate::hub::server::admission::Entrance;
@@ -192,7 +193,8 @@ const BACKLOG_LIMIT: usize = 256 << 10;
 pub(crate) struct Client {
     pub(crate) client_id: ClientId,
     pub(crate) socket_state: Arc<ClientSocket>,
-    pub(crate) device: Option<Device>,
+    /// The session of the device, after the authentication.
+    pub(crate) session: Option<DeviceSession>,
     pub(crate) state: ClientState,
     /// The monotonic time of the last ping. `unanswered` is the number of pings in a row without an
     /// answer.
@@ -228,7 +230,7 @@ impl Client {
             client_id,
             pinged: socket_state.heard(),
             socket_state,
-            device: None,
+            session: None,
             state: ClientState::Unauthenticated { until },
             unanswered: 0,
             rest: Vec::new(),
@@ -237,6 +239,11 @@ impl Client {
             took_bytes: Moment::ZERO,
             task,
         }
+    }
+
+    /// Returns the device of an authenticated client.
+    pub(crate) fn device(&self) -> Option<&Device> {
+        self.session.as_ref().map(DeviceSession::device)
     }
 
     /// Returns the number of bytes that wait for the socket.

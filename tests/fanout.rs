@@ -686,3 +686,52 @@ async fn a_stop_closes_every_client_with_1012_without_delay() {
     ended.expect("within two seconds").unwrap();
     assert_eq!(fixture.metrics.clients.value(), 0);
 }
+
+#[tokio::test]
+async fn a_client_that_sends_too_much_before_its_authentication_is_not_read_any_more() {
+    let fixture = FanoutUnderTest::new().await;
+    let mut stream = fixture.connect(None, b"").await;
+    let pong = [0x8a, 0x80, 0, 0, 0, 0];
+    stream.write_all(&pong.repeat(800)).await.unwrap();
+    let mut client = Client::new(stream).await;
+    let hello = ["connected Connected Successfully"];
+    assert_eq!(client.statuses().await, hello);
+    client
+        .send_text(r#"{"action":"auth","params":"a token"}"#)
+        .await;
+    let mut witness = fixture.authenticated().await;
+    within_time(async {
+        while fixture.metrics.paused_unauthenticated.value() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    fixture.advance(11, &mut witness).await;
+    let words = "auth_timeout No authentication request received.";
+    assert_eq!(client.statuses().await, [words]);
+}
+
+#[tokio::test]
+async fn a_client_above_its_rate_is_read_later_and_loses_nothing() {
+    let fixture = FanoutUnderTest::new().await;
+    let mut client = fixture.authenticated().await;
+    for _ in 0..500 {
+        client.send_text(r#"{"action":"ping"}"#).await;
+    }
+    let mut witness = fixture.authenticated().await;
+    within_time(async {
+        while fixture.metrics.paused_messages.value() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let before = fixture.metrics.frames_sent.value();
+    assert!(
+        before < 2 * 500,
+        "the client is not read while time stands still"
+    );
+    fixture.advance(10, &mut witness).await;
+    for _ in 0..500 {
+        assert_eq!(client.statuses().await, ["pong pong"]);
+    }
+}

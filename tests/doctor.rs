@@ -622,3 +622,50 @@ fn a_wrong_clock_is_found_by_the_clock_of_the_hub() {
     );
     assert_eq!(doctor_run.code, 1);
 }
+
+#[test]
+fn a_share_at_a_hub_without_a_stream_of_shares_comes_by_rest() {
+    let hub = |denied: &'static [&'static str]| {
+        Background::start(move || async move {
+            let vendor = SimulatorSettings {
+                speed: 20.0,
+                values: true,
+                denied: denied.iter().map(|name| (*name).to_owned()).collect(),
+                ..SimulatorSettings::default()
+            };
+            let token = Secret::new(TOKEN).unwrap();
+            let setup = deskticker::demo::simulated_hub(vendor, &token, Clock::system());
+            let (mut setup, simulator) = setup.await.unwrap();
+            setup.clusters = vec![Cluster::Indices, Cluster::Options];
+            let hub = Hub::start(setup, "127.0.0.1:0".parse().unwrap()).await;
+            let hub = hub.unwrap();
+            (hub.address(), hub, simulator)
+        })
+    };
+    for (watchlist, upstream, channels) in [
+        ("SPY", "shares come by REST", "shares come by REST"),
+        (
+            r#"SPX", "SPY"#,
+            "indices live, simulated, shares come by REST",
+            "2 of 2 confirmed; shares come by REST; first value (SPX) in",
+        ),
+    ] {
+        let hub = hub(&[]);
+        let text = format!(
+            "watchlist = [\"{watchlist}\"]\n[hub]\nurl = \"ws://{}\"\n",
+            hub.value.0
+        );
+        let doctor_run = Machine::pi("shares").with_config(&text).run_doctor();
+        doctor_run.assert_finding("upstream", CheckState::Ok, upstream, "");
+        doctor_run.assert_finding("channels", CheckState::Ok, channels, "");
+        assert_eq!(doctor_run.code, 0);
+    }
+    let hub = hub(&["SPY"]);
+    let text = format!(
+        "watchlist = [\"SPY\"]\n[hub]\nurl = \"ws://{}\"\n",
+        hub.value.0
+    );
+    let doctor_run = Machine::pi("denied-share").with_config(&text).run_doctor();
+    let found = "the vendor refuses the REST request for SPY";
+    doctor_run.assert_finding("channels", CheckState::Warning, found, "NO ACCESS");
+}

@@ -10,6 +10,7 @@ use std::time::Duration;
 use deskticker::hub::HubSettings;
 use deskticker::hub::auth::registry::RegistryFile;
 use deskticker::hub::server::limits::Limits;
+use deskticker::simulator::SimulatorSettings;
 use deskticker::time::Utc;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -518,5 +519,78 @@ fn a_stopped_hub_ends_despite_a_silent_client() {
         let mut text = Vec::new();
         silent.read_to_end(&mut text).await.ok();
         assert!(text.is_empty());
+    });
+}
+
+const KEEP: &str = "Connection: keep-alive\r\n";
+
+/// Sends a request on an open connection, and reads the response. Returns the status, and true if the
+/// hub keeps the connection.
+async fn ask(stream: &mut TcpStream, request: &str, headers: &str) -> Option<(u16, bool)> {
+    let text = format!("{request} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+    stream.write_all(text.as_bytes()).await.ok()?;
+    let mut bytes = Vec::new();
+    let reading = async {
+        loop {
+            let text = String::from_utf8_lossy(&bytes).to_lowercase();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: "));
+                if body.len() >= length?.parse().ok()? {
+                    let status = head.split(' ').nth(1)?.parse().ok()?;
+                    return Some((status, head.contains("\r\nconnection: keep-alive")));
+                }
+            }
+            if stream.read_buf(&mut bytes).await.ok()? == 0 {
+                return None;
+            }
+        }
+    };
+    tokio::time::timeout(TIME_LIMIT, reading).await.unwrap()
+}
+
+#[test]
+fn the_connection_of_a_device_is_kept_and_ends_after_75_seconds_without_a_request() {
+    block_on(async {
+        let (hub, _simulator) = hub_before(SimulatorSettings::default()).await;
+        let mut device = hub.connect().await;
+        let headers = format!("{KEEP}{BEARER}");
+        assert_eq!(
+            ask(&mut device, "GET /healthz", KEEP).await,
+            Some((200, true))
+        );
+        for _ in 0..3 {
+            let path = "GET /api/quotes?tickers=SPX";
+            assert_eq!(ask(&mut device, path, &headers).await, Some((200, true)));
+            hub.manual_clock.advance(Duration::from_secs(70));
+        }
+        assert_eq!(
+            ask(&mut device, "POST /api/ws-token", &headers).await,
+            Some((200, true))
+        );
+        assert_eq!(hub.until_closed(&mut device).await, "");
+        // The wait for a request is no fault of the client.
+        assert_eq!(hub.metric("timeouts_total").await, 0.0);
+    });
+}
+
+#[test]
+fn a_connection_without_a_token_or_with_a_refused_request_is_not_kept() {
+    block_on(async {
+        let (hub, _simulator) = hub_before(SimulatorSettings::default()).await;
+        let mut stranger = hub.connect().await;
+        assert_eq!(
+            ask(&mut stranger, "GET /healthz", KEEP).await,
+            Some((200, true))
+        );
+        hub.manual_clock.advance(Duration::from_secs(6));
+        assert_eq!(hub.until_closed(&mut stranger).await, "");
+        let mut refused = hub.connect().await;
+        let wrong = format!("{KEEP}Authorization: Bearer wrong\r\n");
+        let path = "GET /api/quotes?tickers=SPX";
+        assert_eq!(ask(&mut refused, path, &wrong).await, Some((403, false)));
+        let mut usual = hub.connect().await;
+        assert_eq!(ask(&mut usual, path, BEARER).await, Some((200, false)));
     });
 }

@@ -175,7 +175,7 @@ fn a_missing_or_wrong_configuration_is_reported_with_its_file_and_line() {
 }
 
 #[test]
-fn the_demo_writes_a_file_or_prints_a_picture_and_ends_in_time() {
+fn the_demo_writes_a_file_or_prints_lines_of_text_and_ends_in_time() {
     let directory = directory("demo");
     let png = directory.join("demo.png");
     let path = png.to_str().unwrap();
@@ -192,12 +192,27 @@ fn the_demo_writes_a_file_or_prints_a_picture_and_ends_in_time() {
     ]);
     assert_eq!((code, err.as_str()), (0, ""));
     assert!(is_png(&png));
-    let (code, out, err) = run(&["demo", "--seconds", "1", "--size", "128x32"]);
+    let (code, out, err) = run(&["demo", "--seconds", "2", "--watchlist", "NDX, AAPL"]);
     assert_eq!((code, err.as_str()), (0, ""));
     assert!(!out.contains('\x1b'), "no control sequence in a pipe");
-    let rows = out.lines().filter(|line| line.chars().count() == 128);
-    assert_eq!(rows.count(), 16, "{out}");
-    assert!(out.contains("simulated prices"));
+    for words in [
+        "simulated prices",
+        "NDX 20,7",
+        "AAPL 2",
+        ", live",
+        "not live",
+    ] {
+        assert!(out.contains(words), "{words}: {out}");
+    }
+    let (code, _, err) = run(&["demo", "--watchlist", "SPX,I:NOPE"]);
+    assert_eq!(code, 1);
+    assert!(
+        err.contains("no prices of I:NOPE") && err.contains("VIX9D"),
+        "{err}"
+    );
+    let (code, _, err) = run(&["demo", "--watchlist", "SPX,SPX"]);
+    assert_eq!(code, 64);
+    assert!(err.contains("--watchlist"), "{err}");
     let (code, _, err) = run(&["snapshot", "--demo", "--output", path]);
     assert_eq!((code, err.as_str()), (0, ""));
     let (code, _, err) = run(&["snapshot", "--demo", "--output", "/no/such/place.png"]);

@@ -5,6 +5,7 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
+use deskticker::display::caption::Caption;
 use deskticker::display::{DisplayDevice, PanelLight, Terminal};
 use deskticker::render::{Frame, Size};
 use deskticker::time::{Moment, Now, Utc};
@@ -28,91 +29,61 @@ impl Write for Paper {
     }
 }
 
-const CAPTION: &str = "simulated prices · Ctrl-C ends";
+const TOLD: &str = "DONE: nothing. LOOK: one dot in each of two corners.";
+const KEYS: &str = "simulated prices · Ctrl-C ends";
 /// 2026-01-13 17:00:05 UTC.
 const END: Now = Now::new(Moment::from_secs(9), Utc(1_768_323_605_000));
 
-/// A minimal terminal emulator that stores the last character of each cell.
-struct Screen {
-    cells: Vec<Vec<char>>,
-    cursor: (usize, usize),
-    saved: (usize, usize),
-    cursor_shown: bool,
-    wraps: bool,
-}
+/// A terminal that decodes the output.
+struct Screen(vt100::Parser);
 
 impl Screen {
-    fn new(columns: usize, rows: usize) -> Self {
-        Self {
-            cells: vec![vec![' '; columns]; rows],
-            cursor: (0, 0),
-            saved: (0, 0),
-            cursor_shown: true,
-            wraps: true,
-        }
+    fn new(columns: u16, rows: u16) -> Self {
+        Self(vt100::Parser::new(rows, columns, 0))
     }
 
     fn feed(&mut self, text: &str) {
-        let mut rest = text.chars();
-        while let Some(c) = rest.next() {
-            if c != '\x1b' {
-                self.print(c);
-                continue;
-            }
-            match rest.next().unwrap() {
-                '7' => self.saved = self.cursor,
-                '8' => self.cursor = self.saved,
-                '[' => {
-                    let mut arguments = String::new();
-                    let end = loop {
-                        let c = rest.next().unwrap();
-                        if c.is_ascii_alphabetic() {
-                            break c;
-                        }
-                        arguments.push(c);
-                    };
-                    self.control(end, &arguments);
-                }
-                other => panic!("ESC {other}"),
-            }
-        }
+        self.0.process(text.as_bytes());
     }
 
-    fn control(&mut self, end: char, arguments: &str) {
-        match (end, arguments) {
-            ('l', "?25") => self.cursor_shown = false,
-            ('h', "?25") => self.cursor_shown = true,
-            ('l', "?7") => self.wraps = false,
-            ('h', "?7") => self.wraps = true,
-            ('J', "2") => self.cells.iter_mut().for_each(|row| row.fill(' ')),
-            ('H', row) => {
-                let row = row.parse().unwrap_or(1);
-                assert!(row <= self.cells.len(), "row {row}");
-                self.cursor = (row - 1, 0);
-            }
-            ('K', "") => {
-                let (row, column) = self.cursor;
-                self.cells[row][column..].fill(' ');
-            }
+    fn row(&self, row: u16) -> String {
+        let columns = self.0.screen().size().1;
+        let text = self.0.screen().contents_between(row, 0, row, columns);
+        text.trim().to_owned()
+    }
+
+    /// The shades of a character with two dots, the upper one first: 0 for black, 1 for white.
+    fn dots(&self, row: u16, column: u16) -> [f32; 2] {
+        let cell = self.0.screen().cell(row, column).unwrap();
+        let shade = |colour| match colour {
+            vt100::Color::Idx(index) => f32::from(index - 233) / 22.0,
             other => panic!("{other:?}"),
-        }
+        };
+        assert_eq!(cell.contents(), "▀");
+        [shade(cell.fgcolor()), shade(cell.bgcolor())]
     }
 
-    fn print(&mut self, c: char) {
-        if c == '\n' {
-            self.cursor = (self.cursor.0 + 1, 0);
-            return;
-        }
-        let (row, column) = self.cursor;
-        let last = self.cells[row].len() - 1;
-        assert!(column <= last || !self.wraps, "wraps");
-        self.cells[row][column.min(last)] = c;
-        self.cursor.1 = (column + 1).min(last);
+    /// True if the character belongs to the picture, which has a background colour.
+    fn is_picture(&self, row: u16, column: u16) -> bool {
+        let cell = self.0.screen().cell(row, column).unwrap();
+        cell.bgcolor() != vt100::Color::Default
     }
 
-    fn row(&self, row: usize) -> String {
-        let text: String = self.cells[row].iter().collect();
-        text.trim_end().to_owned()
+    /// The first and the last row and column of the picture.
+    fn place(&self) -> ((u16, u16), (u16, u16)) {
+        let (rows, columns) = self.0.screen().size();
+        let all = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        let picture: Vec<_> = all
+            .filter(|(row, column)| self.is_picture(*row, *column))
+            .collect();
+        let (first, last) = (picture[0], picture[picture.len() - 1]);
+        let size = (last.0 - first.0 + 1) * (last.1 - first.1 + 1);
+        assert_eq!(
+            usize::from(size),
+            picture.len(),
+            "the picture is a rectangle"
+        );
+        (first, last)
     }
 }
 
@@ -123,73 +94,138 @@ fn corner() -> Frame {
     frame
 }
 
+fn caption() -> Caption {
+    let caption = Caption::default();
+    caption.set_seen(vec![
+        "SPX 1.00, live".to_owned(),
+        "VIX 2.00, live".to_owned(),
+    ]);
+    caption.set_keys(KEYS);
+    caption.tell(TOLD);
+    caption
+}
+
 fn shown(columns: u16, rows: u16, frame: &Frame) -> (Screen, Paper, Terminal<Paper>) {
     let paper = Paper::default();
-    let mut terminal = Terminal::new(paper.clone(), CAPTION, move || Some((columns, rows)));
+    let mut terminal = Terminal::new(paper.clone(), Some(caption()), move || {
+        Some((columns, rows))
+    });
     terminal.show(frame, PanelLight::default(), Moment::ZERO);
-    let mut screen = Screen::new(columns.into(), rows.into());
+    let mut screen = Screen::new(columns, rows);
     screen.feed(&paper.take());
     (screen, paper, terminal)
 }
 
 #[test]
-fn a_wide_terminal_shows_half_blocks_in_a_border_with_the_caption_below() {
-    let (screen, ..) = shown(132, 40, &corner());
-    assert_eq!(screen.row(0), format!("┌{}┐", "─".repeat(128)));
-    assert_eq!(screen.row(1), format!("│▀{}│", " ".repeat(127)));
-    assert_eq!(screen.row(32), format!("│{}▄│", " ".repeat(127)));
-    assert_eq!(screen.row(33), format!("└{}┘", "─".repeat(128)));
-    assert_eq!(screen.row(34), CAPTION);
-    // The next output, for example the log, starts below the picture.
-    assert_eq!(screen.cursor, (35, 0));
-    assert!(!screen.cursor_shown);
-    assert!(screen.wraps);
+fn a_wide_terminal_shows_each_dot_and_the_text_below_the_picture() {
+    let (screen, ..) = shown(132, 41, &corner());
+    assert_eq!(screen.place(), ((3, 2), (34, 129)));
+    assert_eq!(screen.dots(3, 2), [1.0, 0.0]);
+    assert_eq!(screen.dots(34, 129), [0.0, 1.0]);
+    assert_eq!(screen.dots(3, 3), [0.0, 0.0]);
+    assert_eq!([35, 36, 37].map(|row| screen.row(row)), [TOLD, "", KEYS]);
+    assert!(screen.0.screen().hide_cursor());
 }
 
 #[test]
-fn a_terminal_of_80_by_24_shows_the_picture_in_braille() {
-    let (screen, ..) = shown(80, 24, &corner());
-    assert_eq!(screen.row(0), format!("┌{}┐", "─".repeat(64)));
-    assert_eq!(screen.row(1), format!("│⠁{}│", "⠀".repeat(63)));
-    assert_eq!(screen.row(16), format!("│{}⢀│", "⠀".repeat(63)));
-    assert_eq!(screen.row(18), CAPTION);
+fn a_very_wide_terminal_shows_larger_dots_of_one_size() {
+    let (screen, ..) = shown(300, 80, &corner());
+    assert_eq!(screen.place(), ((6, 22), (69, 277)));
+    assert_eq!([screen.dots(6, 22), screen.dots(6, 23)], [[1.0, 1.0]; 2]);
+    assert_eq!([screen.dots(6, 24), screen.dots(7, 22)], [[0.0, 0.0]; 2]);
 }
 
 #[test]
-fn a_small_terminal_cuts_the_picture_without_wrapping_or_scrolling() {
-    let (screen, ..) = shown(20, 5, &corner());
-    assert!(screen.row(1).starts_with("│⠁"));
+fn a_smaller_picture_fills_the_terminal_and_is_centred() {
+    for (columns, rows, place) in [
+        (80, 24, ((0, 0), (19, 79))),
+        (120, 40, ((3, 0), (32, 119))),
+        (90, 23, ((0, 5), (19, 84))),
+    ] {
+        let (screen, ..) = shown(columns, rows, &corner());
+        assert_eq!(screen.place(), place, "{columns}x{rows}");
+        let last = place.1.0;
+        assert_eq!(screen.row(last + 1), TOLD);
+        assert_eq!(screen.row(last + 3), KEYS);
+    }
+}
+
+#[test]
+fn a_terminal_that_is_too_small_or_none_gets_lines_of_text() {
+    let sizes = [Some((40, 10)), Some((75, 50)), Some((80, 20)), None];
+    for size in sizes {
+        let paper = Paper::default();
+        let caption = caption();
+        let mut terminal = Terminal::new(paper.clone(), Some(caption.clone()), move || size);
+        terminal.show(&corner(), PanelLight::default(), Moment::ZERO);
+        let lines = format!("{KEYS}\n\n{TOLD}\nSPX 1.00, live\nVIX 2.00, live\n");
+        assert_eq!(paper.take(), lines, "{size:?}");
+        // The same text is not repeated, and a new price waits for a moment.
+        caption.set_seen(vec!["SPX 3.00, live".to_owned()]);
+        terminal.tick(Moment::from_secs(1));
+        assert_eq!(paper.take(), "");
+        terminal.tick(Moment::from_secs(2));
+        assert_eq!(paper.take(), "SPX 3.00, live\n");
+        terminal.leave_display(END);
+        assert_eq!(paper.take(), "\nended 17:00:05 UTC — not live\n");
+    }
+}
+
+#[test]
+fn the_words_for_the_picture_stand_below_it_while_nothing_is_told() {
+    let paper = Paper::default();
+    let caption = caption();
+    let mut terminal = Terminal::new(paper.clone(), Some(caption.clone()), || Some((80, 24)));
+    let mut screen = Screen::new(80, 24);
+    terminal.show(&corner(), PanelLight::default(), Moment::ZERO);
+    caption.tell("");
+    terminal.tick(terminal.deadline());
+    screen.feed(&paper.take());
+    assert_eq!(screen.row(20), "SPX 1.00, live; VIX 2.00, live");
+    // Without a change, nothing is drawn.
+    terminal.tick(terminal.deadline());
+    assert_eq!(paper.take(), "");
 }
 
 #[test]
 fn the_next_picture_replaces_the_last_one_and_keeps_the_cursor_of_the_log() {
-    let (mut screen, paper, mut terminal) = shown(80, 24, &corner());
-    screen.feed("a line of the log\n");
-    let cursor = screen.cursor;
+    let paper = Paper::default();
+    // A running ticker has a log and no text of a demo.
+    let mut terminal = Terminal::new(paper.clone(), None, || Some((132, 40)));
+    let mut screen = Screen::new(132, 40);
+    terminal.show(&corner(), PanelLight::default(), Moment::ZERO);
+    screen.feed(&paper.take());
+    screen.feed("a line of the log\r\n");
+    let cursor = screen.0.screen().cursor_position();
     let mut next = corner();
     next.set(1, 0, true);
     terminal.show(&next, PanelLight::default(), Moment::ZERO);
     let text = paper.take();
     assert!(!text.contains("\x1b[2J"), "it would flicker");
     screen.feed(&text);
-    assert!(screen.row(1).starts_with("│⠉"));
-    assert_eq!(screen.row(19), "a line of the log");
-    assert_eq!(screen.cursor, cursor);
+    assert_eq!(screen.dots(0, 3), [1.0, 0.0]);
+    assert_eq!(screen.row(33), "a line of the log");
+    assert_eq!(screen.0.screen().cursor_position(), cursor);
 }
 
 #[test]
 fn a_resized_terminal_redraws_the_picture() {
     let paper = Paper::default();
     let mut columns = 200;
-    let mut terminal = Terminal::new(paper.clone(), CAPTION, move || {
-        columns -= 100;
-        Some((columns + 30, 50))
+    let mut terminal = Terminal::new(paper.clone(), Some(caption()), move || {
+        columns -= 70;
+        Some((columns, 50))
     });
     terminal.show(&corner(), PanelLight::default(), Moment::ZERO);
-    assert!(paper.take().contains('▀'));
+    assert!(paper.take().contains("\x1b[2J"));
     terminal.show(&corner(), PanelLight::default(), Moment::ZERO);
     let text = paper.take();
-    assert!(text.contains("\x1b[2J") && text.contains('⠁'));
+    // The terminal has become too small for a picture.
+    assert!(
+        text.contains(KEYS) && text.contains("\nSPX 1.00, live\n"),
+        "{text}"
+    );
+    assert!(!text.contains('▀'));
 }
 
 #[test]
@@ -197,9 +233,9 @@ fn the_end_restores_the_cursor_and_keeps_the_last_picture() {
     let (mut screen, paper, mut terminal) = shown(80, 24, &corner());
     terminal.leave_display(END);
     screen.feed(&paper.take());
-    assert!(screen.cursor_shown && screen.wraps);
-    assert!(screen.row(1).starts_with("│⠁"));
-    assert_eq!(screen.row(18), "ended 17:00:05 UTC — not live");
+    assert!(!screen.0.screen().hide_cursor());
+    assert_eq!(screen.place(), ((0, 0), (19, 79)));
+    assert_eq!(screen.row(20), "ended 17:00:05 UTC — not live");
     drop(terminal);
     assert_eq!(paper.take(), "");
 }
@@ -209,40 +245,31 @@ fn a_dropped_terminal_restores_the_cursor() {
     let (mut screen, paper, terminal) = shown(80, 24, &corner());
     drop(terminal);
     screen.feed(&paper.take());
-    assert!(screen.cursor_shown);
+    assert!(!screen.0.screen().hide_cursor());
 }
 
 #[test]
-fn an_output_without_a_terminal_gets_only_the_last_picture() {
+fn an_output_without_a_terminal_gets_only_the_last_picture_of_a_ticker() {
     let paper = Paper::default();
-    let mut terminal = Terminal::new(paper.clone(), CAPTION, || None);
+    let mut terminal = Terminal::new(paper.clone(), None, || None);
     terminal.show(&Frame::new(Size::Tall), PanelLight::default(), Moment::ZERO);
     terminal.show(&corner(), PanelLight::default(), Moment::ZERO);
     assert_eq!(paper.take(), "");
-    terminal.leave_display(END);
-    assert_eq!(paper.take(), format!("{}{CAPTION}\n", corner()));
-}
-
-#[test]
-fn the_last_picture_without_a_caption_is_marked_as_not_live() {
-    let paper = Paper::default();
-    let mut terminal = Terminal::new(paper.clone(), "", || None);
-    terminal.show(&corner(), PanelLight::default(), Moment::ZERO);
     terminal.leave_display(Now { utc: None, ..END });
     assert_eq!(paper.take(), format!("{}ended — not live\n", corner()));
 }
 
 #[test]
-fn a_panel_that_is_off_is_dark_and_its_caption_says_off() {
-    let (mut screen, paper, mut terminal) = shown(80, 24, &corner());
+fn a_panel_that_is_off_is_dark_and_its_text_says_off() {
+    let (mut screen, paper, mut terminal) = shown(132, 41, &corner());
     let off = PanelLight {
         on: false,
         ..PanelLight::default()
     };
     terminal.show(&corner(), off, Moment::ZERO);
     screen.feed(&paper.take());
-    assert_eq!(screen.row(1), format!("│{}│", "⠀".repeat(64)));
-    assert_eq!(screen.row(18), format!("{CAPTION} · off"));
+    assert_eq!(screen.dots(3, 2), [0.0, 0.0]);
+    assert_eq!(screen.row(35), format!("{TOLD} off"));
     let down = PanelLight {
         shift: 1,
         ..PanelLight::default()
@@ -250,6 +277,7 @@ fn a_panel_that_is_off_is_dark_and_its_caption_says_off() {
     terminal.show(&corner(), down, Moment::ZERO);
     screen.feed(&paper.take());
     // The last row moves to the top.
-    assert_eq!(screen.row(1), format!("│⠂{}⠈│", "⠀".repeat(62)));
-    assert_eq!(screen.row(18), CAPTION);
+    assert_eq!(screen.dots(3, 129), [1.0, 0.0]);
+    assert_eq!(screen.dots(3, 2), [0.0, 1.0]);
+    assert_eq!(screen.row(35), TOLD);
 }

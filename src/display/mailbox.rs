@@ -3,10 +3,11 @@
 //! lock for longer than the copy of one picture takes (1 KiB).
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::PanelLight;
+use super::caption::Caption;
 use crate::render::{Frame, Size};
 use crate::time::Moment;
 
@@ -18,6 +19,8 @@ struct MailboxShared {
     state: Mutex<MailboxState>,
     changed: Condvar,
     size: Size,
+    /// The text for the content of the pictures, if somebody shows it.
+    caption: OnceLock<Caption>,
 }
 
 struct MailboxState {
@@ -61,12 +64,24 @@ impl Mailbox {
             }),
             changed: Condvar::new(),
             size,
+            caption: OnceLock::new(),
         }))
     }
 
     /// The size of the panel that shows the pictures.
     pub fn size(&self) -> Size {
         self.0.size
+    }
+
+    /// Requests the content of each picture in words, as the `seen` part of this text.
+    pub fn describe_in(&self, caption: Caption) {
+        // A second text is not used.
+        self.0.caption.set(caption).ok();
+    }
+
+    /// Returns the text for the content of the pictures, if somebody shows it.
+    pub fn caption(&self) -> Option<&Caption> {
+        self.0.caption.get()
     }
 
     /// Puts a picture into the mailbox, with the light of the panel and the time until which the

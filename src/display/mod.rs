@@ -4,6 +4,8 @@
 
 mod brightness;
 pub(crate) mod burn_in;
+pub mod caption;
+pub mod keyboard;
 mod mailbox;
 pub mod oled;
 mod panel_state;

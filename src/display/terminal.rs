@@ -1,17 +1,23 @@
 //! Shows the picture on a terminal. This module owns the cursor of the terminal while the program
-//! runs, and restores it at the end; it never reads from the terminal and never changes its mode.
-//! The last picture stays on the terminal, with a caption that it is no longer live.
+//! runs, and restores it at the end; it never reads from the terminal. The last picture stays on the
+//! terminal, with a line that it is no longer live.
 //!
-//! The picture starts at the top left corner, and the cursor returns to its place after each
-//! drawing. So other output, such as the log, continues below the picture.
+//! The picture is scaled to the terminal, and the cursor returns to its place after each drawing, so
+//! other output, such as the log, continues below the picture. A demo on a terminal that is too small
+//! or cannot move its cursor prints the content of the display as lines of text.
+
+mod scale;
 
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 use log::warn;
 
-use super::{DisplayDevice, PanelLight};
-use crate::render::{Frame, WIDTH};
+use super::caption::{Caption, CaptionText};
+use super::{DisplayDevice, PanelLight, keyboard};
+use crate::render::Frame;
 use crate::time::{Moment, Now, Utc};
+use scale::Picture;
 
 /// The size of a terminal in columns and rows.
 type Cells = (u16, u16);
@@ -28,11 +34,20 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 const OFF: &str = "off";
 const HIDE_CURSOR: &str = "\x1b[?25l";
 /// Turns line wrap on and shows the cursor, because the program can end in the middle of a drawing.
-const RESTORE: &str = "\x1b[?7h\x1b[?25h";
+const RESTORE: &str = "\x1b[0m\x1b[?7h\x1b[?25h";
+/// The number of lines below the picture: two for the words, and one for the keys.
+const LINES: usize = 3;
+/// The interval between two checks for a new text below the picture.
+const CHECK: Duration = Duration::from_millis(250);
+/// The minimum interval between two texts about the prices on a terminal without pictures.
+const TEXT_INTERVAL: Duration = Duration::from_secs(2);
+/// Terminals that cannot show a picture.
+const WITHOUT_PICTURES: [&str; 6] = ["", "dumb", "vt100", "vt102", "vt220", "ansi"];
 
-/// Restores the cursor of standard output if it is a terminal. This function is for a panic hook,
+/// Restores the terminal of standard output if it is a terminal. This function is for a panic hook,
 /// because no destructor runs there.
 pub fn restore() {
+    keyboard::restore();
     let mut stdout = io::stdout();
     if stdout.is_terminal() {
         // Errors are ignored, because the program is about to end.
@@ -45,99 +60,177 @@ pub fn restore() {
 pub struct Terminal<W: Write> {
     out: W,
     measure: MeasureTerminal,
-    caption: String,
+    /// The text of a demo; `None` outside a demo.
+    caption: Option<Caption>,
+    /// The text at the last drawing.
+    drawn_text: CaptionText,
     /// The picture that a real panel would show now; `None` before the first picture.
     last: Option<Frame>,
     /// True if the picture is dark because the panel is off.
     off: bool,
+    /// The line about the end of the program.
+    ended: Option<String>,
     /// The terminal's size at the last drawing; `None` before the first drawing.
     drawn: Option<Cells>,
+    /// The time of the next check for a new text.
+    check: Moment,
+    /// The time from which a new text about the prices can be printed.
+    text_due: Moment,
     failed: bool,
 }
 
 impl Terminal<io::Stdout> {
-    /// Creates a panel on standard output, with the caption in a line below the picture. If
-    /// standard output is not a terminal, only the last picture is written, at the end of the
-    /// program.
-    pub fn stdout(caption: &str) -> Self {
-        Self::new(io::stdout(), caption, || {
+    /// Creates a panel on standard output. If standard output is not a terminal, the last picture is
+    /// written at the end of the program. `caption` is the text of a demo.
+    pub fn stdout(caption: Option<Caption>) -> Self {
+        let term = std::env::var("TERM").unwrap_or_default();
+        let pictures = !WITHOUT_PICTURES.contains(&&*term) || caption.is_none();
+        Self::new(io::stdout(), caption, move || {
             let stdout = io::stdout();
             let size = rustix::termios::tcgetwinsize(&stdout).ok();
             let cells = size.map(|size| (size.ws_col, size.ws_row));
             // A serial terminal does not report its size, so 80 by 24 is the default.
             let known = cells.filter(|(columns, rows)| *columns > 0 && *rows > 0);
-            stdout.is_terminal().then(|| known.unwrap_or((80, 24)))
+            (stdout.is_terminal() && pictures).then(|| known.unwrap_or((80, 24)))
         })
     }
 }
 
 impl<W: Write> Terminal<W> {
     /// Creates a panel on any writer. `measure` returns the columns and rows of the terminal, or
-    /// `None` if there is no terminal.
-    pub fn new<M>(out: W, caption: &str, measure: M) -> Self
+    /// `None` if there is no terminal that can show a picture. `caption` is the text of a demo.
+    pub fn new<M>(out: W, caption: Option<Caption>, measure: M) -> Self
     where
         M: FnMut() -> Option<Cells> + Send + 'static,
     {
         Self {
             out,
             measure: Box::new(measure),
-            caption: caption.to_owned(),
+            caption,
+            drawn_text: CaptionText::default(),
             last: None,
             off: false,
+            ended: None,
             drawn: None,
+            check: Moment::ZERO,
+            text_due: Moment::ZERO,
             failed: false,
         }
     }
 
-    /// Returns the picture with its border, its caption and the escape sequences for its place.
-    fn compose(&self, frame: &Frame, cells: Cells) -> String {
+    /// Returns the lines below the picture, for this number of columns.
+    fn lines(&self, text: &CaptionText, columns: usize) -> Vec<String> {
+        let mut words = match text.told.as_str() {
+            "" => text.seen.join("; "),
+            told => told.to_owned(),
+        };
+        if let Some(ended) = &self.ended {
+            words.clone_from(ended);
+        } else if self.off {
+            words = format!("{words} {OFF}").trim_start().to_owned();
+        }
+        let mut lines = wrapped(&words, columns);
+        if self.caption.is_none() {
+            // The log continues below the first line.
+            lines.resize(1, String::new());
+            return lines;
+        }
+        lines.resize(LINES - 1, String::new());
+        let mut keys = wrapped(&text.keys, columns).into_iter();
+        // At the end, an empty line replaces the keys.
+        let keys = keys.next().filter(|_| self.ended.is_none());
+        lines.push(keys.unwrap_or_default());
+        lines
+    }
+
+    /// Returns the picture, the lines below it and the escape sequences for their places.
+    fn compose(&self, picture: &Picture<'_>, text: &CaptionText, cells: Cells) -> String {
         let (columns, rows) = (usize::from(cells.0), usize::from(cells.1));
-        // The picture keeps its proportions if the picture, its border and the caption fit with one
-        // column by two rows of dots in each character. Otherwise each character shows two columns
-        // by four rows, which fit a terminal of 80 by 24.
-        let fits = columns >= WIDTH + 2 && rows > frame.size().height() / 2 + 2;
-        let character = if fits { half_block } else { braille };
-        let (width, height) = if fits { (1, 2) } else { (2, 4) };
-        let border = "─".repeat(WIDTH / width);
-        let mut lines = vec![format!("┌{border}┐")];
-        for y in (0..frame.size().height()).step_by(height) {
-            let dots = (0..WIDTH).step_by(width);
-            let row: String = dots.map(|x| character(frame, x, y)).collect();
-            lines.push(format!("│{row}│"));
-        }
-        lines.push(format!("└{border}┘"));
-        lines.push(match (self.off, self.caption.as_str()) {
-            (false, caption) => caption.to_owned(),
-            (true, "") => OFF.to_owned(),
-            (true, caption) => format!("{caption} · {OFF}"),
-        });
+        let left = columns.saturating_sub(picture.columns()) / 2;
+        let lines = self.lines(text, columns);
+        // The log of a running ticker continues below the picture. A demo has no log.
+        let free = rows.saturating_sub(picture.rows() + LINES);
+        let top = if self.caption.is_some() { free / 2 } else { 0 };
         let fresh = self.drawn != Some(cells);
-        let mut text = String::new();
+        let mut out = String::new();
         if fresh {
-            text.push_str(HIDE_CURSOR);
-            text.push_str(CLEAR);
+            out.push_str(HIDE_CURSOR);
+            out.push_str(CLEAR);
         }
-        text.push_str(BEGIN);
-        for (row, line) in (1..=rows).zip(&lines) {
-            text.push_str(&format!("\x1b[{row}H{line}\x1b[K"));
+        out.push_str(BEGIN);
+        let mut row = top + 1;
+        for line in 0..picture.rows() {
+            out.push_str(&format!("\x1b[{row};{}H", left + 1));
+            picture.draw_row(line, &mut out);
+            out.push_str("\x1b[0m");
+            row += 1;
         }
-        text.push_str(END);
+        for line in lines.iter().take((rows + 1).saturating_sub(row)) {
+            let indent = columns.saturating_sub(line.chars().count()) / 2;
+            out.push_str(&format!(
+                "\x1b[{row}H\x1b[K\x1b[{row};{}H{line}",
+                indent + 1
+            ));
+            row += 1;
+        }
+        out.push_str(END);
         if fresh {
             // The cursor moves below the picture, so that later output does not overwrite the
             // picture.
-            let below = rows.min(lines.len() + 1);
-            text.push_str(&format!("\x1b[{below}H"));
+            out.push_str(&format!("\x1b[{}H", row.min(rows)));
         }
-        text
+        out
     }
 
-    fn draw(&mut self) {
-        if let Some(frame) = &self.last
-            && let Some(cells) = (self.measure)()
-        {
-            let text = self.compose(frame, cells);
-            self.drawn = Some(cells);
-            self.print(&text);
+    fn draw(&mut self, now: Moment) {
+        let Some(frame) = &self.last else { return };
+        let caption = self.caption.as_ref();
+        let text = caption.map(Caption::text).unwrap_or_default();
+        let cells = (self.measure)();
+        let picture = cells.and_then(|(columns, rows)| {
+            let rows = usize::from(rows).saturating_sub(LINES);
+            Picture::fitting(frame, columns.into(), rows, self.caption.is_none())
+        });
+        match (cells, picture) {
+            (Some(cells), Some(picture)) => {
+                let out = self.compose(&picture, &text, cells);
+                self.drawn = Some(cells);
+                self.drawn_text = text;
+                self.print(&out);
+            }
+            _ if self.caption.is_some() => self.print_text(text, now),
+            _ => {}
+        }
+    }
+
+    /// Prints a new text as lines.
+    fn print_text(&mut self, text: CaptionText, now: Moment) {
+        let mut out = String::new();
+        if self.drawn.take().is_some() {
+            // The terminal has become too small for the picture.
+            out.push_str(RESTORE);
+            out.push_str(CLEAR);
+            self.drawn_text = CaptionText::default();
+            self.text_due = Moment::ZERO;
+        }
+        if text.keys != self.drawn_text.keys {
+            out.push_str(&format!("{}\n", text.keys));
+        }
+        if text.told != self.drawn_text.told && !text.told.is_empty() {
+            out.push_str(&format!("\n{}\n", text.told));
+        }
+        let mut shown = text.clone();
+        if text.seen != self.drawn_text.seen && now >= self.text_due {
+            // The first values after dashes do not wait.
+            let dashes = text.seen.iter().any(|line| line.contains("---"));
+            self.text_due = if dashes { now } else { now + TEXT_INTERVAL };
+            out.extend(text.seen.iter().map(|line| format!("{line}\n")));
+        } else {
+            shown.seen.clone_from(&self.drawn_text.seen);
+        }
+        self.drawn_text = shown;
+        if !out.is_empty() {
+            self.print(&out);
         }
     }
 
@@ -164,29 +257,39 @@ impl<W: Write> Terminal<W> {
 }
 
 impl<W: Write> DisplayDevice for Terminal<W> {
-    fn show(&mut self, frame: &Frame, light: PanelLight, _: Moment) {
+    fn show(&mut self, frame: &Frame, light: PanelLight, now: Moment) {
         self.last = Some(light.on_glass(frame));
         self.off = !light.on;
-        self.draw();
+        self.draw(now);
+        self.check = now + CHECK;
     }
 
-    fn tick(&mut self, _: Moment) {}
+    fn tick(&mut self, now: Moment) {
+        let changed = |caption: &Caption| caption.text() != self.drawn_text;
+        if self.caption.as_ref().is_some_and(changed) {
+            self.draw(now);
+        }
+        self.check = now + CHECK;
+    }
 
     fn deadline(&self) -> Moment {
-        Moment::NEVER
+        match self.caption {
+            Some(_) => self.check,
+            None => Moment::NEVER,
+        }
     }
 
     fn leave_display(&mut self, now: Now) {
+        let ended = ended(now.utc);
         if self.drawn.is_some() {
-            self.caption = ended(now.utc);
+            self.ended = Some(ended);
             self.off = false;
-            self.draw();
+            self.draw(now.monotonic);
             self.release();
+        } else if self.caption.is_some() {
+            self.print(&format!("\n{ended}\n"));
         } else if let Some(last) = self.last.take() {
-            if self.caption.is_empty() {
-                self.caption = ended(now.utc);
-            }
-            self.print(&format!("{last}{}\n", self.caption));
+            self.print(&format!("{last}{ended}\n"));
         }
     }
 }
@@ -197,31 +300,25 @@ impl<W: Write> Drop for Terminal<W> {
     }
 }
 
-/// Returns the caption below the last picture, with the end time in UTC like the times in the log.
+/// Returns the text in lines of at most this number of columns, broken between words.
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// Returns the line below the last picture, with the end time in UTC like the times in the log.
 fn ended(utc: Option<Utc>) -> String {
     match utc.and_then(|utc| jiff::Timestamp::from_millisecond(utc.0).ok()) {
         Some(time) => format!("ended {} UTC — not live", time.strftime("%H:%M:%S")),
         None => "ended — not live".to_owned(),
     }
-}
-
-/// Returns the character for one column by two rows of dots.
-fn half_block(frame: &Frame, x: usize, y: usize) -> char {
-    match (frame.lit(x, y), frame.lit(x, y + 1)) {
-        (false, false) => ' ',
-        (true, false) => '▀',
-        (false, true) => '▄',
-        (true, true) => '█',
-    }
-}
-
-/// Returns the character for two by four dots (Unicode, block Braille Patterns: bits 0 to 7 are the
-/// dots 1 to 8).
-fn braille(frame: &Frame, x: usize, y: usize) -> char {
-    /// The rows of the dots 1 to 8; the dots 4 to 6 and 8 are in the right column.
-    const ROWS: [usize; 8] = [0, 1, 2, 0, 1, 2, 3, 3];
-    const COLUMNS: [usize; 8] = [0, 0, 0, 1, 1, 1, 0, 1];
-    let lit = |bit: usize| u32::from(frame.lit(x + COLUMNS[bit], y + ROWS[bit])) << bit;
-    let bits: u32 = (0..8).map(lit).sum();
-    char::from_u32(0x2800 | bits).unwrap_or(' ')
 }

@@ -11,10 +11,12 @@ use super::{CheckContext, Finding, hub};
 use crate::config::Config;
 use crate::feed::connection_status::ConnectionPhase;
 use crate::feed::session::{Session, SubscriptionDemand};
-use crate::feed::{Update, subscriptions};
-use crate::market::{Channel, ChannelKind, Cluster, Ticker};
+use crate::feed::{Update, poller, subscriptions};
+use crate::market::{Channel, ChannelKind, Cluster, Symbol, Ticker};
+use crate::massive::quotes::QuotesReply;
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
+use crate::net::source::FeedSource;
 use crate::time::{Clock, Moment};
 
 const QUEUE: usize = 64;
@@ -37,6 +39,11 @@ pub(super) struct ChannelProbe {
     first: Option<(String, Duration)>,
     /// The cluster of a failed session, and the reason of the failure.
     failed: Option<(Cluster, Failure)>,
+    /// The shares of the watchlist that the server does not stream.
+    by_rest: Vec<Symbol>,
+    /// The REST response for these shares.
+    quotes: Option<Result<QuotesReply, Failure>>,
+    shares: Vec<Symbol>,
 }
 
 impl ChannelProbe {
@@ -60,6 +67,13 @@ impl ChannelProbe {
             missing: Vec::new(),
             first: None,
             failed: None,
+            by_rest: Vec::new(),
+            quotes: None,
+            shares: watchlist
+                .iter()
+                .filter(|symbol| symbol.cluster() == Cluster::Stocks)
+                .cloned()
+                .collect(),
         };
         let source = Arc::new(config.source.clone());
         for cluster in Cluster::ALL {
@@ -112,7 +126,11 @@ impl ChannelProbe {
                     ConnectionPhase::Down | ConnectionPhase::Refused
                 ) && let Some(reason) = status.reason
                 {
-                    self.failed = Some((cluster, reason));
+                    if cluster == Cluster::Stocks && reason.is_absence() {
+                        self.expect_shares_by_rest();
+                    } else {
+                        self.failed = Some((cluster, reason));
+                    }
                 }
             }
             Update::Subscribed(channel) => self.missing.retain(|missing| *missing != channel),
@@ -121,6 +139,23 @@ impl ChannelProbe {
             Update::Unanswered { .. } | Update::ServerTime { .. } => {}
             // REST responses cause these updates, and this check sends no REST requests for data.
             Update::Seed(_) | Update::Minutes { .. } | Update::MarketStatus(..) => {}
+        }
+    }
+
+    /// The server has no stream of shares, so the ticker requests the shares by REST.
+    fn expect_shares_by_rest(&mut self) {
+        let shares = std::mem::take(&mut self.shares);
+        let streamed = subscriptions::route(&shares, Cluster::Stocks);
+        self.missing.retain(|channel| !streamed.contains(channel));
+        self.wanted -= streamed.len();
+        self.by_rest.extend(shares);
+    }
+
+    /// Requests the shares that the server does not stream, as the ticker does. The server must be
+    /// verified before this call.
+    pub(super) async fn request_shares(&mut self, connector: &Connector, source: &FeedSource) {
+        if !self.by_rest.is_empty() {
+            self.quotes = Some(poller::quotes(connector, source, &self.by_rest).await);
         }
     }
 
@@ -140,7 +175,7 @@ impl ChannelProbe {
 
     /// Returns true while the market is open and no value has arrived.
     const fn lacks_value(&self) -> bool {
-        self.market_open && self.first.is_none()
+        self.market_open && self.first.is_none() && self.wanted > 0
     }
 
     /// Stops all sessions and waits until every session has ended.
@@ -165,8 +200,30 @@ impl ChannelProbe {
                 _ => Finding::failed(CHECK, format!("{cluster}: {reason}"), hub::READ_LOG),
             };
         }
+        let no_access = "Does the Massive plan include these shares? The ticker shows NO ACCESS.";
+        let shares = match &self.quotes {
+            None => String::new(),
+            Some(Err(Failure::Token)) => {
+                let found = "the server refuses the REST request for the shares";
+                return Finding::warning(CHECK, found, no_access);
+            }
+            Some(Err(reason)) => {
+                let found = format!("the REST request for the shares failed: {reason}");
+                return Finding::failed(CHECK, found, hub::READ_LOG);
+            }
+            Some(Ok(reply)) if !reply.refused.is_empty() => {
+                let names = reply.refused.iter().map(|(ticker, _)| ticker.to_string());
+                let names = names.collect::<Vec<_>>().join(", ");
+                let found = format!("the vendor refuses the REST request for {names}");
+                return Finding::warning(CHECK, found, no_access);
+            }
+            Some(Ok(_)) if self.wanted == 0 => {
+                return Finding::ok(CHECK, "shares come by REST");
+            }
+            Some(Ok(_)) => "; shares come by REST".to_owned(),
+        };
         let confirmed = self.wanted - self.missing.len();
-        let mut found = format!("{confirmed} of {} confirmed", self.wanted);
+        let mut found = format!("{confirmed} of {} confirmed{shares}", self.wanted);
         if !self.missing.is_empty() {
             let shown = self.missing.iter().take(6).map(Channel::to_string);
             let more = if self.missing.len() > 6 { ", …" } else { "" };

@@ -245,6 +245,7 @@ async fn check_network(
         false => Finding::skipped("upstream", "this proxy does not report its upstream"),
     };
     line.close().await;
+    line.request_shares(connector, &config.source).await;
     examination.note(upstream);
     examination.note(line.judge(greeting.hub));
 }

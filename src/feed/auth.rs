@@ -54,10 +54,12 @@ struct TokenAnswer {
 /// [`Failure::Filtered`] as the responses show, [`Failure::Portal`] if the server answers with
 /// something else, [`Failure::Path`] if it has none of the paths. Otherwise the reason why no response
 /// arrived.
-async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), RestError> {
+///
+/// Returns the number of the connection that delivered the proof, if a proof was necessary.
+async fn recognise(connector: &Connector, source: &FeedSource) -> Result<Option<u64>, RestError> {
     if source.provider == FeedProvider::Vendor || source.endpoint.secure || source.secret.is_none()
     {
-        return Ok(());
+        return Ok(None);
     }
     let nobody = FeedSource {
         secret: None,
@@ -71,7 +73,7 @@ async fn recognise(connector: &Connector, source: &FeedSource) -> Result<(), Res
         let answer = http::ask(connector, &nobody, Method::GET, path).await?;
         if judge(answer.status.as_u16(), answer.json.as_deref()) {
             connector.set_probe(probe);
-            return Ok(());
+            return Ok(Some(answer.connection));
         }
         // One path proves nothing against the server: the proxy answers an unknown path with its
         // web page, or with status 500 if it has no page.
@@ -121,29 +123,47 @@ pub(super) async fn connect_token(
     }
     let known = recognise(connector, source).await;
     known.map_err(|refusal| refusal.reason)?;
-    let fresh = fresh(connector, source).await?;
+    let fresh = fresh(connector, source, None).await;
+    let fresh = fresh.map_err(|refusal| refusal.reason)?;
     Ok(fresh
         .map(|(token, _)| token)
         .or_else(|| source.secret.clone()))
 }
 
 /// Requests a short-lived token from a verified hub. Returns the token and its expiry time (in
-/// milliseconds since the Unix epoch), or `None` if the hub issues no short-lived token.
+/// milliseconds since the Unix epoch), or `None` if the hub issues no short-lived token. `only` is
+/// the connection for the request; see [`http::ask_on`].
+///
+/// # Errors
+///
+/// No answer arrived, or the answer says nothing about short-lived tokens: the server is overloaded,
+/// the hub behind a proxy is away, or a web page answered.
 async fn fresh(
     connector: &Connector,
     source: &FeedSource,
-) -> Result<Option<(Secret, Option<f64>)>, Failure> {
-    match http::fetch(connector, source, Method::POST, PATH).await {
-        Ok(body) => {
+    only: Option<u64>,
+) -> Result<Option<(Secret, Option<f64>)>, RestError> {
+    let answer = http::ask_on(connector, source, Method::POST, PATH, only).await?;
+    let error = answer.error(&source.endpoint);
+    match answer.status.as_u16() {
+        200 => {
+            let body = answer.json.ok_or(Failure::Portal)?;
             let answer = serde_json::from_slice::<TokenAnswer>(&body).ok();
             Ok(answer
                 .and_then(|answer| Some((Secret::new(&answer.token).ok()?, answer.expires_at))))
         }
-        // The server answered but issued no token, so the caller uses the device token. The
-        // response to the next request shows if the server accepts the device token. A web page is
-        // an error, because a web page does not come from the verified hub.
-        Err(refusal) if refusal.reason.answered() && refusal.reason != Failure::Portal => Ok(None),
-        Err(refusal) => Err(refusal.reason),
+        // The proxy without its web page answers an unknown path with status 500.
+        500 | 501 => Ok(None),
+        _ => match error.reason {
+            Failure::Busy
+            | Failure::Gateway
+            | Failure::HubUpstream
+            | Failure::TlsRequired
+            | Failure::Portal => Err(error),
+            // The server has no such path, so the caller uses the device token. The response to the
+            // next request shows if the server accepts the device token.
+            _ => Ok(None),
+        },
     }
 }
 
@@ -158,14 +178,24 @@ fn lifetime(expires_at: Option<f64>, now: Option<Utc>) -> Duration {
     left.min(MAX_LIFETIME).saturating_sub(MARGIN)
 }
 
+/// A successful verification of a hub.
+#[derive(Clone, Copy)]
+struct Verification {
+    at: Moment,
+    /// The number of lost connections at that time. A loss ends the verification.
+    losses: u32,
+    /// The connection that delivered the proof. The verification is valid on this connection for any
+    /// time, and on other connections for [`VERIFIED_FOR`].
+    connection: Option<u64>,
+}
+
 /// A REST client for one source. Each request contains the secret that the source requires.
 pub(super) struct AuthenticatedRest {
     connector: Connector,
     source: Arc<FeedSource>,
     clock: Clock,
-    /// The time of the last verification of the hub, and the number of lost connections at that
-    /// time.
-    recognised: Option<(Moment, u32)>,
+    /// The last verification of the hub.
+    recognised: Option<Verification>,
     /// The source with a short-lived token in place of the device token, and the time at which the
     /// token must be replaced. If the hub offers no short-lived token, the source keeps the device
     /// token.
@@ -197,20 +227,18 @@ impl AuthenticatedRest {
     pub(super) async fn get(&mut self, path: &str) -> Result<Bytes, RestError> {
         let kept = self.current_token.is_some();
         let mut answer = self.attempt(path).await;
-        let refused = |answer: &Result<_, RestError>| matches!(answer, Err(refusal) if refusal.reason == Failure::Token);
         // A stored token can be expired, or its hub can have restarted, so one retry with a new
         // token is useful. The refusal of a new token is final.
-        if refused(&answer) {
+        if is(&answer, Failure::Token) && kept {
             self.current_token = None;
-            if kept {
-                answer = self.attempt(path).await;
-            }
+            answer = self.attempt(path).await;
         }
-        if refused(&answer) {
+        if is(&answer, Failure::Token) {
             self.current_token = None;
         }
         match &answer {
             Ok(_) => self.connector.answered(),
+            Err(refusal) if refusal.reason == Failure::Plan => self.connector.answered(),
             Err(_) => self.recognised = None,
         }
         answer
@@ -218,23 +246,42 @@ impl AuthenticatedRest {
 
     async fn attempt(&mut self, path: &str) -> Result<Bytes, RestError> {
         if self.source.provider == FeedProvider::Vendor || self.source.secret.is_none() {
-            return http::fetch(&self.connector, &self.source, Method::GET, path).await;
+            return self.request(&self.source, path, None, false).await;
         }
         let now = self.clock.now().monotonic;
         let losses = self.connector.losses();
-        let known = |(at, lost)| now < at + VERIFIED_FOR && lost == losses;
-        if !self.recognised.is_some_and(known) {
-            self.recognised = None;
-            recognise(&self.connector, &self.source).await?;
-            self.recognised = Some((now, losses));
+        let known = self.recognised.filter(|known| known.losses == losses);
+        let only = known.filter(|known| now >= known.at + VERIFIED_FOR);
+        let only = only.and_then(|known| known.connection);
+        if known.is_some_and(|known| now < known.at + VERIFIED_FOR) || only.is_some() {
+            let answer = self.send(path, only).await;
+            // The verified connection has ended.
+            if only.is_none() || !is(&answer, Failure::Lost) {
+                return answer;
+            }
         }
+        self.recognised = None;
+        let connection = recognise(&self.connector, &self.source).await?;
+        self.recognised = Some(Verification {
+            at: now,
+            losses,
+            connection,
+        });
+        self.send(path, None).await
+    }
+
+    /// Sends a request to the verified hub with a short-lived token, if the hub issues one.
+    async fn send(&mut self, path: &str, only: Option<u64>) -> Result<Bytes, RestError> {
+        let now = self.clock.now().monotonic;
+        let mut issued = false;
         if self
             .current_token
             .as_ref()
             .is_none_or(|(_, until)| now >= *until)
         {
             self.current_token = None;
-            let fresh = fresh(&self.connector, &self.source).await?;
+            let fresh = fresh(&self.connector, &self.source, only).await?;
+            issued = fresh.is_some();
             // If the hub offers no short-lived token, use the device token and repeat the token
             // request after a wait.
             let (secret, wait) = match fresh {
@@ -251,8 +298,55 @@ impl AuthenticatedRest {
             .current_token
             .as_ref()
             .map_or(&*self.source, |(current_token, _)| current_token);
-        http::fetch(&self.connector, source, Method::GET, path).await
+        self.request(source, path, only, issued).await
     }
+
+    /// Sends one request with the secret of `source`. `issued` is true if the hub has issued this
+    /// secret a moment ago.
+    async fn request(
+        &self,
+        source: &FeedSource,
+        path: &str,
+        only: Option<u64>,
+        issued: bool,
+    ) -> Result<Bytes, RestError> {
+        let answer = http::ask_on(&self.connector, source, Method::GET, path, only).await?;
+        let status = answer.status.as_u16();
+        if status == 200 {
+            // Without JSON, the server sent a web page.
+            return Ok(answer.json.ok_or(Failure::Portal)?);
+        }
+        let mut error = answer.error(&source.endpoint);
+        error.reason = match (source.provider, status) {
+            (FeedProvider::Vendor, 401) => Failure::Key,
+            (FeedProvider::Vendor, 403) => Failure::Plan,
+            (FeedProvider::Hub, 403) if is_about_data(answer.json.as_deref(), issued) => {
+                Failure::Plan
+            }
+            _ => error.reason,
+        };
+        Err(error)
+    }
+}
+
+/// Returns true if a response with status 403 refuses the requested data, and not the token. The hub
+/// and the proxy then pass on the message of the vendor. A token that was issued a moment ago
+/// (`issued`) is valid, unless the response names the token.
+fn is_about_data(json: Option<&[u8]>, issued: bool) -> bool {
+    #[derive(Deserialize)]
+    struct Refusal {
+        error: String,
+        #[serde(default)]
+        message: String,
+    }
+    let refusal = json.and_then(|body| serde_json::from_slice::<Refusal>(body).ok());
+    refusal.is_some_and(|refusal| {
+        !refusal.error.contains("token") && (issued || !refusal.message.is_empty())
+    })
+}
+
+fn is(answer: &Result<Bytes, RestError>, reason: Failure) -> bool {
+    matches!(answer, Err(refusal) if refusal.reason == reason)
 }
 
 #[cfg(test)]

@@ -431,8 +431,7 @@ impl Connection {
         self.subscriptions.forget();
         self.reason = Some(reason);
         self.silent_before |= reason == Failure::Silent;
-        let absent =
-            self.optional && matches!(reason, Failure::Path | Failure::Key | Failure::Plan);
+        let absent = self.optional && reason.is_absence();
         if absent || reason.refuses() {
             let until = now + self.backoff.cool_down(absent);
             self.state = ConnectionState::Refused { until };

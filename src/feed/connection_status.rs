@@ -1,9 +1,9 @@
 //! The vocabulary of a connection: its events, its actions, its states and its status. The types only
-//! hold data.
+//! hold data and write a changed status to the log.
 
 use core::fmt;
 
-use crate::market::Channel;
+use crate::market::{Channel, Cluster};
 use crate::net::failure::Failure;
 use crate::time::Moment;
 
@@ -101,6 +101,24 @@ pub struct ConnectionStatus {
     pub heard: Moment,
     /// True if the hub reported the loss of its own upstream connection.
     pub cut_off: bool,
+}
+
+impl ConnectionStatus {
+    /// Writes a changed phase or reason to the log. The same reason is logged only once.
+    pub(super) fn log_change(&self, before: &Self, cluster: Cluster) {
+        if (self.phase, self.reason) == (before.phase, before.reason) {
+            return;
+        }
+        let phase = self.phase;
+        match self.reason {
+            None | Some(Failure::Done) => log::info!("{cluster}: {phase}"),
+            Some(_) if self.reason == before.reason => {}
+            Some(reason) if cluster == Cluster::Stocks && reason.is_absence() => {
+                log::info!("{cluster}: the server has no stream of shares: shares come by REST");
+            }
+            Some(reason) => log::warn!("{cluster}: {phase}: {reason}"),
+        }
+    }
 }
 
 /// The phases of a connection: [`ConnectionState`] without its times.

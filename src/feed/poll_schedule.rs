@@ -185,6 +185,11 @@ pub(crate) struct Schedule {
     market_pace: Duration,
     market_answered: Option<Moment>,
     market_retry: Retry,
+    /// The time of the last response to any request.
+    any_answered: Moment,
+    /// True after the refusal of a request for several classes of symbols. Each further request is
+    /// for one class, because the plan of a vendor includes or excludes a whole class.
+    by_class: bool,
     spans: Vec<BarsRequest>,
     /// The earliest time of the next minute-bar request for any symbol.
     minutes: Moment,
@@ -261,7 +266,7 @@ impl Schedule {
         if at >= self.quotes_due() {
             return Some(PollJob::Quotes(self.batch(at + JOIN)));
         }
-        if at >= self.market {
+        if at >= self.market_due() {
             return Some(PollJob::Market);
         }
         if at < self.minutes_due(now) {
@@ -273,7 +278,7 @@ impl Schedule {
 
     /// Returns the time at which [`Schedule::next`] returns a request, if no event occurs before.
     pub(crate) fn due(&self, now: Now) -> Moment {
-        let due = self.quotes_due().min(self.market);
+        let due = self.quotes_due().min(self.market_due());
         due.min(self.minutes_due(now)).max(self.closed)
     }
 
@@ -289,6 +294,17 @@ impl Schedule {
             wait = wait.min(AFTER_RECONNECT);
         }
         due.max(hold.since + wait)
+    }
+
+    /// Returns the time of the next market status request. Each response contains the time of the
+    /// server, so a recent response to another request delays this request by up to one interval.
+    fn market_due(&self) -> Moment {
+        let Some(answered) = self.market_answered else {
+            return self.market;
+        };
+        let latest = answered + self.market_pace * 2;
+        let quiet = self.any_answered + self.market_pace;
+        self.market.max(quiet.min(latest))
     }
 
     fn minutes_due(&self, now: Now) -> Moment {
@@ -309,6 +325,12 @@ impl Schedule {
         let mut indices: Vec<usize> = (0..self.items.len())
             .filter(|index| due(index) <= by)
             .collect();
+        let class = |index: &usize| self.items[*index].ask.symbol.class();
+        if self.by_class
+            && let Some(first) = indices.iter().min_by_key(|index| due(index)).map(class)
+        {
+            indices.retain(|index| class(index) == first);
+        }
         if indices.len() > BATCH {
             indices.sort_by_key(due);
             indices.truncate(BATCH);
@@ -320,6 +342,7 @@ impl Schedule {
 
     /// Records the response to a job, and sets the times of the next requests.
     pub(crate) fn answered(&mut self, job: &PollJob, answer: &[Update], now: Moment) {
+        self.any_answered = now;
         match job {
             PollJob::Quotes(symbols) => {
                 (self.hold, self.retry) = (None, Retry::default());
@@ -353,6 +376,19 @@ impl Schedule {
                 self.minutes = now + MINUTES_APART;
             }
         }
+    }
+
+    /// Records that the vendor refuses the quotes of these symbols to this plan. Returns true if the
+    /// refusal is final for each symbol; false if the symbols will be requested class by class.
+    pub(crate) fn not_in_plan(&mut self, symbols: &[Symbol], now: Moment) -> bool {
+        self.any_answered = now;
+        let mut classes = symbols.iter().map(Symbol::class);
+        let first = classes.next();
+        if !self.by_class && classes.any(|class| Some(class) != first) {
+            self.by_class = true;
+            return false;
+        }
+        true
     }
 
     /// Records the failure of a job. `retry_after` is the wait that the server requested.

@@ -14,7 +14,8 @@ use tokio::sync::watch;
 use super::auth::AuthenticatedRest;
 use super::poll_schedule::{PollJob, RestDemand, Schedule};
 use super::{Update, rest_paths};
-use crate::market::{Symbol, Ticker};
+use crate::market::{Denial, Symbol, Ticker};
+use crate::massive::instrument_snapshot::InstrumentSnapshot;
 use crate::massive::quotes::{self, QuotesReply};
 use crate::massive::{aggregates, market_status, printable, snapshot};
 use crate::net::connector::Connector;
@@ -36,14 +37,14 @@ struct ReportedFailures {
 }
 
 impl ReportedFailures {
-    /// Returns true if a failure is new and must be logged. `None` stands for a successful
-    /// response.
-    fn failure(&mut self, service: &'static str, reason: Option<Failure>) -> bool {
-        let before = match reason {
-            Some(reason) => self.failures.insert(service, reason),
-            None => self.failures.remove(service),
-        };
-        before != reason && reason.is_some()
+    /// Returns true if a failure is new and must be logged.
+    fn failure(&mut self, service: &'static str, reason: Failure) -> bool {
+        self.failures.insert(service, reason) != Some(reason)
+    }
+
+    /// Records a successful response. Returns true if the last request of this service failed.
+    fn recovered(&mut self, service: &'static str) -> bool {
+        self.failures.remove(service).is_some()
     }
 
     /// Returns the refusals in `now` that were not logged yet, and stores all refusals in `now`.
@@ -143,7 +144,9 @@ impl RestPoller {
         }
         match outcome {
             Ok(updates) => {
-                self.reported.failure(job.service(), None);
+                if self.reported.recovered(job.service()) {
+                    log::info!("the REST requests for {} succeed again", job.service());
+                }
                 self.schedule.answered(job, &updates, now.monotonic);
                 for update in updates {
                     self.updates.send(update).await?;
@@ -154,7 +157,7 @@ impl RestPoller {
                 self.schedule.failed(job, reason, wait, now.monotonic);
                 // Log each failure only once: a hub without quotes can still have a working
                 // WebSocket.
-                if self.reported.failure(job.service(), Some(reason)) {
+                if self.reported.failure(job.service(), reason) {
                     // The existing proxy of the users offers only quotes, so a failure of another
                     // service is not a warning.
                     let level = match job {
@@ -174,8 +177,17 @@ impl RestPoller {
 
     async fn quotes(&mut self, symbols: &[Symbol]) -> Result<Vec<Update>, RestError> {
         let path = rest_paths::quotes(self.provider, symbols);
-        let body = self.rest_client.get(&path).await?;
-        let QuotesReply { seeds, refused } = read(self.provider, &body, symbols)?;
+        let QuotesReply { seeds, refused } = match self.rest_client.get(&path).await {
+            Ok(body) => read(self.provider, &body, symbols)?,
+            Err(refusal) if refusal.reason == Failure::Plan => {
+                let now = self.clock.now().monotonic;
+                if !self.schedule.not_in_plan(symbols, now) {
+                    return Ok(Vec::new());
+                }
+                denied(symbols)
+            }
+            Err(refusal) => return Err(refusal),
+        };
         for (ticker, words) in self.reported.refused(refused, symbols) {
             log::warn!("{ticker}: the vendor refused the quote: {words}");
         }
@@ -208,6 +220,25 @@ impl RestPoller {
             simulated,
         });
         Ok(update.into_iter().collect())
+    }
+}
+
+/// Returns the reply for symbols that the vendor's plan does not include.
+fn denied(symbols: &[Symbol]) -> QuotesReply {
+    let tickers = symbols
+        .iter()
+        .filter_map(|symbol| Ticker::try_from(symbol.ticker()).ok());
+    QuotesReply {
+        seeds: tickers
+            .clone()
+            .map(|ticker| InstrumentSnapshot {
+                denial: Some(Denial::NotEntitled),
+                ..InstrumentSnapshot::empty(ticker)
+            })
+            .collect(),
+        refused: tickers
+            .map(|ticker| (ticker, Failure::Plan.to_string()))
+            .collect(),
     }
 }
 
@@ -267,7 +298,6 @@ fn refusals(rows: &[snapshot::SnapshotRow]) -> Vec<(Ticker, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::market::Denial;
 
     fn symbols(names: &[&str]) -> Vec<Symbol> {
         names.iter().map(|name| name.parse().unwrap()).collect()
@@ -300,15 +330,11 @@ mod tests {
     #[test]
     fn a_failure_is_reported_at_each_change_of_its_reason() {
         let mut reported = ReportedFailures::default();
-        let news = [
-            Some(Failure::Timeout),
-            Some(Failure::Timeout),
-            Some(Failure::Busy),
-            None,
-            Some(Failure::Busy),
-        ]
-        .map(|reason| reported.failure("quotes", reason));
-        assert_eq!(news, [true, false, true, false, true]);
-        assert!(reported.failure("market status", Some(Failure::Busy)));
+        let mut failure = |reason| reported.failure("quotes", reason);
+        let news = [Failure::Timeout, Failure::Timeout, Failure::Busy].map(&mut failure);
+        assert_eq!(news, [true, false, true]);
+        assert!(reported.recovered("quotes") && !reported.recovered("quotes"));
+        assert!(reported.failure("quotes", Failure::Busy));
+        assert!(reported.failure("market status", Failure::Busy));
     }
 }

@@ -198,17 +198,7 @@ impl<A: EventSink> Runner<A> {
             self.session.connector.answered();
             self.alive.mark_unchanged();
         }
-        if (status.phase, status.reason) != (self.last_status.phase, self.last_status.reason) {
-            let phase = status.phase;
-            match status.reason {
-                Some(reason) if reason != Failure::Done => {
-                    if self.last_status.reason != Some(reason) {
-                        log::warn!("{cluster}: {phase}: {reason}");
-                    }
-                }
-                _ => log::info!("{cluster}: {phase}"),
-            }
-        }
+        status.log_change(&self.last_status, cluster);
         self.last_status = status;
         self.session.updates.status(cluster, status).await
     }

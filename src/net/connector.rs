@@ -5,11 +5,12 @@ use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::header::{DATE, HeaderMap};
+use rustix::net::sockopt::set_tcp_user_timeout;
 use rustls::ClientConfig;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -24,6 +25,7 @@ use tokio_rustls::client::TlsStream;
 use super::endpoint::Endpoint;
 use super::error_mapping::{CertificateProblem, not_after, tls_failure};
 use super::failure::Failure;
+use super::rest_connection::{RestConnection, UNACKNOWLEDGED};
 use super::{Boxed, dns};
 use crate::time::Utc;
 
@@ -62,7 +64,14 @@ struct SharedNetState {
     date: Mutex<Option<(Utc, Instant)>>,
     /// The channel that reports each answer of the host.
     alive: watch::Sender<()>,
+    /// The open connection for REST requests. A request holds the lock until its end.
+    rest: Arc<tokio::sync::Mutex<Option<RestConnection>>>,
+    /// The number of the newest connection for REST requests.
+    rest_id: AtomicU64,
 }
+
+/// The slot of the connection for REST requests, locked by one request.
+pub(super) type RestSlot = tokio::sync::OwnedMutexGuard<Option<RestConnection>>;
 
 impl Connector {
     /// Creates a connector that trusts the usual certificate authorities and the certificates of an
@@ -166,6 +175,28 @@ impl Connector {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the slot of the connection for REST requests; `None` if another request uses the
+    /// connection for longer than `wait`.
+    pub(super) async fn rest_slot(&self, wait: Duration) -> Option<RestSlot> {
+        timeout(wait, self.shared.rest.clone().lock_owned())
+            .await
+            .ok()
+    }
+
+    /// Returns the number of a new connection for REST requests.
+    pub(super) fn next_rest_id(&self) -> u64 {
+        self.shared.rest_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Opens a byte stream like [`Connector::stream`]. The system closes the stream if the server
+    /// does not acknowledge sent bytes within [`UNACKNOWLEDGED`].
+    pub(super) fn rest_stream<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+    ) -> Boxed<'a, Result<NetStream, Failure>> {
+        Box::pin(self.opened(endpoint, Some(UNACKNOWLEDGED)))
+    }
+
     /// Opens a plain or encrypted byte stream to the host.
     ///
     /// # Errors
@@ -173,10 +204,14 @@ impl Connector {
     /// `Network`, `Dns`, `Unreachable`, `Tls`, `Clock` or `Lost`.
     #[inline(never)]
     pub fn stream<'a>(&'a self, endpoint: &'a Endpoint) -> Boxed<'a, Result<NetStream, Failure>> {
-        Box::pin(self.opened(endpoint))
+        Box::pin(self.opened(endpoint, None))
     }
 
-    async fn opened(&self, endpoint: &Endpoint) -> Result<NetStream, Failure> {
+    async fn opened(
+        &self,
+        endpoint: &Endpoint,
+        unacknowledged: Option<Duration>,
+    ) -> Result<NetStream, Failure> {
         let unresolved = |error: &dyn std::fmt::Display| {
             log::debug!("cannot resolve the name {}: {error}", endpoint.host);
             if has_route() {
@@ -201,6 +236,12 @@ impl Connector {
         // A socket without this option still works.
         if let Err(error) = stream.set_nodelay(true) {
             log::debug!("cannot set TCP_NODELAY: {error}");
+        }
+        let limit = unacknowledged.and_then(|limit| u32::try_from(limit.as_millis()).ok());
+        if let Some(limit) = limit
+            && let Err(error) = set_tcp_user_timeout(&stream, limit)
+        {
+            log::debug!("cannot set TCP_USER_TIMEOUT: {error}");
         }
         if !endpoint.secure {
             return Ok(Box::new(stream));

@@ -80,6 +80,11 @@ impl Failure {
         )
     }
 
+    /// Returns true if the server does not offer the requested cluster to this client.
+    pub const fn is_absence(self) -> bool {
+        matches!(self, Failure::Path | Failure::Key | Failure::Plan)
+    }
+
     /// Returns true if a server answered with an error; false if no answer arrived.
     pub const fn answered(self) -> bool {
         matches!(

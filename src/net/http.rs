@@ -1,31 +1,25 @@
-//! One HTTP request and its response. This module follows no redirect and reads no unnecessary
-//! data. The code checks only the status and the content type, and never interprets the JSON.
+//! One HTTP request and its response, on a connection that stays open for the next request. This
+//! module follows no redirect. The code checks only the status and the content type, and never interprets the JSON.
 
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::Empty;
 use hyper::body::Bytes;
-use hyper::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, RETRY_AFTER,
-};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, RETRY_AFTER};
 use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
 
 use super::connector::Connector;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
+use super::rest_connection::{JSON, RestConnection, RestRequest};
 use super::source::{FeedProvider, FeedSource};
 use super::{Boxed, error_mapping};
 use crate::time::Utc;
 
 /// The time limit of a request and its response.
 const LIMIT: Duration = Duration::from_secs(10);
-/// The maximum size of a response body, in bytes.
-const BODY_LIMIT: usize = 1 << 20;
 /// The header in which the proxy and the hub expect the token of a request.
 const TOKEN_HEADER: &str = "x-massive-proxy-token";
-/// The content type of a usable body. A character set can follow.
-const JSON: &str = "application/json";
 
 /// The reason why a request failed, and the wait that the server requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +68,7 @@ pub(crate) async fn fetch(
     method: Method,
     path: &str,
 ) -> Result<Bytes, RestError> {
-    let answer = exchange(connector, source, method, path, false).await?;
+    let answer = exchange(connector, source, method, path, false, None).await?;
     if answer.status != StatusCode::OK {
         return Err(answer.error(&source.endpoint));
     }
@@ -91,6 +85,8 @@ pub(crate) struct HttpAnswer {
     /// The body, if the body is JSON. For any status other than 200, the body is present only if
     /// the caller requested all bodies.
     pub(crate) json: Option<Bytes>,
+    /// The number of the connection that delivered the response.
+    pub(crate) connection: u64,
 }
 
 impl HttpAnswer {
@@ -121,7 +117,23 @@ pub(crate) async fn ask(
     method: Method,
     path: &str,
 ) -> Result<HttpAnswer, Failure> {
-    exchange(connector, source, method, path, true).await
+    ask_on(connector, source, method, path, None).await
+}
+
+/// Does the same as [`ask`]. If `only` is the number of a connection, the request is sent on this
+/// connection and on no other one.
+///
+/// # Errors
+///
+/// As [`ask`], and [`Failure::Lost`] if the connection `only` is no longer open.
+pub(crate) async fn ask_on(
+    connector: &Connector,
+    source: &FeedSource,
+    method: Method,
+    path: &str,
+    only: Option<u64>,
+) -> Result<HttpAnswer, Failure> {
+    exchange(connector, source, method, path, true, only).await
 }
 
 /// Sends a request with the time limit [`LIMIT`]. If `whole` is true, the function reads the JSON
@@ -133,8 +145,9 @@ fn exchange<'a>(
     method: Method,
     path: &'a str,
     whole: bool,
+    only: Option<u64>,
 ) -> Boxed<'a, Result<HttpAnswer, Failure>> {
-    let exchange = exchange_without_limit(connector, source, method, path, whole);
+    let exchange = exchange_without_limit(connector, source, method, path, whole, only);
     let limited = tokio::time::timeout(LIMIT, exchange);
     Box::pin(async { limited.await.map_err(|_| Failure::Timeout)? })
 }
@@ -145,12 +158,69 @@ async fn exchange_without_limit(
     method: Method,
     path: &str,
     whole: bool,
+    only: Option<u64>,
 ) -> Result<HttpAnswer, Failure> {
     let endpoint = source.rest_endpoint();
+    let request = request(source, &endpoint, method, path)?;
+    // All requests share one connection. The connection is back in its slot at the end of the
+    // exchange; a cancelled exchange drops the connection.
+    let mut slot = connector.rest_slot(slot_wait(source.provider)).await;
+    let kept = slot.as_mut().and_then(|slot| slot.take());
+    let kept = kept.filter(|kept| kept.is_open_to(&endpoint));
+    let mut answered = None;
+    if let Some(kept) = kept.filter(|kept| only.is_none_or(|only| only == kept.id)) {
+        let id = kept.id;
+        // Without an answer, the server has closed the connection since the last request.
+        answered = kept
+            .send(request.clone(), whole)
+            .await
+            .map(|outcome| (id, outcome));
+    }
+    let (id, outcome) = match answered {
+        Some(answered) => answered,
+        None if only.is_some() => return Err(Failure::Lost),
+        None => {
+            let id = connector.next_rest_id();
+            let stream = connector.rest_stream(&endpoint).await?;
+            let opened = RestConnection::begin(stream, &endpoint, id).await?;
+            (id, opened.send(request, whole).await.ok_or(Failure::Lost)?)
+        }
+    };
+    let (answer, kept) = outcome?;
+    if let Some(slot) = &mut slot {
+        **slot = kept;
+    }
+    connector.dated(&answer.headers);
+    Ok(HttpAnswer {
+        status: answer.status,
+        headers: answer.headers,
+        json: answer.json,
+        connection: id,
+    })
+}
+
+/// Returns the maximum wait for the end of another request on the shared connection. After this wait
+/// the request gets a connection of its own. A hub requests data for many displays from the vendor,
+/// so its requests do not wait for each other.
+const fn slot_wait(provider: FeedProvider) -> Duration {
+    match provider {
+        FeedProvider::Hub => Duration::from_millis(500),
+        FeedProvider::Vendor => Duration::ZERO,
+    }
+}
+
+/// Returns the request with the headers for the server and with the secret of the source.
+fn request(
+    source: &FeedSource,
+    endpoint: &Endpoint,
+    method: Method,
+    path: &str,
+) -> Result<RestRequest, Failure> {
     let mut builder = Request::builder()
         .method(method)
         .uri(format!("{}{path}", endpoint.base))
         .header(HOST, endpoint.authority())
+        .header(CONNECTION, "keep-alive")
         .header(ACCEPT, JSON);
     if let Some(secret) = &source.secret {
         builder = match source.provider {
@@ -160,40 +230,9 @@ async fn exchange_without_limit(
             }
         };
     }
-    let request = builder
+    builder
         .body(Empty::<Bytes>::new())
-        .map_err(|_| Failure::Protocol)?;
-    let stream = connector.stream(&endpoint).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|_| Failure::Lost)?;
-    let exchange = async {
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|_| Failure::Lost)?;
-        let (head, body) = response.into_parts();
-        connector.dated(&head.headers);
-        let mut answer = HttpAnswer {
-            status: head.status,
-            headers: head.headers,
-            json: None,
-        };
-        let kind = answer.header(&CONTENT_TYPE).unwrap_or_default();
-        let kind = kind.trim_start().get(..JSON.len()).unwrap_or_default();
-        if kind.eq_ignore_ascii_case(JSON) && (whole || answer.status == StatusCode::OK) {
-            let body = Limited::new(body, BODY_LIMIT).collect().await;
-            answer.json = Some(body.map_err(|_| Failure::Protocol)?.to_bytes());
-        }
-        Ok(answer)
-    };
-    tokio::pin!(exchange);
-    tokio::select! {
-        outcome = &mut exchange => outcome,
-        // The exchange makes progress only while the connection runs. After the end of the
-        // connection, the exchange can still return the data that the connection has already read.
-        _ = connection => exchange.await,
-    }
+        .map_err(|_| Failure::Protocol)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod error_mapping;
 pub mod failure;
 pub mod http;
+pub(crate) mod rest_connection;
 pub mod source;
 pub mod upgrade;
 

@@ -8,6 +8,7 @@ mod layouts;
 mod parts;
 mod row;
 mod view;
+mod words;
 
 pub use draw_cache::DrawCache;
 pub use frame::{Frame, Size, WIDTH};
@@ -17,6 +18,7 @@ pub use view::{
     AlertView, ClockFault, ExtendedQuote, Format, InstrumentView, LinkHop, LinkIcon, LinkReport,
     OptionView, PageView, PriceSummary, Threshold, TimeSource, View,
 };
+pub use words::words;
 
 /// Draws a view, and replaces the previous content of the frame.
 ///

@@ -71,6 +71,11 @@ impl Market {
         self.clock.now().utc.unwrap_or(Utc::PLAUSIBLE)
     }
 
+    /// Returns true after the end of the trading hours.
+    pub(super) fn is_closed(&self) -> bool {
+        self.settings.closes.is_some_and(|bell| self.utc() >= bell)
+    }
+
     /// Moves the prices forever.
     pub(super) async fn run(&self) {
         let mut held = self.held.subscribe();
@@ -132,7 +137,12 @@ impl Market {
 
     fn trade(&self) {
         let now = self.clock.now();
+        let closed = self.is_closed();
         for ticker in self.tickers().iter_mut() {
+            if closed {
+                ticker.rest(now.monotonic);
+                continue;
+            }
             for tick in ticker.advance(now) {
                 // An error means only that no connection listens.
                 self.news.send(MarketNews::Tick(Arc::new(tick))).ok();

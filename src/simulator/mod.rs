@@ -34,9 +34,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use crate::market::Cluster;
+use crate::market::{Cluster, Symbol};
 use crate::net::Boxed;
-use crate::time::Clock;
+use crate::time::{Clock, Utc};
 use client_connection::ClientConnection;
 use market::Market;
 
@@ -59,6 +59,9 @@ pub struct SimulatorSettings {
     /// True if REST responses contain last values. If false, REST responses contain only previous
     /// closes, so the first price of a display comes from the stream.
     pub values: bool,
+    /// The end of the trading hours; `None` if the market is always open. After this time, no more
+    /// values arrive and REST reports closing prices.
+    pub closes: Option<Utc>,
 }
 
 impl Default for SimulatorSettings {
@@ -71,6 +74,7 @@ impl Default for SimulatorSettings {
             excluded: Vec::new(),
             denied: Vec::new(),
             values: false,
+            closes: None,
         }
     }
 }
@@ -102,6 +106,11 @@ pub struct Simulator {
 }
 
 impl Simulator {
+    /// Returns true if the simulator knows this symbol: every share and contract, and a few indices.
+    pub fn knows(symbol: &Symbol) -> bool {
+        random_walk::RandomWalk::new(symbol.ticker(), 0).is_some()
+    }
+
     /// Starts a simulator on a free port of the loopback interface.
     ///
     /// # Errors

@@ -58,8 +58,15 @@ fn snapshot(query: Option<&str>, market: &Market) -> String {
             });
         }
         let row = market.look(ticker, |traded| {
-            if market.settings.values {
-                return row(traded, market.utc());
+            // A silent vendor has no new value in REST either.
+            let silent = *market.fault.borrow() == InjectedFault::Silence;
+            if market.settings.values && !silent {
+                let last = market.settings.closes.unwrap_or(Utc(i64::MAX));
+                let mut row = row(traded, market.utc().min(last));
+                if market.is_closed() {
+                    row["market_status"] = json!("closed");
+                }
+                return row;
             }
             let close = traded.walk.previous_close.as_f64();
             json!({ "ticker": ticker, "session": { "previous_close": close } })
@@ -147,13 +154,14 @@ fn row(traded: &SimulatedTicker, now: Utc) -> Value {
     row
 }
 
-/// The market status: every market is open, because simulated prices have no trading hours.
+/// The market status: every market is open, or every market is closed.
 fn market_status(market: &Market) -> String {
     let time = Timestamp::from_millisecond(market.utc().0).unwrap_or_default();
+    let state = if market.is_closed() { "closed" } else { "open" };
     json!({
-        "simulated": true, "market": "open", "serverTime": time.to_string(), "afterHours": false, "earlyHours": false,
-        "exchanges": { "nasdaq": "open", "nyse": "open", "otc": "open" },
-        "indicesGroups": { "s_and_p": "open", "cgi": "open", "nasdaq": "open", "dow_jones": "open" },
+        "simulated": true, "market": state, "serverTime": time.to_string(), "afterHours": false, "earlyHours": false,
+        "exchanges": { "nasdaq": state, "nyse": state, "otc": state },
+        "indicesGroups": { "s_and_p": state, "cgi": state, "nasdaq": state, "dow_jones": state },
     })
     .to_string()
 }

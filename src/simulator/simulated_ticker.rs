@@ -91,6 +91,12 @@ impl SimulatedTicker {
         all
     }
 
+    /// Skips the due events, because the market is closed.
+    pub(super) fn rest(&mut self, now: Moment) {
+        self.next_step = self.next_step.max(now + self.interval);
+        self.bar_end = self.bar_end.max(now + self.length);
+    }
+
     /// Returns the events that are due at `now`. Each due step is processed separately, so that no
     /// value is lost if a manual clock jumps.
     pub(super) fn advance(&mut self, now: Now) -> Vec<Tick> {

@@ -115,6 +115,7 @@ async fn serve(
     let now = setup.clock.now();
     let mut state = TickerState::new(setup.settings, setup.calendar, setup.size, now)?;
     state.set_delayed(setup.source.delayed());
+    state.set_described(mailbox.caption().is_some());
     let (updates, mut incoming) = mpsc::channel(QUEUE);
     let source = Arc::new(setup.source);
     let mut sessions = Vec::new();
@@ -284,6 +285,9 @@ impl EventLoop {
         let now = self.clock.now();
         self.state.draw(now);
         let until = self.state.good_until(now);
+        if let Some(caption) = self.mailbox.caption() {
+            caption.set_seen(self.state.take_words());
+        }
         self.mailbox
             .put(self.state.frame(), self.state.light(), until);
         if !self.complete && self.state.complete(now) {

@@ -24,8 +24,9 @@ const SUSPECT: Duration = Duration::from_secs(20);
 /// a streamed share.
 const STREAMS: Duration = Duration::from_secs(10);
 
-/// The REST polling interval of a share in regular hours.
-pub(crate) const SHARES: Duration = Duration::from_millis(2_500);
+/// The REST polling interval of a share in regular hours. With the requests for the market status and
+/// for a new token, a display sends at most 24 requests a minute.
+pub(crate) const SHARES: Duration = Duration::from_millis(2_800);
 /// The REST polling interval of a share before and after the regular hours.
 pub(crate) const SHARES_EXTENDED: Duration = Duration::from_secs(5);
 /// The REST polling interval of any other instrument that is not streamed, and of the computed
@@ -39,11 +40,12 @@ const POLL_UNCLOSED: Duration = Duration::from_secs(60);
 const BASE: Duration = Duration::from_millis(2_500);
 const FIRST_MINUTES: i64 = 120_000;
 /// The polling interval of the market status. It is short because each response also contains the
-/// time of the server.
-const MARKET: Duration = Duration::from_secs(15);
+/// time of the server. With a new token and an occasional request for quotes, a display whose prices
+/// are all streamed sends at most three requests a minute.
+const MARKET: Duration = Duration::from_secs(30);
 /// The polling interval of the market status while the last known status is older than the current
 /// regular hours.
-const MARKET_CHANGES: Duration = Duration::from_secs(10);
+const MARKET_CHANGES: Duration = Duration::from_secs(20);
 /// The number of instruments that are checked for an old market status. The first instruments stand
 /// for all, which keeps the check cheap.
 const FEW: usize = 8;

@@ -51,6 +51,8 @@ pub struct TickerState {
     pub(super) page_spec: Option<PageSpec>,
     pub(super) alerts: Alerts,
     fault: Option<ConfigProblem>,
+    /// The content of the last frame in words; `None` if nobody reads the words.
+    words: Option<Vec<String>>,
     burn_in: BurnIn,
     light: PanelLight,
     draw_cache: DrawCache,
@@ -89,6 +91,7 @@ impl TickerState {
             page_spec: None,
             alerts,
             fault: None,
+            words: None,
             burn_in: BurnIn::new(),
             light: PanelLight::default(),
             draw_cache: DrawCache::new(),
@@ -206,6 +209,9 @@ impl TickerState {
             }),
             format: self.settings.format,
         };
+        if let Some(words) = &mut self.words {
+            *words = render::words(&view);
+        }
         render::draw(&view, &mut self.draw_cache, &mut self.frame);
         self.valid_until = valid_until.get();
         self.light = dimming::light(&self.settings, local, now.monotonic);
@@ -215,6 +221,16 @@ impl TickerState {
     /// Returns the frame that was drawn last.
     pub const fn frame(&self) -> &Frame {
         &self.frame
+    }
+
+    /// Sets whether each frame is also described in words.
+    pub fn set_described(&mut self, described: bool) {
+        self.words = described.then(Vec::new);
+    }
+
+    /// Takes the content of the last frame in words.
+    pub(super) fn take_words(&mut self) -> Vec<String> {
+        self.words.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Returns the light of the panel for the frame that was drawn last.

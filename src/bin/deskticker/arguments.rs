@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use deskticker::board::{self, Board};
 use deskticker::config::{DEFAULT_PATH, PanelConfig, PanelKind};
+use deskticker::market::{Symbol, Watchlist};
 
 pub(super) const HELP: &str = "\
 deskticker: market prices on a small screen, fresh or visibly not fresh
@@ -23,6 +24,7 @@ Commands:
 Options for demo:
       --panel KIND     terminal (default), png, or oled for a display on the I2C bus
       --seconds N      end after N seconds (default: run until Ctrl-C)
+      --watchlist LIST the symbols, separated by commas (default: SPX, VIX, SPY, QQQ, a contract)
       --speed X        let prices move X times as fast (default: 1, SPX then moves once a second)
       --size SIZE      128x64 (default) or 128x32
       --chip CHIP      the chip of an oled: ssd1306 (default), ssd1315, ssd1309, sh1106
@@ -90,7 +92,7 @@ const COMMANDS: [(&str, Command, &str); 7] = [
     (
         "demo",
         Command::Demo,
-        "panel seconds speed size chip bus address output",
+        "panel seconds speed watchlist size chip bus address output",
     ),
     ("boards", Command::Boards, ""),
     ("snapshot", Command::Snapshot, "output config demo seconds"),
@@ -106,6 +108,8 @@ pub(super) struct Options {
     pub(super) panel: PanelConfig,
     pub(super) seconds: Option<f64>,
     pub(super) speed: f64,
+    /// The symbols of a demo; empty for the usual ones.
+    pub(super) watchlist: Vec<Symbol>,
     pub(super) demo: bool,
     pub(super) json: bool,
     pub(super) bundle: Option<PathBuf>,
@@ -127,6 +131,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
         },
         seconds: None,
         speed: 1.0,
+        watchlist: Vec::new(),
         demo: false,
         json: false,
         bundle: None,
@@ -156,6 +161,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
                 options.seconds = Some(positive(parser.value()?.parse()?, "--seconds")?);
             }
             Long("speed") => options.speed = positive(parser.value()?.parse()?, "--speed")?,
+            Long("watchlist") => options.watchlist = symbols(&parser.value()?.string()?)?,
             Long("size") => oled.size = parser.value()?.parse()?,
             Long("chip") => oled.chip = parser.value()?.parse()?,
             Long("bus") => oled.bus = parser.value()?.into(),
@@ -197,6 +203,20 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
             Err("the command say accepts --last-good only together with --after-stop".into())
         }
         _ => Ok(options),
+    }
+}
+
+/// Parses the symbols of a demo.
+fn symbols(list: &str) -> Result<Vec<Symbol>, lexopt::Error> {
+    let names = list
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
+    let symbols: Result<Vec<Symbol>, _> = names.map(str::parse).collect();
+    let symbols = symbols.map_err(|error| format!("--watchlist: {error}"))?;
+    match Watchlist::new(&symbols) {
+        Ok(_) => Ok(symbols),
+        Err(error) => Err(format!("--watchlist: {error}").into()),
     }
 }
 

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use deskticker::board::{self, Board};
 use deskticker::config::{Config, PanelKind};
-use deskticker::demo::simulated;
+use deskticker::demo::{DemoClocks, DemoSettings, Viewer, show, simulated};
+use deskticker::display::caption::Caption;
 use deskticker::display::{self, FinalPicture, Mailbox, Oled, PanelLight};
 use deskticker::doctor;
 use deskticker::logging::LogWriter;
@@ -180,18 +181,31 @@ fn load(path: &Path) -> Result<LoadedConfig, ExitReason> {
 
 async fn demo(options: Options) -> Result<(), ExitReason> {
     let panel = options.panel;
-    let (setup, _servers) = simulated(Clock::system(), options.speed, panel.oled.size)
-        .await
-        .map_err(ExitReason::other)?;
     let stops = stops(options.seconds)?;
-    let caption = "simulated prices · Ctrl-C ends";
-    let clock = setup.clock.clone();
-    let (mailbox, mut panel) = app::start_panel(&panel, FinalPicture::Picture, caption, clock)
-        .map_err(ExitReason::other)?;
-    let outcome = event_loop::run(setup, mailbox, stops, RunUntil::Stopped).await;
+    let clocks = DemoClocks::new();
+    let caption = Caption::default();
+    let on_terminal = panel.kind == PanelKind::Terminal;
+    let started = app::start_panel(
+        &panel,
+        FinalPicture::Picture,
+        Some(caption.clone()),
+        clocks.display(),
+    );
+    let (mailbox, mut panel) = started.map_err(ExitReason::other)?;
+    let settings = DemoSettings {
+        speed: options.speed,
+        watchlist: options.watchlist,
+    };
+    let viewer = Viewer {
+        caption,
+        keys: on_terminal.then(display::keyboard::keys).flatten(),
+        stops,
+    };
+    let outcome = show(settings, clocks, mailbox, viewer).await;
     // A blocked I2C bus must not delay the exit for longer than this limit.
     panel.finish(Duration::from_millis(500));
-    outcome.map(drop).map_err(ExitReason::other)
+    display::keyboard::restore();
+    outcome.map_err(ExitReason::other)
 }
 
 async fn snapshot(options: Options) -> Result<(), ExitReason> {

@@ -248,3 +248,54 @@ async fn a_server_that_is_no_hub_receives_no_token() {
     double.behave(|_| (403, "<html>Log in</html>".into()));
     assert_eq!(double.get().await.0, Err(Failure::Filtered));
 }
+
+#[tokio::test]
+async fn a_refusal_of_the_data_is_not_a_refusal_of_the_token() {
+    // A hub passes on the refusal of the vendor, and the proxy does the same in other words.
+    for answers in [
+        (|request| match request {
+            "GET /x one" => {
+                let body =
+                    r#"{"error":"not authorized by the vendor","message":"not in the plan"}"#;
+                (403, body.into())
+            }
+            _ => hub(request),
+        }) as Answers,
+        |request| match request {
+            "GET /x one" => (403, r#"{"error":"Forbidden"}"#.into()),
+            _ => hub(request),
+        },
+    ] {
+        let mut double = Double::new(answers);
+        assert_eq!(double.get().await.0, Err(Failure::Plan));
+        // The verification and the token stay valid.
+        double.behave(hub);
+        assert_eq!(double.get().await, (Ok(()), vec![FIRST[2].to_owned()]));
+    }
+}
+
+#[tokio::test]
+async fn a_busy_token_endpoint_does_not_mean_that_the_hub_has_no_short_lived_tokens() {
+    for status in [429, 502, 503, 504, 521] {
+        let mut double = Double::new(hub);
+        double.behave(match status {
+            429 => |request| busy(429, request),
+            502 => |request| busy(502, request),
+            503 => |request| busy(503, request),
+            504 => |request| busy(504, request),
+            _ => |request| busy(521, request),
+        });
+        let (outcome, seen) = double.get().await;
+        assert!(outcome.is_err(), "{status}");
+        assert_eq!(seen, FIRST[..2], "{status}");
+        double.behave(hub);
+        assert_eq!(double.get().await.1, FIRST, "{status}");
+    }
+}
+
+fn busy(status: u16, request: &str) -> (u16, String) {
+    match request {
+        "POST /api/ws-token own" => (status, r#"{"error":"later"}"#.into()),
+        _ => hub(request),
+    }
+}

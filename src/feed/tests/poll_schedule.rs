@@ -327,3 +327,49 @@ fn a_failed_minute_bar_request_does_not_delay_other_symbols_for_long() {
     // The server does not offer minute bars, so the wait for all symbols is one hour.
     assert_eq!(bench.first(5250).0, 3_605_250);
 }
+
+#[test]
+fn after_a_refusal_by_the_plan_each_class_is_requested_alone() {
+    let mut bench = Bench::new(&need(&[
+        ("SPX", None),
+        ("SPY", Some(2500)),
+        ("QQQ", Some(2500)),
+    ]));
+    let (_, job) = bench.first(0);
+    let PollJob::Quotes(symbols) = &job else {
+        panic!("{job:?}")
+    };
+    assert!(!bench.0.not_in_plan(symbols, Moment::ZERO));
+    bench.0.answered(&job, &[], Moment::ZERO);
+    let (due, names) = bench.quotes(0);
+    assert_eq!((due, names), (2500, vec!["SPY".into(), "QQQ".into()]));
+    assert!(
+        bench
+            .0
+            .not_in_plan(&[symbol("SPY"), symbol("QQQ")], Moment::ZERO)
+    );
+    assert_eq!(bench.quotes(2500).1, ["SPX"]);
+}
+
+#[test]
+fn other_responses_delay_the_market_status_by_one_interval_at_most() {
+    let mut needed = need(&[("SPY", Some(2500))]);
+    needed.market = Some(Duration::from_secs(30));
+    let mut bench = Bench::new(&needed);
+    bench.quotes(0);
+    assert_eq!(bench.first(0), (0, PollJob::Market));
+    bench.0.answered(&PollJob::Market, &[], Moment::ZERO);
+    let mut now = 0;
+    while now < 57_500 {
+        now = bench.quotes(now).0;
+    }
+    assert_eq!(bench.quotes(now).0, 60_000);
+    assert_eq!(bench.first(60_000), (60_000, PollJob::Market));
+    // Without other requests there is no delay.
+    needed.polls[0].pace = None;
+    bench.0.want(&needed);
+    bench
+        .0
+        .answered(&PollJob::Market, &[], Moment::from_secs(60));
+    assert_eq!(bench.first(60_000), (90_000, PollJob::Market));
+}

@@ -80,6 +80,8 @@ pub(crate) struct Cache {
     greeted: Option<bool>,
     /// The backoff for all requests.
     hold: Option<VendorBackoff>,
+    /// The last failure that the log contains, until the next response.
+    reported: Option<Failure>,
     /// The backoff for each refused service. A plan may include one service and not include another
     /// service.
     refused: HashMap<String, VendorBackoff>,
@@ -142,6 +144,9 @@ impl Cache {
         // continues.
         self.hold = self.hold.filter(|hold| now < hold.until);
         self.refused.remove(service(path));
+        if self.reported.take().is_some() {
+            log::info!("the vendor answers REST requests again");
+        }
         self.set_simulated(known.simulated);
         let entry = CacheEntry {
             body,
@@ -179,9 +184,16 @@ impl Cache {
         };
         let until = now.monotonic + refusal.wait(now.utc, WAIT_LIMIT).unwrap_or(usual);
         let hold = VendorBackoff { until, reason };
+        if self.is_new(path, reason) {
+            log::warn!(
+                "the REST request to the vendor for {} failed: {reason}",
+                service(path)
+            );
+        }
         if reason.refuses() {
             // Requests for many different tickers must not make this map grow without a limit.
-            self.refused.retain(|_, held| now.monotonic < held.until);
+            let long_ago = |held: &VendorBackoff| now.monotonic >= held.until + REFUSED;
+            self.refused.retain(|_, held| !long_ago(held));
             if self.refused.len() >= ENTRIES {
                 remove_first(&mut self.refused, |held| held.until);
             }
@@ -190,6 +202,16 @@ impl Cache {
             self.hold = Some(hold);
         }
         self.instead(path, hold, now.monotonic)
+    }
+
+    /// Returns true if the log does not contain this failure yet. A refusal belongs to one service;
+    /// every other failure is a failure of the vendor's whole REST.
+    fn is_new(&mut self, path: &str, reason: Failure) -> bool {
+        if reason.refuses() {
+            let held = self.refused.get(service(path));
+            return held.is_none_or(|held| held.reason != reason);
+        }
+        self.reported.replace(reason) != Some(reason)
     }
 
     /// Returns the old response to a request that is not sent during a backoff.
@@ -398,5 +420,23 @@ mod tests {
         }
         assert_eq!(cache.entries.len(), SIZE >> 16);
         assert!(cache.entries.contains_key("/v3?999"));
+    }
+
+    #[test]
+    fn a_failure_is_reported_once_until_the_next_response() {
+        let mut cache = Cache::default();
+        let mut fails = |path, reason, secs| {
+            let new = cache.is_new(path, reason);
+            cache.failed(path, &refusal(reason, None), now(secs)).ok();
+            new
+        };
+        assert!(fails(PATH, Failure::Lost, 0));
+        assert!(!fails(PATH, Failure::Lost, 2) && !fails(STATUS, Failure::Lost, 4));
+        assert!(fails(PATH, Failure::Timeout, 6));
+        // A refusal belongs to a service, and does not end with a response of another service.
+        assert!(fails(PATH, Failure::Plan, 10));
+        cache.answered(STATUS, Bytes::new(), GOOD, at(20));
+        assert!(!cache.is_new(PATH, Failure::Plan));
+        assert!(cache.is_new(STATUS, Failure::Lost));
     }
 }

@@ -157,13 +157,7 @@ impl QuoteCache {
                 Err(Failure::Lost.into())
             }
             Ok((body, known)) => Ok(cache.answered(path, body, known, now.monotonic)),
-            Err(refusal) => {
-                log::warn!(
-                    "the request for quotes to the vendor failed: {}",
-                    refusal.reason
-                );
-                cache.failed(path, &refusal, now)
-            }
+            Err(refusal) => cache.failed(path, &refusal, now),
         }
     }
 

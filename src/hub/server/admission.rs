@@ -265,6 +265,13 @@ impl Entrance {
         *charge != Charge::Over
     }
 
+    /// Counts a further request on the same connection for its address. Returns false if the
+    /// allowance of the address is used up.
+    pub(crate) fn charge_again(&self, origin: Origin, now: Moment) -> bool {
+        *self.0.lock_charge() = Charge::None;
+        self.charge(origin, now)
+    }
+
     /// Moves a connection from a proxy to the address of its client. Returns false if this address
     /// has its share of the connections.
     pub(crate) fn belongs_to(&self, origin: Origin, most: u64) -> bool {

@@ -1,15 +1,16 @@
-//! The listener of the hub: accepts connections, handles TLS, reads one request from each
-//! connection within a deadline, and passes upgraded connections to the event loop of the cluster.
-//! Never decides about access (the module `router` does), and never reads a WebSocket frame.
+//! The listener of the hub: accepts connections, handles TLS, reads the requests of each connection
+//! within a deadline, and passes upgraded connections to the event loop of the cluster. Never
+//! decides about access (the module `router` does), and never reads a WebSocket frame.
 //!
-//! Each connection has only one request, because a display sends few requests before its upgrade.
-//! One deadline from the accept therefore covers the whole request, and a client that sends nothing
-//! cannot hold a connection slot for long.
+//! A client that requests `Connection: keep-alive` can send many requests on its connection. Before
+//! the first request with a valid token, one deadline from the accept covers all requests, so a
+//! client without a token cannot hold a connection slot for long. After it, a connection without a
+//! request ends after [`IDLE_LIMIT`].
 
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -28,17 +29,23 @@ use tokio_rustls::server::TlsStream;
 use super::admission::Origin;
 use super::limits::SlotPermit;
 use super::request_head::{HEAD_LIMIT, WithHead};
-use super::router::{AcceptedUpgrade, Router, Visitor};
+use super::response::RefusalReason;
+use super::router::{AcceptedUpgrade, Router, Visit, Visitor};
 use super::tls::{self, Tls};
+use crate::hub::auth::registry::Device;
 use crate::hub::broker::event_loop::{PendingClient, Transport};
 use crate::hub::session::websocket;
 use crate::net::Boxed;
+use crate::net::upgrade::lists;
 use crate::systemd::Heartbeat;
-use crate::time::{Clock, Moment};
+use crate::time::{Moment, Utc};
 
 /// The extra time for the response after a request head has arrived. A quote request must wait for
 /// the vendor.
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(30);
+/// The time for which the hub keeps the connection of a device without a request. It is longer than
+/// the longest interval between two requests of a display.
+const IDLE_LIMIT: Duration = Duration::from_secs(75);
 /// The time limit for a client to read the response and close the connection.
 const LINGER: Duration = Duration::from_secs(1);
 /// The pause after a failed accept. The usual cause is that all file descriptors are in use, and a
@@ -53,9 +60,9 @@ const CROWDED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r
 /// The close code for a client that shall try again later.
 const TRY_LATER: u16 = 1013;
 
-/// Returns the current value of the header `Date`, or `None` while the wall clock is not set.
-fn date(clock: &Clock) -> Option<HeaderValue> {
-    HeaderValue::from_str(&clock.now().utc?.http_date()).ok()
+/// Returns the value of the header `Date`.
+fn date(utc: Utc) -> Option<HeaderValue> {
+    HeaderValue::from_str(&utc.http_date()).ok()
 }
 
 /// Accepts connections until the hub stops. Then waits until the remaining connections have ended.
@@ -165,6 +172,47 @@ fn start_connection(
     })
 }
 
+/// The state of a connection between its requests.
+#[derive(Debug)]
+struct Progress {
+    /// The time at which the hub closes the connection.
+    deadline: Moment,
+    requests: u32,
+    /// True while the hub prepares a response.
+    answering: bool,
+    /// The device that has shown a valid token on this connection.
+    device: Option<Device>,
+}
+
+impl Progress {
+    /// Counts a new request, and returns its place on the connection.
+    fn begin(&mut self, now: Moment) -> Visit {
+        self.requests = self.requests.saturating_add(1);
+        self.answering = true;
+        self.deadline = self.deadline.max(now + EXCHANGE_LIMIT);
+        Visit {
+            first: self.requests == 1,
+            known: self.device.is_some(),
+        }
+    }
+
+    /// Sets the deadline after a response. `device` is the device that sent the request.
+    fn end(&mut self, device: Option<Device>, head_deadline: Moment, now: Moment) {
+        self.answering = false;
+        self.device = device.or(self.device.take());
+        self.deadline = match self.device {
+            Some(_) => now + IDLE_LIMIT,
+            // The client gets some time to read the response.
+            None => head_deadline.max(now + LINGER),
+        };
+    }
+}
+
+/// Locks the state of a connection. A poisoned lock is safe, because each change is one statement.
+fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One connection from the accept to the upgrade or to the end.
 struct HttpConnection {
     router: Arc<Router>,
@@ -254,23 +302,38 @@ impl HttpConnection {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let admitted = Arc::new(OnceLock::new());
+        let progress = Arc::new(Mutex::new(Progress {
+            deadline: self.deadline,
+            requests: 0,
+            answering: false,
+            device: None,
+        }));
         let service = service_fn({
             let (router, visitor) = (self.router.clone(), self.visitor.clone());
-            let admitted = admitted.clone();
+            let (admitted, progress) = (admitted.clone(), progress.clone());
+            let head_deadline = self.deadline;
             move |request: Request<Incoming>| {
                 let (router, admitted) = (router.clone(), admitted.clone());
-                let visitor = visitor.clone();
+                let (progress, visitor) = (progress.clone(), visitor.clone());
+                let visit = lock(&progress).begin(router.clock.now().monotonic);
                 let answering: Boxed<'static, _> = Box::pin(async move {
-                    let mut answer = router.answer(&request, &visitor).await;
-                    if let Some(date) = date(&router.clock) {
+                    let mut answer = router.answer(&request, &visitor, visit).await;
+                    let now = router.clock.now();
+                    if let Some(date) = now.utc.and_then(date) {
                         answer.headers_mut().insert(DATE, date);
                     }
+                    let device = answer.extensions_mut().remove::<Device>();
+                    lock(&progress).end(device, head_deadline, now.monotonic);
                     match answer.extensions_mut().remove::<AcceptedUpgrade>() {
-                        // Each connection has only one request, so the cell is still empty.
+                        // An upgrade is the last request of its connection, so the cell is empty.
                         Some(admission) => drop(admitted.set(admission)),
                         None => {
-                            let close = HeaderValue::from_static("close");
-                            answer.headers_mut().insert(CONNECTION, close);
+                            let keeps = lists(request.headers(), &CONNECTION, "keep-alive")
+                                && answer.extensions().get::<RefusalReason>().is_none()
+                                && !visitor.full;
+                            let word = if keeps { "keep-alive" } else { "close" };
+                            let word = HeaderValue::from_static(word);
+                            answer.headers_mut().insert(CONNECTION, word);
                         }
                     }
                     Ok::<_, Infallible>(answer)
@@ -284,16 +347,25 @@ impl HttpConnection {
             // displays compare their wall clock with this header.
             .auto_date_header(false)
             .serve_connection(TokioIo::new(stream), service);
-        let deadline = self.deadline + EXCHANGE_LIMIT;
-        let in_time = tokio::select! {
-            done = poll_fn(|cx| connection.poll_without_shutdown(cx)) => {
-                if let Err(error) = done {
-                    log::debug!("{}: the connection failed: {error}", self.visitor.peer);
+        let mut deadline = self.deadline;
+        let in_time = loop {
+            tokio::select! {
+                done = poll_fn(|cx| connection.poll_without_shutdown(cx)) => {
+                    if let Err(error) = done {
+                        log::debug!("{}: the connection failed: {error}", self.visitor.peer);
+                    }
+                    break true;
                 }
-                true
+                () = self.router.clock.sleep_until(deadline) => {
+                    let later = lock(&progress).deadline;
+                    if later <= deadline {
+                        break false;
+                    }
+                    deadline = later;
+                }
             }
-            () = self.router.clock.sleep_until(deadline) => false,
         };
+        let answering = lock(&progress).answering;
         let parts = connection.into_parts();
         let stream = parts.io.into_inner().into_inner();
         if let (true, Some(admission)) = (in_time, admitted.get()) {
@@ -301,7 +373,8 @@ impl HttpConnection {
             let read_ahead = Bytes::copy_from_slice(&parts.read_buf);
             return Some((stream, read_ahead, admission.clone()));
         }
-        if !in_time {
+        // A connection that only waits for its next request is not too slow.
+        if !in_time && answering {
             self.too_slow();
         }
         self.close_gracefully(stream).await;

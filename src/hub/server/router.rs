@@ -77,6 +77,15 @@ pub(crate) struct Visitor {
     pub(crate) entrance: Entrance,
 }
 
+/// The place of a request on its connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Visit {
+    /// True for the first request. The rate limiter has counted it together with the connection.
+    pub(crate) first: bool,
+    /// True if a device has already shown a valid token on this connection.
+    pub(crate) known: bool,
+}
+
 /// An upgrade that the hub has accepted. The listener passes the connection to the acceptor after the
 /// response.
 #[derive(Clone, Debug)]
@@ -90,8 +99,14 @@ pub(crate) struct AcceptedUpgrade {
 
 impl Router {
     /// Returns the response to a request. The response to an accepted upgrade has the extension
-    /// [`AcceptedUpgrade`].
-    pub(crate) async fn answer<B>(&self, request: &Request<B>, visitor: &Visitor) -> HttpResponse {
+    /// [`AcceptedUpgrade`], and the response to a REST request with a valid token has the extension
+    /// [`Device`].
+    pub(crate) async fn answer<B>(
+        &self,
+        request: &Request<B>,
+        visitor: &Visitor,
+        visit: Visit,
+    ) -> HttpResponse {
         let route = Route::of(request.uri().path());
         // Behind a reverse proxy all clients have the same peer address. Only the headers contain
         // the address of the client.
@@ -99,7 +114,7 @@ impl Router {
         let proxies = &settings.trusted_proxies;
         let origin = origin_of(visitor.peer, request.headers(), proxies);
         let outcome = self
-            .decide(request, visitor, origin, route, &settings)
+            .decide(request, visitor, visit, origin, route, &settings)
             .await;
         let answer = outcome.unwrap_or_else(|refusal| *refusal);
         // The hub logs one line for each response, without any text from the client, and logs a
@@ -122,6 +137,7 @@ impl Router {
         &self,
         request: &Request<B>,
         visitor: &Visitor,
+        visit: Visit,
         origin: Origin,
         route: Option<Route>,
         settings: &HubSettings,
@@ -133,7 +149,7 @@ impl Router {
         }
         let watching = matches!(route, Some(Route::Health | Route::Metrics));
         let device = self.device_of(request);
-        if !self.within_rate(visitor, origin, device.as_ref()) {
+        if !self.within_rate(visitor, visit, origin, device.as_ref()) {
             self.metrics.refused_rate.add(1);
             let after = [(RETRY_AFTER, "60")];
             return refuse(StatusCode::TOO_MANY_REQUESTS, "too many requests", &after);
@@ -158,25 +174,26 @@ impl Router {
             Route::Socket(cluster) => self.upgrade(request, cluster, settings, visitor),
             Route::Token => self.token(request),
             Route::Quotes => {
-                self.authenticate(request)?;
+                let device = self.authenticate(request)?;
                 let tickers = parameter(request, "tickers").unwrap_or_default();
                 let rows = self.quotes.quotes(&tickers_of(&tickers)?).await;
-                Ok(from_vendor(rows))
+                Ok(of_device(from_vendor(rows), device))
             }
             // The minute bars of a session in the format of the vendor.
             Route::Minutes => {
-                self.authenticate(request)?;
+                let device = self.authenticate(request)?;
                 let now = self.clock.now();
                 let request = match AggregatesRequest::parse(request.uri().path(), now) {
                     Ok(request) => request,
                     Err((status, words)) => return refuse(status, words, &[]),
                 };
                 let bars = self.minutes.answer(&self.quotes, &request, now).await;
-                Ok(from_vendor(bars))
+                Ok(of_device(from_vendor(bars), device))
             }
             Route::Market => {
-                self.authenticate(request)?;
-                Ok(from_vendor(self.quotes.market_status().await))
+                let device = self.authenticate(request)?;
+                let status = self.quotes.market_status().await;
+                Ok(of_device(from_vendor(status), device))
             }
             Route::Health => {
                 let detailed = is_public || origin.is_private() || device.is_some();
@@ -199,8 +216,19 @@ impl Router {
 
     /// Counts the request for its device, or for its address if the client has no valid token.
     /// Returns false if the allowance is used up.
-    fn within_rate(&self, visitor: &Visitor, origin: Origin, device: Option<&Device>) -> bool {
+    fn within_rate(
+        &self,
+        visitor: &Visitor,
+        visit: Visit,
+        origin: Origin,
+        device: Option<&Device>,
+    ) -> bool {
         let (entrance, now) = (&visitor.entrance, self.clock.now().monotonic);
+        if !visit.first {
+            // Many displays can share one address, so the further requests of a device on its
+            // connection do not count.
+            return visit.known || entrance.charge_again(origin, now);
+        }
         // The listener has already counted a client that did not come through a proxy.
         let within = entrance.charge(origin, now);
         device.map_or(within, |device| entrance.authenticated(device, now))
@@ -325,11 +353,11 @@ impl Router {
         )
     }
 
-    /// Checks the token of a REST request.
-    fn authenticate<B>(&self, request: &Request<B>) -> Result<(), RefusedResponse> {
+    /// Returns the device whose token a REST request contains.
+    fn authenticate<B>(&self, request: &Request<B>) -> Result<Device, RefusedResponse> {
         let (token, now) = (self.token_of(request)?, self.clock.now());
         match self.authenticator.authenticate_request(&token, now) {
-            Some(_) => Ok(()),
+            Some(device) => Ok(device),
             None => self.wrong_token(),
         }
     }
@@ -343,7 +371,10 @@ impl Router {
         match self.authenticator.issue(&device, self.clock.now()) {
             Ok((token, expires)) => {
                 let body = json!({ "token": token, "expiresAt": expires });
-                Ok(json_text(StatusCode::OK, body.to_string()))
+                Ok(of_device(
+                    json_text(StatusCode::OK, body.to_string()),
+                    device,
+                ))
             }
             Err(reason) => refuse(StatusCode::INTERNAL_SERVER_ERROR, reason, &[]),
         }
@@ -373,6 +404,12 @@ impl Router {
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
         with(Response::new(Full::from(text)), CONTENT_TYPE, content_type)
     }
+}
+
+/// Marks the response to a request of a device.
+fn of_device(mut answer: HttpResponse, device: Device) -> HttpResponse {
+    answer.extensions_mut().insert(device);
+    answer
 }
 
 /// Returns the tickers of a quote request, whose names are separated by commas.

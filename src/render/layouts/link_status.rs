@@ -25,7 +25,7 @@ const HOPS: [(LinkHop, &str); 8] = [
 
 /// Returns the name of the failed hop, or a word for the state of the prices. Also returns the
 /// duration of this state, if it is known.
-fn word(report: &LinkReport, sign: LinkIcon) -> (&'static str, Option<Duration>) {
+pub(crate) fn word(report: &LinkReport, sign: LinkIcon) -> (&'static str, Option<Duration>) {
     let found = HOPS.iter().find(|(hop, _)| *hop == report.hop);
     match (found, report.prices, sign) {
         (Some((_, word)), ..) => (word, Some(report.since)),
@@ -55,7 +55,7 @@ fn last(report: &LinkReport) -> ShortText {
 /// Returns the label and the text of the latency, or of the clock that is wrong and its difference.
 fn late(report: &LinkReport, numbers: NumberFormat) -> (&'static str, ShortText) {
     let latency = match (report.clock, report.latency) {
-        (Some(fault), _) => return (name(fault.who), off(fault.off, numbers)),
+        (Some(_), _) => return clock_fault(report, numbers).unwrap_or_default(),
         _ if !report.clock_set => field::text("clock not set"),
         (None, None) => field::text("---"),
         (None, Some(millis)) => {
@@ -65,6 +65,15 @@ fn late(report: &LinkReport, numbers: NumberFormat) -> (&'static str, ShortText)
         }
     };
     ("latency", latency)
+}
+
+/// Returns the name of the clock that is wrong and its difference.
+pub(crate) fn clock_fault(
+    report: &LinkReport,
+    numbers: NumberFormat,
+) -> Option<(&'static str, ShortText)> {
+    let fault = report.clock?;
+    Some((name(fault.who), off(fault.off, numbers)))
 }
 
 /// Returns the label of a time source.

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use super::event_loop::{self, ControlMessage, RunUntil, TickerSetup};
 use super::state::ConfigProblem;
 use crate::config::{self, Config, ConfigError, PanelKind};
+use crate::display::caption::Caption;
 use crate::display::{self, FinalPicture, Mailbox, Oled, PanelLight, PanelThread, Png, Terminal};
 use crate::market::{Calendar, Symbol};
 use crate::net::connector::Connector;
@@ -75,22 +76,26 @@ impl LoadedConfig {
     }
 }
 
-/// Starts the panel thread.
+/// Starts the panel thread. `caption` is the text of a demo.
 ///
 /// # Errors
 /// The system cannot start another thread.
 pub fn start_panel(
     panel: &config::PanelConfig,
     leave: FinalPicture,
-    caption: &str,
+    caption: Option<Caption>,
     clock: Clock,
 ) -> io::Result<(Mailbox, PanelThread)> {
     let size = panel.oled.size;
-    match panel.kind {
+    let (mailbox, thread) = match panel.kind {
         PanelKind::Oled => PanelThread::spawn(Oled::linux(panel.oled.clone()), size, clock),
-        PanelKind::Terminal => PanelThread::spawn(Terminal::stdout(caption), size, clock),
+        PanelKind::Terminal => PanelThread::spawn(Terminal::stdout(caption.clone()), size, clock),
         PanelKind::Png => PanelThread::spawn(Png::new(&panel.file, leave), size, clock),
+    }?;
+    if let Some(caption) = caption {
+        mailbox.describe_in(caption);
     }
+    Ok((mailbox, thread))
 }
 
 /// The reason why the application ends without a stop request.

@@ -58,7 +58,7 @@ impl PanelHost {
         supervisor: Supervisor,
         state_file: Option<PathBuf>,
     ) -> io::Result<Self> {
-        let (mailbox, panel) = start_panel(&wiring, FinalPicture::Notice, "", clock.clone())?;
+        let (mailbox, panel) = start_panel(&wiring, FinalPicture::Notice, None, clock.clone())?;
         let panel_host = Self {
             wiring,
             mailbox,
@@ -113,7 +113,7 @@ impl PanelHost {
             return Ok(());
         }
         (self.mailbox, self.panel) =
-            start_panel(wiring, FinalPicture::Notice, "", self.clock.clone())?;
+            start_panel(wiring, FinalPicture::Notice, None, self.clock.clone())?;
         self.wiring = wiring.clone();
         self.busy = None;
         self.ending = false;

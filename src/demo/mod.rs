@@ -1,5 +1,7 @@
 //! The data source of a demo: a simulated vendor with a hub in front of it. Owns both servers, and
-//! needs no network beyond loopback, no key and no hardware.
+//! needs no network beyond loopback, no key and no hardware. The module `show` runs a whole demo.
+
+mod show;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use tokio::sync::watch;
 use crate::config::settings::{PageSpec, TickerSettings};
 use crate::hub::auth::authenticator::Authenticator;
 use crate::hub::{Hub, HubSettings, HubSetup};
-use crate::market::{Calendar, Cluster, SymbolError};
+use crate::market::{Calendar, Cluster, Symbol, SymbolError};
 use crate::net::connector::Connector;
 use crate::net::endpoint::Endpoint;
 use crate::net::source::{FeedProvider, FeedSource};
@@ -22,6 +24,7 @@ use crate::simulator::{self, Simulator};
 use crate::systemd::Supervisor;
 use crate::ticker::event_loop::TickerSetup;
 use crate::time::{Clock, Utc};
+pub use show::{DemoClocks, DemoSettings, Viewer, show};
 
 /// Starts a simulated vendor and a hub in front of the vendor. `speed` is the factor of the usual
 /// rate of values. Returns a setup that shows the data of the hub, and the servers, which stop when
@@ -45,28 +48,11 @@ pub async fn simulated(
     let hub = Hub::start(setup, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
         .await
         .map_err(|error| error.to_string())?;
-    let endpoint = Endpoint::parse(&format!("ws://{}", hub.address()))?;
-    let contract = contract(&clock);
-    let watchlist = ["SPX", "VIX", "SPY", "QQQ", &contract].into_iter();
-    let watchlist = watchlist
-        .map(str::parse)
-        .collect::<Result<_, SymbolError>>();
+    let source = hub_source(hub.address(), token)?;
+    let settings = settings_of(usual_watchlist(&clock)?);
     let setup = TickerSetup {
-        settings: TickerSettings {
-            pages: vec![
-                PageSpec::Pair(0, Some(1)),
-                PageSpec::Pair(2, Some(3)),
-                PageSpec::Contract(4),
-                PageSpec::Big(0),
-                PageSpec::Link,
-            ],
-            ..TickerSettings::of(watchlist.map_err(|error| error.to_string())?)
-        },
-        source: FeedSource {
-            provider: FeedProvider::Hub,
-            endpoint,
-            secret: Some(token),
-        },
+        settings,
+        source,
         connector: Connector::new(None)?,
         // Simulated prices have no trading hours.
         calendar: Calendar::always_open(),
@@ -75,6 +61,34 @@ pub async fn simulated(
         supervisor: Supervisor::default(),
     };
     Ok((setup, (hub, simulator)))
+}
+
+/// Returns the source of a display at a hub.
+fn hub_source(hub: SocketAddr, token: Secret) -> Result<FeedSource, String> {
+    Ok(FeedSource {
+        provider: FeedProvider::Hub,
+        endpoint: Endpoint::parse(&format!("ws://{hub}"))?,
+        secret: Some(token),
+    })
+}
+
+/// Returns the usual watchlist of a demo: two indices, two shares and a contract.
+fn usual_watchlist(clock: &Clock) -> Result<Vec<Symbol>, String> {
+    let contract = contract(clock);
+    let watchlist = ["SPX", "VIX", "SPY", "QQQ", &contract].into_iter();
+    let watchlist = watchlist
+        .map(str::parse)
+        .collect::<Result<_, SymbolError>>();
+    watchlist.map_err(|error| error.to_string())
+}
+
+/// Returns settings with the usual pages of a watchlist, its first instrument in large digits, and
+/// the page of the connection at the end.
+fn settings_of(watchlist: Vec<Symbol>) -> TickerSettings {
+    let usual = TickerSettings::of(watchlist);
+    let mut pages = usual.page_specs();
+    pages.extend([PageSpec::Big(0), PageSpec::Link]);
+    TickerSettings { pages, ..usual }
 }
 
 /// Starts a simulator and returns the setup of a hub that serves its prices. The clients of the hub
@@ -92,13 +106,24 @@ pub async fn simulated_hub(
     let simulator = Simulator::start(vendor, clock.clone())
         .await
         .map_err(|error| error.to_string())?;
+    let setup = hub_before(&simulator, key, token, clock)?;
+    Ok((setup, simulator))
+}
+
+/// Returns the setup of a hub whose vendor is this simulator.
+fn hub_before(
+    simulator: &Simulator,
+    key: Secret,
+    token: &Secret,
+    clock: Clock,
+) -> Result<HubSetup, String> {
     let source = FeedSource {
         provider: FeedProvider::Vendor,
         endpoint: Endpoint::parse(&format!("ws://{}", simulator.address()))?,
         secret: Some(key),
     };
     let (_, settings) = watch::channel(HubSettings::default());
-    let setup = HubSetup {
+    Ok(HubSetup {
         rest: source.clone(),
         source,
         connector: Connector::new(None)?,
@@ -110,8 +135,7 @@ pub async fn simulated_hub(
         calendar: Calendar::always_open(),
         clock,
         supervisor: Supervisor::default(),
-    };
-    Ok((setup, simulator))
+    })
 }
 
 /// The ticker of a SPY call that expires in 12 to 48 days, on a third Friday like most contracts.

@@ -287,7 +287,7 @@ async fn all(selected: &str) -> bool {
         "half-sent heads from 8 addresses",
         measure(
             "half-sent heads from 8 addresses",
-            UNAUTHENTICATED + SLACK,
+            UNAUTHENTICATED,
             "",
             |stand| Some(hold(stand.address, 8, 80, half.to_owned())),
             honest_clients,
@@ -298,7 +298,7 @@ async fn all(selected: &str) -> bool {
         "silent WebSockets from 8 addresses",
         measure(
             "silent WebSockets from 8 addresses",
-            UNAUTHENTICATED + SLACK,
+            UNAUTHENTICATED,
             "",
             |stand| Some(hold(stand.address, 8, 80, upgrade("/ws/indices", None))),
             honest_clients,

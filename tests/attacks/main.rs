@@ -190,17 +190,19 @@ async fn deaf_clients(
 }
 
 async fn all(selected: &str) -> bool {
-    let channels: Vec<String> = (0..400).map(|n| format!("V.I:X{n}")).collect();
-    let request = |action: &str| {
-        text(&format!(
-            r#"{{"action":"{action}","params":"{}"}}"#,
-            channels.join(",")
-        ))
+    let request = |action: &str, channels: std::ops::Range<u32>| {
+        let names: Vec<String> = channels.map(|n| format!("V.I:X{n}")).collect();
+        let names = names.join(",");
+        text(&format!(r#"{{"action":"{action}","params":"{names}"}}"#))
+    };
+    let both = |channels: std::ops::Range<u32>| {
+        let subscribe = request("subscribe", channels.clone());
+        [subscribe, request("unsubscribe", channels)].concat()
     };
     let pongs = || frame(0x8a, b"");
     let (first, fragments) = (frame(0x01, b""), || frame(0x00, b""));
     let pings = text(r#"{"action":"ping"}"#);
-    let changes = [request("subscribe"), request("unsubscribe")].concat();
+    let many = request("subscribe", 0..999);
     let half = "GET /healthz HTTP/1.1\r\nHost: x\r\nX-";
     let no_attack = |_: &Stand| None;
     println!(
@@ -267,7 +269,17 @@ async fn all(selected: &str) -> bool {
             "changes of 400 channels by a device",
             true,
             Vec::new(),
-            changes.clone()
+            both(0..400)
+        )
+        .await
+    );
+    attack!(
+        "changes of one of 1,000 channels by a device",
+        flooded(
+            "changes of one of 1,000 channels by a device",
+            true,
+            many.clone(),
+            both(999..1000)
         )
         .await
     );
@@ -275,7 +287,7 @@ async fn all(selected: &str) -> bool {
         "half-sent heads from 8 addresses",
         measure(
             "half-sent heads from 8 addresses",
-            UNAUTHENTICATED + SLACK,
+            UNAUTHENTICATED,
             "",
             |stand| Some(hold(stand.address, 8, 80, half.to_owned())),
             honest_clients,
@@ -286,7 +298,7 @@ async fn all(selected: &str) -> bool {
         "silent WebSockets from 8 addresses",
         measure(
             "silent WebSockets from 8 addresses",
-            UNAUTHENTICATED + SLACK,
+            UNAUTHENTICATED,
             "",
             |stand| Some(hold(stand.address, 8, 80, upgrade("/ws/indices", None))),
             honest_clients,

@@ -103,6 +103,11 @@ impl Clients {
         chosen.map(|client| client.client_id.client_slot).collect()
     }
 
+    /// Returns true if the subscriptions have changed since the last call of `new_interest`.
+    pub(super) const fn is_interest_new(&self) -> bool {
+        self.changed
+    }
+
     /// Returns the subscriptions of all clients together if they have changed since the last call.
     pub(super) fn new_interest(&mut self) -> Option<Interest> {
         std::mem::take(&mut self.changed).then(|| self.subscriptions.interest())

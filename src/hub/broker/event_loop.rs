@@ -133,14 +133,20 @@ impl Fanout {
         // liveness check.
         let mut paced = Moment::ZERO;
         let mut checked = Moment::ZERO;
+        // The earliest time of the next report of the subscriptions to the upstream.
+        let mut reported = Moment::ZERO;
         loop {
             let mut due = heartbeat.due();
             if broker.clients.last_values.is_dirty() {
                 due = due.min(paced);
             }
+            if broker.clients.is_interest_new() {
+                due = due.min(reported);
+            }
             if !broker.clients.is_empty() || broker.clients.subscriptions.is_lingering() {
                 due = due.min(checked + HOUSEKEEPING_INTERVAL);
             }
+            let mut has_served_clients = false;
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
                 Some(report) = reports.recv() => {
@@ -151,6 +157,7 @@ impl Fanout {
                     }
                 }
                 Some((client_id, heard)) = inputs.recv() => {
+                    has_served_clients = true;
                     let end = clock.now().monotonic + TURN_LIMIT;
                     broker.handle_input(client_id, heard);
                     for _ in 0..BATCH_LIMIT {
@@ -162,6 +169,7 @@ impl Fanout {
                     }
                 }
                 Some(pending_client) = pending_clients.recv() => {
+                    has_served_clients = true;
                     let end = clock.now().monotonic + TURN_LIMIT;
                     broker.admit(pending_client);
                     while clock.now().monotonic < end
@@ -183,12 +191,19 @@ impl Fanout {
                 broker.housekeeping();
             }
             heartbeat.beat(now);
-            if let Some(wanted) = broker.clients.new_interest() {
+            if now >= reported
+                && let Some(wanted) = broker.clients.new_interest()
+            {
+                reported = now + report_interval(wanted.len());
                 interest.send_if_modified(|known| {
                     let changed = *known != wanted;
                     *known = wanted;
                     changed
                 });
+            }
+            if has_served_clients {
+                // The upstream gets its turn, although the next inputs of clients already wait.
+                tokio::task::yield_now().await;
             }
         }
         broker.clients.close_all(1012, &StatusFrame::default());
@@ -203,6 +218,13 @@ impl Fanout {
         // waits in real time.
         tokio::time::timeout(CLOSE_ALL_LIMIT, farewells).await.ok();
     }
+}
+
+/// Returns the interval between two reports of this number of subscriptions. A report costs time for
+/// each subscription, so clients that change one subscription again and again must not cause a
+/// report of many thousands each time.
+fn report_interval(subscriptions: usize) -> Duration {
+    Duration::from_millis(subscriptions as u64 / 400)
 }
 
 /// Returns the earliest time of the next delivery after a delivery of `frames` frames. A socket

@@ -365,8 +365,8 @@ async fn a_channel_outside_the_plan_is_reported_once_to_each_subscriber() {
     other
         .send_text(r#"{"action":"subscribe","params":"V.I:NDX"}"#)
         .await;
-    let acknowledged = "success subscribed to: V.I:NDX";
-    assert_eq!(other.statuses().await, [acknowledged, told]);
+    // The hub does not confirm what the vendor has refused.
+    assert_eq!(other.statuses().await, [told]);
     // A value on the channel shows that the confirmation was only late.
     fixture.publish(&[("V.I:NDX", 1)]).await;
     assert_eq!(other.values().await, ["V.I:NDX 1"]);
@@ -604,6 +604,7 @@ async fn a_tls_client_behind_a_socket_pair_is_served_like_a_tcp_client() {
         socket: Transport::Pair(inner),
         read_ahead: Bytes::new(),
         device: Some(device()),
+        entrance: None,
     };
     fixture
         .acceptor
@@ -684,4 +685,53 @@ async fn a_stop_closes_every_client_with_1012_without_delay() {
     let ended = tokio::time::timeout(Duration::from_secs(2), fixture.task).await;
     ended.expect("within two seconds").unwrap();
     assert_eq!(fixture.metrics.clients.value(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_sends_too_much_before_its_authentication_is_not_read_any_more() {
+    let fixture = FanoutUnderTest::new().await;
+    let mut stream = fixture.connect(None, b"").await;
+    let pong = [0x8a, 0x80, 0, 0, 0, 0];
+    stream.write_all(&pong.repeat(800)).await.unwrap();
+    let mut client = Client::new(stream).await;
+    let hello = ["connected Connected Successfully"];
+    assert_eq!(client.statuses().await, hello);
+    client
+        .send_text(r#"{"action":"auth","params":"a token"}"#)
+        .await;
+    let mut witness = fixture.authenticated().await;
+    within_time(async {
+        while fixture.metrics.paused_unauthenticated.value() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    fixture.advance(11, &mut witness).await;
+    let words = "auth_timeout No authentication request received.";
+    assert_eq!(client.statuses().await, [words]);
+}
+
+#[tokio::test]
+async fn a_client_above_its_rate_is_read_later_and_loses_nothing() {
+    let fixture = FanoutUnderTest::new().await;
+    let mut client = fixture.authenticated().await;
+    for _ in 0..500 {
+        client.send_text(r#"{"action":"ping"}"#).await;
+    }
+    let mut witness = fixture.authenticated().await;
+    within_time(async {
+        while fixture.metrics.paused_messages.value() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let before = fixture.metrics.frames_sent.value();
+    assert!(
+        before < 2 * 500,
+        "the client is not read while time stands still"
+    );
+    fixture.advance(10, &mut witness).await;
+    for _ in 0..500 {
+        assert_eq!(client.statuses().await, ["pong pong"]);
+    }
 }

@@ -8,6 +8,7 @@ mod hub_server;
 use std::time::Duration;
 
 use deskticker::hub::HubSettings;
+use deskticker::hub::auth::registry::RegistryFile;
 use deskticker::hub::server::limits::Limits;
 use deskticker::simulator::SimulatorSettings;
 use deskticker::time::Utc;
@@ -15,7 +16,9 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use hub_server::{BEARER, START, TIME_LIMIT, TOKEN, UPGRADE, block_on, hub, hub_before, reply};
+use hub_server::{
+    BEARER, START, TIME_LIMIT, TOKEN, UPGRADE, block_on, hub, hub_before, hub_with, reply,
+};
 
 fn limited(limits: Limits) -> HubSettings {
     HubSettings {
@@ -261,15 +264,46 @@ fn a_full_hub_returns_503_until_a_client_leaves() {
 }
 
 #[test]
-fn unauthenticated_clients_have_their_own_limit() {
+fn one_address_has_a_quarter_of_the_connections_without_authentication() {
     block_on(async {
         let hub = hub(limited(Limits {
-            unauthenticated: 0,
+            unauthenticated: 8,
             ..Limits::default()
         }))
         .await;
-        assert_eq!(hub.upgrade("/ws/indices", "").await, 503);
+        let mut held = Vec::new();
+        for half in ["", "GET /ws/indices HTTP/1.1\r\nX-"] {
+            let mut stream = hub.connect().await;
+            stream.write_all(half.as_bytes()).await.unwrap();
+            held.push(stream);
+        }
+        // The hub closes further connections of this address before it reads from them.
+        let mut refused = hub.connect().await;
+        let mut told = String::new();
+        refused.read_to_string(&mut told).await.ok();
+        assert!(told.starts_with("HTTP/1.1 503"), "{told}");
+        drop(held.pop());
+        let let_in = async {
+            loop {
+                let mut stream = hub.connect().await;
+                let mut first = [0; 1];
+                stream
+                    .write_all(
+                        format!("GET /ws/indices HTTP/1.1\r\nHost: x\r\n{UPGRADE}\r\n").as_bytes(),
+                    )
+                    .await
+                    .ok();
+                stream.read_exact(&mut first).await.ok();
+                let mut rest = [0; 11];
+                if stream.read_exact(&mut rest).await.is_ok() && rest.ends_with(b"101") {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(TIME_LIMIT, let_in).await.unwrap();
+        drop(held);
         assert_eq!(hub.upgrade("/ws/indices", BEARER).await, 101);
+        assert!(hub.metric("refused_unauthenticated_total").await >= 1.0);
     });
 }
 
@@ -287,18 +321,115 @@ fn an_address_with_too_many_requests_gets_429_for_a_while() {
             hub.request("GET /healthz", &headers).await
         };
         assert_eq!(from("198.51.100.1").await.status, 200);
-        assert_eq!(from("198.51.100.1").await.status, 200);
+        assert_eq!(from("198.51.100.1:50123").await.status, 200);
         let refused = from("198.51.100.1").await;
         assert_eq!(refused.status, 429);
         assert!(refused.header("retry-after").is_some());
         assert_eq!(from("198.51.100.2").await.status, 200);
         hub.manual_clock.advance(Duration::from_secs(60));
         assert_eq!(from("198.51.100.1").await.status, 200);
+        // A request through the proxy is never a request of this machine.
+        for (address, status) in [
+            ("127.0.0.1", 200),
+            ("junk", 200),
+            ("127.0.0.1:9", 200),
+            ("junk", 200),
+            ("127.0.0.1", 429),
+            ("junk", 429),
+        ] {
+            assert_eq!(from(address).await.status, status, "{address}");
+        }
         // Requests without this header have a loopback address, which has no rate limit.
         for _ in 0..9 {
             assert_eq!(hub.get("/healthz").await.status, 200);
         }
-        assert_eq!(hub.metric("refused_rate_total").await, 1.0);
+        assert_eq!(hub.metric("refused_rate_total").await, 3.0);
+    });
+}
+
+#[test]
+fn devices_behind_one_router_do_not_use_up_the_allowance_of_each_other() {
+    block_on(async {
+        let folder = hub_server::directory("devices_behind_one_router");
+        let registry = RegistryFile::new(folder.join("devices"));
+        let (kitchen, hallway) = (
+            registry.add("kitchen").unwrap(),
+            registry.add("hallway").unwrap(),
+        );
+        let mut settings = limited(Limits {
+            per_minute: 2,
+            ..Limits::default()
+        });
+        settings.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+        let hub = hub_with(settings, Some(folder.join("devices"))).await;
+        let join = async |token: &str| {
+            let headers =
+                format!("X-Forwarded-For: 198.51.100.1\r\nAuthorization: Bearer {token}\r\n");
+            hub.upgrade("/ws/indices", &headers).await
+        };
+        // Somebody behind the same router guesses tokens.
+        for status in [403, 403, 429, 429] {
+            assert_eq!(join("wrong").await, status);
+        }
+        for token in [&kitchen, &hallway] {
+            assert_eq!(join(token).await, 101);
+            assert_eq!(join(token).await, 101);
+            assert_eq!(join(token).await, 429);
+        }
+    });
+}
+
+#[test]
+fn metrics_and_details_are_only_for_private_addresses_unless_they_are_public() {
+    block_on(async {
+        let mut settings = HubSettings {
+            trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
+            ..HubSettings::default()
+        };
+        let hub = hub(settings.clone()).await;
+        let from = async |address: &str| {
+            let headers = format!("X-Forwarded-For: {address}\r\n");
+            let metrics = hub.request("GET /metrics", &headers).await.status;
+            let health = hub.request("GET /healthz", &headers).await.json();
+            assert_eq!(health["status"], "ok");
+            (metrics, health["clusters"]["indices"].is_object())
+        };
+        for private in ["192.168.1.9", "10.0.0.1:99", "fd00::1", "127.0.0.1:7"] {
+            assert_eq!(from(private).await, (200, true), "{private}");
+        }
+        for public in ["198.51.100.1", "2001:db8::1", "junk"] {
+            assert_eq!(from(public).await, (403, false), "{public}");
+        }
+        // A device gets the details at any address.
+        let headers = format!("X-Forwarded-For: 198.51.100.1\r\n{BEARER}");
+        let health = hub.request("GET /healthz", &headers).await.json();
+        assert_eq!(health["clusters"]["indices"]["state"], "idle");
+        assert_eq!(hub.get("/metrics").await.status, 200);
+        settings.public_metrics = true;
+        hub.settings.send_replace(settings.clone());
+        assert_eq!(from("198.51.100.1").await, (200, true));
+        // The client behind an unknown proxy is unknown.
+        (settings.public_metrics, settings.trusted_proxies) = (false, Vec::new());
+        hub.settings.send_replace(settings);
+        assert_eq!(from("192.168.1.9").await, (403, false));
+    });
+}
+
+#[test]
+fn a_browser_that_uses_a_foreign_host_name_is_refused() {
+    block_on(async {
+        let hub = hub(HubSettings::default()).await;
+        let asked = async |host: &str, headers: &str| {
+            let mut stream = hub.connect().await;
+            let text = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n");
+            stream.write_all(text.as_bytes()).await.unwrap();
+            reply(&mut stream).await.status
+        };
+        let browser = "Sec-Fetch-Site: same-origin\r\n";
+        assert_eq!(asked("evil.example:3000", browser).await, 421);
+        assert_eq!(asked("evil.example:3000", "").await, 200);
+        assert_eq!(asked("hub.local:3000", browser).await, 200);
+        assert_eq!(asked("192.168.1.9:3000", browser).await, 200);
     });
 }
 

@@ -187,7 +187,7 @@ fn a_key_and_a_token_in_the_environment_start_the_hub_and_sigterm_ends_the_hub()
     command
         .args(["--listen", "127.0.0.1:0"])
         .env("MASSIVE_API_KEY", "k")
-        .env("MASSIVE_PROXY_TOKEN", "t");
+        .env("MASSIVE_PROXY_TOKEN", "a-static-token");
     let mut hub = start(command);
     assert_eq!(hub.status("/healthz"), 200);
     assert_eq!(hub.status("/api/quotes?token=wrong"), 403);
@@ -220,7 +220,7 @@ fn sighup_reads_tokens_and_settings_again() {
     hub.program
         .wait_for_line("takes effect only after a restart of the hub: massive.clusters");
     hub.program
-        .wait_for_line("takes effect only after a restart of the hub: limits: authentication");
+        .wait_for_line("takes effect only after a restart of the hub: limits: ");
     hub.program
         .wait_for_line("the settings have been read again");
     write("origin = 1");
@@ -381,7 +381,7 @@ fn a_simulated_hub_prints_the_commands_that_show_its_prices() {
 fn environment() -> Environment {
     Environment {
         credentials: None,
-        token: Some("t".into()),
+        token: Some("a-static-token-of-the-hub".into()),
         key: Some("k".into()),
         ..Environment::default()
     }
@@ -408,32 +408,30 @@ fn an_empty_file_is_a_valid_hub_configuration() {
 
 #[test]
 fn every_setting_can_be_set() {
-    let config = parsed(
-        "listen = \"[::1]:8443\"\nannounce = false\norigins = [\"https://Desk.example/\"]\ntrusted_proxy = [\"::1\"]\n\
+    let defaults = Limits::default();
+    let lines: Vec<String> = defaults
+        .values()
+        .map(|(name, value, _)| format!("{name} = {}\n", value - 1))
+        .collect();
+    let config = parsed(&format!(
+        "listen = \"[::1]:8443\"\nannounce = false\norigins = [\"https://Desk.example/\"]\n\
+         hosts = [\"Hub.example\"]\ntrusted_proxy = [\"::1\"]\n\
          [massive]\nurl = \"wss://delayed.massive.com\"\nrest_url = \"https://api.massive.com\"\n\
          clusters = [\"stocks\"]\nca_file = \"/ca.pem\"\n\
          [devices]\nfile = \"/devices\"\n[tls]\ncert = \"/c\"\nkey = \"/k\"\n\
-         [limits]\nconnections = 1\nunauthenticated = 2\nauthentication = 3\nsubscriptions = 4\n\
-         channels = 5\nmessage = 500\nper_minute = 6\nhead = 7\ntrades = 8\n",
-    )
+         [metrics]\npublic = true\n[limits]\n{}",
+        lines.concat()
+    ))
     .unwrap();
-    assert!(!config.announce);
+    assert!(!config.announce && config.public_metrics);
+    assert_eq!(config.hosts, ["hub.example"]);
     assert_eq!(config.origins, ["https://desk.example"]);
     assert_eq!(config.rest.endpoint.to_string(), "wss://api.massive.com");
     assert_eq!(config.tls, Some(("/c".into(), "/k".into())));
     assert_eq!(config.devices.file, PathBuf::from("/devices"));
-    let limits = Limits {
-        connections: 1,
-        unauthenticated: 2,
-        authentication: 3,
-        subscriptions: 4,
-        channels: 5,
-        message: 500,
-        per_minute: 6,
-        head: 7,
-        trades: 8,
-    };
-    assert_eq!(config.limits, limits);
+    for ((name, set, _), (_, default, _)) in config.limits.values().zip(defaults.values()) {
+        assert_eq!(set, default - 1, "{name}");
+    }
 }
 
 #[test]
@@ -515,7 +513,7 @@ fn a_hub_at_the_loopback_address_warns_that_other_machines_cannot_connect() {
         command.args(["--config", config.to_str().unwrap()]);
         command
             .env("MASSIVE_API_KEY", "k")
-            .env("MASSIVE_PROXY_TOKEN", "t");
+            .env("MASSIVE_PROXY_TOKEN", "long-enough-token");
         Program::spawn(&mut command)
     };
     let mut hub = start("");
@@ -527,4 +525,66 @@ fn a_hub_at_the_loopback_address_warns_that_other_machines_cannot_connect() {
     hub.wait_for_line("the hub is ready");
     assert_eq!(hub.end(Signal::TERM).0, Some(0));
     assert!(!hub.output().contains("only programs on this machine"));
+}
+
+#[test]
+fn a_static_token_that_can_be_guessed_is_refused_and_a_short_one_causes_a_warning() {
+    let short = Environment {
+        token: Some("letme7".into()),
+        ..environment()
+    };
+    let error = HubConfig::parse("", Path::new("hub.toml"), &short).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("6 characters") && error.contains("token add"),
+        "{error}"
+    );
+    assert!(!error.contains("letme7"), "{error}");
+    let mut command = program();
+    command.args(["run", "--simulate", "--listen", "127.0.0.1:0"]);
+    let mut hub = Program::spawn(command.env("MASSIVE_PROXY_TOKEN", "tolerated"));
+    hub.wait_for_line("the static token has only 9 characters");
+    assert!(hub.is_running());
+    let mut command = program();
+    command.args(["run", "--simulate", "--listen", "127.0.0.1:0"]);
+    let mut hub = Program::spawn(command.env("MASSIVE_PROXY_TOKEN", "letme7"));
+    hub.wait_for_line("has 6 characters and can be guessed");
+    assert_eq!(hub.wait(), Some(78));
+}
+
+#[test]
+fn a_token_is_revoked_on_a_full_disk_and_the_user_learns_what_is_missing() {
+    let folder = directory("hub_program-full-disk");
+    // The name space of this shell has its own small file system.
+    let script = r#"
+        set -e
+        mount -t tmpfs -o size=16k none "$1"
+        "$2" token add kitchen --file "$1/devices" >/dev/null 2>&1
+        "$2" token add hallway --file "$1/devices" >/dev/null 2>&1
+        dd if=/dev/zero of="$1/fill" bs=1k count=99 2>/dev/null || true
+        set +e
+        "$2" token revoke kitchen --file "$1/devices"
+        echo "exit code $?"
+        cat "$1/devices"
+    "#;
+    let output = Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c", script, "sh"])
+        .args([
+            folder.to_str().unwrap(),
+            env!("CARGO_BIN_EXE_deskticker-hub"),
+        ])
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (out, err) = (text(output.stdout), text(output.stderr));
+    assert!(
+        out.starts_with("exit code 1\nkitchen revoked "),
+        "{out}{err}"
+    );
+    assert!(out.contains("\nhallway sha256:"), "{out}");
+    assert!(err.contains("The token of \"kitchen\" is revoked"), "{err}");
+    assert!(
+        err.contains("Make room and revoke again") && err.contains("No space left"),
+        "{err}"
+    );
 }

@@ -38,6 +38,7 @@ fn quotes(address: impl std::fmt::Display, key: &str) -> (QuoteCache, ManualCloc
         Calendar::us(),
         clock.clone(),
         watch::Sender::default().subscribe(),
+        watch::Sender::default().subscribe(),
     );
     (quotes, manual_clock, clock)
 }

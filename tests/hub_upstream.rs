@@ -10,7 +10,7 @@ use std::time::Duration;
 use deskticker::hub::health::ReportSender;
 use deskticker::hub::rest::aggregates::BarCache;
 use deskticker::hub::upstream::Upstream;
-use deskticker::hub::{Interest, UpstreamEvent};
+use deskticker::hub::{HubSettings, Interest, UpstreamEvent};
 use deskticker::market::{Channel, Cluster};
 use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
@@ -45,6 +45,7 @@ struct UpstreamUnderTest {
     manual_clock: ManualClock,
     interest: watch::Sender<Interest>,
     reports: mpsc::Receiver<UpstreamEvent>,
+    settings: watch::Sender<HubSettings>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -59,6 +60,7 @@ impl UpstreamUnderTest {
         let (interest, wanted) = watch::channel(BTreeSet::new());
         let (sender, reports) = mpsc::channel(256);
         let (stop, stopped) = watch::channel(false);
+        let (settings, current) = watch::channel(HubSettings::default());
         let source = FeedSource::new(
             FeedProvider::Vendor,
             Endpoint::parse(&format!("ws://{address}")).unwrap(),
@@ -72,12 +74,14 @@ impl UpstreamUnderTest {
             reports: ReportSender::new(sender, false, clock.0.clone()),
             minutes: BarCache::default(),
             greeted: watch::Sender::default(),
+            settings: current,
             clock: clock.0,
         };
         Self {
             manual_clock: clock.1,
             interest,
             reports,
+            settings,
             stop,
             task: tokio::spawn(upstream.run(stopped)),
         }
@@ -313,36 +317,75 @@ impl ScriptedVendor {
     }
 }
 
+/// Refuses each connection with this message, and counts the connections.
+async fn refusing(vendor: ScriptedVendor) {
+    loop {
+        let mut socket = vendor.greet().await;
+        let no = r#"[{"ev":"status","status":"auth_failed","message":"Your plan doesn't include websocket access."}]"#;
+        // The connection ends without a close frame, as with the real vendor.
+        socket.send(Message::text(no)).await.unwrap();
+    }
+}
+
 #[tokio::test]
-async fn a_refused_key_is_not_sent_again_when_clients_come_and_go() {
+async fn a_refused_key_is_sent_again_after_growing_waits_although_clients_come_and_go() {
     let (vendor, address, arrival) = ScriptedVendor::start().await;
-    tokio::spawn(async move {
-        loop {
-            let mut socket = vendor.greet().await;
-            let no = r#"[{"ev":"status","status":"auth_failed","message":"Your plan doesn't include websocket access."}]"#;
-            // The connection ends without a close frame, as with the real vendor.
-            socket.send(Message::text(no)).await.unwrap();
-        }
-    });
+    tokio::spawn(refusing(vendor));
     let mut fixture =
         UpstreamUnderTest::start(address, "the-key", Cluster::Options, manual_clock());
     fixture.want(&["Q.O:SPY251219C00650000"]);
-    assert_eq!(fixture.state().await, UpstreamEvent::Barred(Failure::Plan));
-    for _ in 0..5 {
+    for (round, wait) in [30, 60, 120, 240, 480, 600, 600].into_iter().enumerate() {
+        assert_eq!(fixture.state().await, UpstreamEvent::Barred(Failure::Plan));
         fixture.want(&[]);
-        fixture.advance(60);
+        fixture.advance(wait / 2);
         fixture.want(&["Q.O:SPY251219C00650000"]);
-        fixture.advance(59);
+        fixture.advance(wait / 2 - 1);
+        tokio::time::sleep(SHORT_WAIT).await;
+        assert_eq!(arrival.load(Ordering::Relaxed), round + 1, "it hammers");
+        assert!(fixture.reports.try_recv().is_err(), "it is refused still");
+        fixture.advance(2);
+        // The upstream requests the cluster again, and gets the same refusal.
+        assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Done));
     }
-    tokio::time::sleep(SHORT_WAIT).await;
-    assert_eq!(arrival.load(Ordering::Relaxed), 1, "it hammers");
-    assert!(fixture.reports.try_recv().is_err(), "it is refused still");
-    fixture.advance(5);
+}
+
+#[tokio::test]
+async fn a_refused_key_is_sent_again_at_once_after_a_reload_of_the_settings() {
+    let (vendor, address, arrival) = ScriptedVendor::start().await;
+    tokio::spawn(refusing(vendor));
+    let mut fixture =
+        UpstreamUnderTest::start(address, "the-key", Cluster::Options, manual_clock());
+    fixture.want(&["Q.O:SPY251219C00650000"]);
+    for round in 1..4 {
+        assert_eq!(fixture.state().await, UpstreamEvent::Barred(Failure::Plan));
+        assert_eq!(arrival.load(Ordering::Relaxed), round);
+        fixture.settings.send_replace(HubSettings::default());
+        assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Done));
+    }
+}
+
+#[tokio::test]
+async fn a_changed_key_is_used_at_once() {
+    let clock = manual_clock();
+    let simulator = Simulator::start(SimulatorSettings::default(), clock.0.clone());
+    let simulator = simulator.await.unwrap();
+    let mut fixture =
+        UpstreamUnderTest::start(simulator.address(), "wrong", Cluster::Indices, clock);
+    let key = |key: &str| HubSettings {
+        key: Some(Secret::new(key).unwrap()),
+        ..HubSettings::default()
+    };
+    fixture.want(&["V.I:SPX"]);
+    assert_eq!(fixture.state().await, UpstreamEvent::Barred(Failure::Key));
+    fixture.settings.send_replace(key("simulated"));
     assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Done));
-    // The plan still lacks the cluster, so the upstream requests it again and reports the same
-    // refusal.
-    assert_eq!(fixture.state().await, UpstreamEvent::Barred(Failure::Plan));
-    assert_eq!(arrival.load(Ordering::Relaxed), 2);
+    assert_eq!(fixture.state().await, UP);
+    // The key is also changed while the connection is in use.
+    fixture.settings.send_replace(key("wrong"));
+    assert_eq!(fixture.state().await, UpstreamEvent::Barred(Failure::Key));
+    fixture.settings.send_replace(key("simulated"));
+    assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Done));
+    assert_eq!(fixture.state().await, UP);
 }
 
 #[tokio::test]

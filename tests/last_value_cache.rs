@@ -395,29 +395,141 @@ fn clients_with_the_same_channels_share_one_buffer() {
     );
 }
 
+/// A large event, so that a few channels fill a part of a delivery.
+fn large(channel: &Channel, number: u64) -> Vec<u8> {
+    let long = "x".repeat(1000);
+    format!(r#"{{"c":"{channel}","n":{number},"x":"{long}"}}"#).into_bytes()
+}
+
 #[test]
-fn a_frame_stays_below_the_limit_of_the_vendor_python_client() {
+fn a_large_delivery_has_parts_that_fit_into_the_memory_of_a_slow_client() {
     let mut cache = LastValueCache::new(TRADES);
     let first = cache.join();
     cache.set_topics(first, vec![channel("V.*")], NOW, &mut Vec::new());
-    let long = "x".repeat(1000);
     for number in 0..2000 {
         let channel = channel(&format!("V.I:{number}"));
-        cache.publish(
-            &channel,
-            format!(r#"{{"c":"{channel}","n":{number},"x":"{long}"}}"#).as_bytes(),
-            Arrival::new(NOW),
-        );
+        cache.publish(&channel, &large(&channel, number), Arrival::new(NOW));
     }
-    let mut count = 0;
-    cache.deliver_pending(NOW, |_, news| {
-        if let Delivery::Frames(frames, frames_in) = news {
-            assert_eq!(events(frames).len(), 2000);
-            count = frames_in;
+    let (mut parts, mut seen) = (0, Vec::new());
+    while cache.is_dirty() {
+        cache.deliver_pending(NOW, |_, news| {
+            if let Delivery::Frames(frames, 1) = news {
+                assert!(frames.len() < 70_000);
+                seen.extend(events(frames));
+                parts += 1;
+            }
+            DeliveryOutcome::All
+        });
+    }
+    assert_eq!((seen.len(), parts), (2000, 32));
+    assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), 2000);
+}
+
+#[test]
+fn a_large_replay_has_parts_and_each_of_its_values_has_an_age() {
+    let mut cache = LastValueCache::new(TRADES);
+    let first = cache.join();
+    cache.set_topics(first, vec![channel("V.*")], NOW, &mut Vec::new());
+    for number in 0..200 {
+        let channel = channel(&format!("V.I:{number}"));
+        cache.publish(&channel, &large(&channel, number), Arrival::new(NOW));
+    }
+    while cache.is_dirty() {
+        cache.deliver_pending(NOW, |_, _| DeliveryOutcome::All);
+    }
+    let (new, mut replay) = (cache.join(), Vec::new());
+    let count = cache.set_topics(new, vec![channel("V.*")], NOW, &mut replay);
+    assert_eq!((count, replay.len()), (0, 0));
+    let mut seen = Vec::new();
+    while cache.is_dirty() {
+        cache.deliver_pending(NOW, |client_slot, news| {
+            if let Delivery::Frames(frames, _) = news {
+                assert!(client_slot == new && frames.len() < 70_000);
+                seen.extend(objects(frames));
+            }
+            DeliveryOutcome::All
+        });
+    }
+    assert_eq!(seen.len(), 200);
+    for event in &seen {
+        assert_eq!(event["age"], 0, "{}", event["c"]);
+    }
+    // A later event is no replay.
+    let spx = channel("V.I:7");
+    cache.publish(&spx, &large(&spx, 7777), Arrival::new(NOW));
+    let mut later = Vec::new();
+    cache.deliver_pending(NOW, |client_slot, news| {
+        if let (true, Delivery::Frames(frames, _)) = (client_slot == new, news) {
+            later.extend(objects(frames));
         }
         DeliveryOutcome::All
     });
-    assert_eq!(count, 8);
+    assert_eq!(later.len(), 1);
+    assert_eq!(later[0]["n"], 7777);
+    assert!(later[0].get("age").is_none());
+}
+
+#[test]
+fn a_slow_client_gets_the_newest_value_of_every_channel_although_all_change_in_between() {
+    let mut cache = LastValueCache::new(TRADES);
+    let (slow, late) = (cache.join(), cache.join());
+    let trade = channel("T.O:A");
+    let topics = vec![channel("V.*"), trade.clone()];
+    cache.set_topics(slow, topics.clone(), NOW, &mut Vec::new());
+    let mut number = 0;
+    let mut newest = HashMap::new();
+    let mut seen: HashMap<(ClientSlot, Channel), u64> = HashMap::new();
+    let mut trades = Vec::new();
+    let mut publish = |cache: &mut LastValueCache, from: u64, to: u64| {
+        for channel_number in from..to {
+            number += 1;
+            let channel = channel(&format!("V.I:{channel_number}"));
+            cache.publish(&channel, &large(&channel, number), Arrival::new(NOW));
+            newest.insert(channel, number);
+        }
+        newest.clone()
+    };
+    let mut take = |client_slot: ClientSlot, news: Delivery<'_>| {
+        let Delivery::Frames(frames, _) = news else {
+            panic!("it is not too slow");
+        };
+        for (channel, number) in events(frames) {
+            if channel == trade {
+                trades.push((client_slot, number));
+                continue;
+            }
+            let before = seen.insert((client_slot, channel), number);
+            assert!(
+                before.is_none_or(|before| before <= number),
+                "never an older value"
+            );
+        }
+        DeliveryOutcome::Enough
+    };
+    publish(&mut cache, 0, 300);
+    cache.deliver_pending(NOW, &mut take);
+    cache.set_topics(late, topics, NOW, &mut Vec::new());
+    for round in 0..3 {
+        publish(&mut cache, 0, 300 - 100 * round);
+        cache.publish(&trade, &json(&trade, round), Arrival::new(NOW));
+        cache.deliver_pending(NOW, &mut take);
+        cache.release(slow, NOW, &mut take);
+        cache.release(late, NOW, &mut take);
+    }
+    let newest = publish(&mut cache, 7, 9);
+    for _ in 0..20 {
+        cache.deliver_pending(NOW, &mut take);
+        cache.release(slow, NOW, &mut take);
+        cache.release(late, NOW, &mut take);
+    }
+    for client_slot in [slow, late] {
+        for (channel, number) in &newest {
+            assert_eq!(seen[&(client_slot, channel.clone())], *number, "{channel}");
+        }
+        let trades = trades.iter().filter(|(slot, _)| *slot == client_slot);
+        let trades: Vec<u64> = trades.map(|(_, number)| *number).collect();
+        assert_eq!(trades, [0, 1, 2]);
+    }
 }
 
 #[test]

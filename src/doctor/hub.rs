@@ -273,11 +273,8 @@ pub(super) async fn upstream(
 }
 
 async fn upstream_now(connector: &Connector, config: &Config) -> Finding {
-    let nobody = FeedSource {
-        secret: None,
-        ..config.source.clone()
-    };
-    let answer = http::ask(connector, &nobody, Method::GET, "/healthz").await;
+    // A hub at a public address sends the details only with a token.
+    let answer = http::ask(connector, &config.source, Method::GET, "/healthz").await;
     let body = answer.ok().and_then(|answer| answer.json);
     let report: Value = serde_json::from_slice(&body.unwrap_or_default()).unwrap_or_default();
     let needed = |cluster: &Cluster| {

@@ -112,7 +112,11 @@ struct Runner<A: EventSink> {
 impl<A: EventSink> Runner<A> {
     async fn run(mut self) {
         self.apply_demand();
-        while self.step().await.is_ok() {}
+        while self.step().await.is_ok() {
+            // Messages that are already in the buffer need no wait, so a server that sends without
+            // a pause would otherwise delay all other tasks.
+            tokio::task::consume_budget().await;
+        }
         self.close_with(Some(CloseCode::Normal)).await;
     }
 

@@ -46,6 +46,11 @@ pub struct HubConfig {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// The web origins that may use the hub besides its own, as `https://host` in lower case.
     pub origins: Vec<String>,
+    /// The host names of the hub besides its addresses, `localhost`, `*.local` and the name of the
+    /// machine, in lower case.
+    pub hosts: Vec<String>,
+    /// True if `/metrics` and the details of `/healthz` are for all clients.
+    pub public_metrics: bool,
     /// The reverse proxies whose `X-Forwarded-For` header the hub trusts.
     pub trusted_proxies: Vec<IpAddr>,
     /// The limits for connections, requests and clients.
@@ -70,6 +75,7 @@ const KEYS: &[Key] = &[
     key("", "announce", Kind::Flag, "true"),
     key("", "simulate", Kind::Flag, "false"),
     key("", "origins", Kind::List, "[\"https://desk.example\"]"),
+    key("", "hosts", Kind::List, "[\"hub.example\"]"),
     key("", "trusted_proxy", Kind::List, "[\"127.0.0.1\"]"),
     key("", "massive", Kind::Table, ""),
     key("massive", "url", Kind::Text, "\"wss://socket.massive.com\""),
@@ -118,6 +124,8 @@ const KEYS: &[Key] = &[
         "\"/etc/deskticker/fullchain.pem\"",
     ),
     key("tls", "key", Kind::Text, "\"/etc/deskticker/privkey.pem\""),
+    key("", "metrics", Kind::Table, ""),
+    key("metrics", "public", Kind::Flag, "true"),
     key("", "limits", Kind::Table, ""),
 ];
 
@@ -165,6 +173,7 @@ impl HubConfig {
         let announce = root.flag("announce").unwrap_or(true);
         let simulate = root.flag("simulate").unwrap_or(false);
         let origins = reader.origins(root.list("origins"));
+        let hosts = reader.hosts(root.list("hosts"));
         let trusted_proxies = reader.proxies(root.list("trusted_proxy"));
         let mut massive = root.table("massive");
         let mut text_of = |name| massive.as_mut().and_then(|table| table.text(name));
@@ -182,6 +191,12 @@ impl HubConfig {
             table.finish();
         }
         let tls = root.table("tls").and_then(|table| reader.tls(table));
+        let mut metrics = root.table("metrics");
+        let public_metrics = metrics.as_mut().and_then(|table| table.flag("public"));
+        let public_metrics = public_metrics.unwrap_or(false);
+        if let Some(table) = metrics {
+            table.finish();
+        }
         let limits = root.table("limits");
         let limits = limits.map_or_else(Limits::default, |table| Limits::read(&reader, table));
         root.finish();
@@ -207,6 +222,11 @@ impl HubConfig {
             reader.note(error);
             None
         });
+        if let Some(token) = &fixed
+            && let Err(reason) = check_static_token(token)
+        {
+            reader.note(reader.error(token_file.as_ref().map(Spanned::span), reason));
+        }
         reader.syntax_errors(syntax_errors);
         let incomplete = || ConfigReader::new(text, path, SCHEMA).error(None, "is incomplete");
         let warnings = reader.finish()?;
@@ -229,6 +249,8 @@ impl HubConfig {
             },
             tls,
             origins,
+            hosts,
+            public_metrics,
             trusted_proxies,
             limits,
             warnings,
@@ -377,6 +399,23 @@ impl ConfigReader<'_> {
         each.collect()
     }
 
+    fn hosts(&self, hosts: Option<Spanned<Vec<Spanned<String>>>>) -> Vec<String> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+        let hosts = hosts.map(Spanned::into_inner).unwrap_or_default();
+        let each = hosts.iter().filter_map(|host| {
+            self.read("hosts", host, |text: &str| {
+                let text = text.to_ascii_lowercase();
+                match !text.is_empty() && text.bytes().all(plain) {
+                    true => Ok(text),
+                    false => Err(format!(
+                        "{text:?}, expected names without a port like \"hub.example\""
+                    )),
+                }
+            })
+        });
+        each.collect()
+    }
+
     fn proxies(&self, addresses: Option<Spanned<Vec<Spanned<String>>>>) -> Vec<IpAddr> {
         let mut seen = HashSet::new();
         for address in addresses.map(Spanned::into_inner).unwrap_or_default() {
@@ -387,6 +426,30 @@ impl ConfigReader<'_> {
             seen.extend(parsed.map(|address| address.to_canonical()));
         }
         seen.into_iter().collect()
+    }
+}
+
+/// The minimum length of the static token, and the length below which the hub warns.
+const STATIC_TOKEN: (usize, usize) = (8, 16);
+
+/// Checks that nobody can guess the static token, as far as its length shows this.
+///
+/// # Errors
+/// The token is too short; the message says how to create a better one.
+pub fn check_static_token(token: &Secret) -> Result<(), String> {
+    const BETTER: &str = "create a token for each display with `deskticker-hub token add NAME`, or \
+                          a static one with `openssl rand -base64 24`";
+    let (refused, warned) = STATIC_TOKEN;
+    match token.reveal().chars().count() {
+        length if length < refused => Err(format!(
+            "the static token (token_file, credential or MASSIVE_PROXY_TOKEN) has {length} \
+             characters and can be guessed; at least {refused} are necessary: {BETTER}"
+        )),
+        length if length < warned => {
+            log::warn!("the static token has only {length} characters: {BETTER}");
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }
 

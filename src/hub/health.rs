@@ -20,6 +20,8 @@ pub(super) struct UpstreamState {
     up: Option<Result<(), Failure>>,
     /// True if the vendor refuses this cluster (see [`UpstreamEvent::Barred`]).
     barred: bool,
+    /// The time of the next attempt after a refusal.
+    retry_at: Moment,
     /// True if the upstream last reported simulated prices.
     simulated: bool,
     /// The time of the last change of `up`.
@@ -67,6 +69,7 @@ impl ReportSender {
         let state = UpstreamState {
             up: None,
             barred: false,
+            retry_at: Moment::ZERO,
             simulated,
             since: clock.now().monotonic,
             heard: None,
@@ -87,6 +90,11 @@ impl ReportSender {
         self.state
             .send_if_modified(|state| state.apply(&report, now));
         self.queue.send(report).await.map_err(|_| ConsumerGone)
+    }
+
+    /// Notes the time of the next attempt after a refusal.
+    pub(super) fn retry_at(&self, time: Moment) {
+        self.state.send_modify(|state| state.retry_at = time);
     }
 
     /// Returns true if the vendor refuses this cluster.
@@ -136,11 +144,11 @@ enum HealthState {
 }
 
 impl UpstreamHealth {
-    /// Returns the time at which the vendor's refusal of this cluster began; `None` without a
+    /// Returns the time of the next attempt if the vendor refuses this cluster; `None` without a
     /// refusal.
     pub(super) fn barred(&self) -> Option<Moment> {
         let state = self.state.borrow();
-        state.barred.then_some(state.since)
+        state.barred.then_some(state.retry_at)
     }
 
     fn condition(&self, calendar: &Calendar, now: Now) -> HealthState {

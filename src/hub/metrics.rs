@@ -70,6 +70,8 @@ metrics! {
     clients: Gauge;
     /// Open WebSocket connections that have not authenticated yet.
     unauthenticated_clients: Gauge;
+    /// Open connections that have not authenticated yet, from their accept on.
+    unauthenticated_connections: Gauge;
     /// Subscriptions of all clients together.
     subscriptions: Gauge;
     /// Events received from the vendor.
@@ -82,18 +84,40 @@ metrics! {
     bytes_sent: Counter;
     /// Times that the socket of a client was full when the hub had data to send.
     clients_blocked: Counter;
+    /// Bytes that wait for slow clients.
+    bytes_waiting: Gauge;
+    /// Clients disconnected as the slowest ones because too many bytes waited for all clients.
+    clients_shed: Counter;
     /// Clients disconnected because they did not answer a ping.
     clients_dead: Counter;
     /// Clients disconnected because their token was revoked.
     clients_revoked: Counter;
     /// Clients disconnected because they read their trades too slowly.
     slow_consumers: Counter;
+    /// Pauses in which the hub did not read from a client that had not authenticated yet.
+    paused_unauthenticated: Counter;
+    /// Pauses in which the hub did not read from a client that had sent too many bytes per second.
+    paused_bytes: Counter;
+    /// Pauses in which the hub did not read from a client that had sent too many frames per second.
+    paused_frames: Counter;
+    /// Pauses in which the hub did not read from a client that had sent too many messages per second.
+    paused_messages: Counter;
+    /// Pauses in which the hub did not read from a client that had sent too many control frames per second.
+    paused_controls: Counter;
     /// Requests refused because of a missing or wrong token.
     refused_tokens: Counter;
     /// Connections refused because the hub is full.
     refused_full: Counter;
-    /// Requests refused because one address sent too many requests.
+    /// Requests refused because one address or one device sent too many requests.
     refused_rate: Counter;
+    /// Connections and channels refused because a device already has its share.
+    refused_device_share: Counter;
+    /// Channels refused because all clients together have as many as the hub or the vendor allows.
+    refused_channels: Counter;
+    /// Connections refused because of the limit for connections that have not authenticated yet.
+    refused_unauthenticated: Counter;
+    /// Connections that had not authenticated yet and were closed for a new connection.
+    evicted_unauthenticated: Counter;
     /// Upgrades refused because the origin is not in the list of allowed origins.
     refused_origins: Counter;
     /// Messages refused: too large, not JSON, unknown action, too many channels.

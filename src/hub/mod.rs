@@ -40,6 +40,7 @@ use crate::net::Boxed;
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::source::FeedSource;
+use crate::secret::Secret;
 use crate::systemd::Supervisor;
 use crate::time::Clock;
 use auth::authenticator::Authenticator;
@@ -49,6 +50,7 @@ use health::ReportSender;
 use metrics::Metrics;
 use rest::aggregates::BarCache;
 use rest::quotes::QuoteCache;
+use server::admission::Admission;
 use server::limits::{ConnectionSlots, Limits, RateLimiter};
 use server::listener;
 use server::router::Router;
@@ -88,8 +90,8 @@ pub enum UpstreamEvent {
     /// The connection is not in use, for this reason. The cached values continue to age.
     Down(Failure),
     /// The vendor refuses this cluster and has never accepted it: the key is wrong
-    /// ([`Failure::Key`]), or the plan does not include the cluster ([`Failure::Plan`]). The upstream waits for [`upstream::DENIED_FOR`] and then sends
-    /// `Down(Done)`.
+    /// ([`Failure::Key`]), or the plan does not include the cluster ([`Failure::Plan`]). The
+    /// upstream waits for half a minute or longer, sends `Down(Done)` and tries again.
     Barred(Failure),
     /// The vendor did not answer two requests for this channel: the plan does not include the
     /// channel.
@@ -107,10 +109,18 @@ pub type Interest = BTreeSet<Channel>;
 pub struct HubSettings {
     /// The web origins that may use the hub besides its own, as `https://host` in lower case.
     pub origins: Vec<String>,
+    /// The host names of the hub besides its addresses, `localhost`, `*.local` and the name of the
+    /// machine, in lower case. A browser must use one of these names.
+    pub hosts: Vec<String>,
+    /// True if `/metrics` and the details of `/healthz` are for all clients, and not only for
+    /// clients with a loopback or private address.
+    pub public_metrics: bool,
     /// The reverse proxies whose `X-Forwarded-For` header the hub trusts.
     pub trusted_proxies: Vec<IpAddr>,
     /// The certificate and the key, if the hub itself serves TLS.
     pub tls: Option<Tls>,
+    /// The current key of the vendor; `None` for the key of [`HubSetup::source`].
+    pub key: Option<Secret>,
     /// The limits for connections, requests and clients. Some limits keep their values from the
     /// start of the hub (see [`Limits::values`]).
     pub limits: Limits,
@@ -187,6 +197,7 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
             reports,
             minutes: minutes.clone(),
             greeted: greeted.clone(),
+            settings: settings.clone(),
             clock: clock.clone(),
         };
         let (mut fanout, acceptor) = Fanout::new(
@@ -214,17 +225,17 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
             calendar,
             clock.clone(),
             greeted.subscribe(),
+            settings.clone(),
         ),
         minutes,
         health,
+        admission: Admission::new(metrics.clone()),
         metrics,
         settings,
         calendar,
         clock,
-        rates: Mutex::new(RateLimiter::default()),
-        log_rates: Mutex::new(RateLimiter::default()),
+        log_rates: Mutex::new(RateLimiter::new(1000)),
         visits: ConnectionSlots::default(),
-        refusal_slots: ConnectionSlots::default(),
     });
     let heartbeat = supervisor.heartbeat();
     tasks.spawn(listener::serve(listener, router, heartbeat, stop.clone()));

@@ -156,7 +156,7 @@ fn start(config: &Path) -> (Running, Duration) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_deskticker"))
         .args(["run", "--config"])
         .arg(config)
-        .env("MASSIVE_PROXY_TOKEN", "bench")
+        .env("MASSIVE_PROXY_TOKEN", "a-token-of-this-benchmark")
         .env_remove("RUST_LOG")
         .stderr(Stdio::piped())
         .spawn()

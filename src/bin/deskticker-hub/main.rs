@@ -294,8 +294,11 @@ fn settings(config: &HubConfig) -> Result<HubSettings, String> {
     let tls = files.map(|(certificate, key)| Tls::load(certificate, key));
     Ok(HubSettings {
         origins: config.origins.clone(),
+        hosts: config.hosts.clone(),
+        public_metrics: config.public_metrics,
         trusted_proxies: config.trusted_proxies.clone(),
         tls: tls.transpose().map_err(|error| format!("tls: {error}"))?,
+        key: config.source.secret.clone(),
         limits: config.limits.clone(),
     })
 }
@@ -340,7 +343,6 @@ fn read_again(
         (new.simulate != config.simulate, "simulate"),
         (new.source.endpoint != source.endpoint, "massive.url"),
         (new.rest.endpoint != rest.endpoint, "massive.rest_url"),
-        (new.source.secret != source.secret, "the vendor's key"),
         (new.ca_file != config.ca_file, "massive.ca_file"),
         (new.clusters != config.clusters, "massive.clusters"),
         (new.devices != config.devices, devices),

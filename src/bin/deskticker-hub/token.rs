@@ -40,11 +40,17 @@ pub(super) fn change(
             }
         }
         TokenCommand::Revoke(name) => {
-            file.revoke(&name).map_err(ExitReason::other)?;
+            let incomplete = file.revoke(&name).map_err(ExitReason::other)?;
             eprintln!(
                 "The token of {name:?} is revoked. A running hub disconnects this display within \
                  seconds."
             );
+            if let Some(error) = incomplete {
+                return Err(ExitReason::other(format!(
+                    "the revocation is effective, but the file could not be replaced, so a copy \
+                     from a backup may contain the old line. Make room and revoke again: {error}"
+                )));
+            }
         }
     }
     Ok(())

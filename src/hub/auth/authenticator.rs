@@ -15,6 +15,7 @@ use subtle::{ConditionallySelectable, ConstantTimeEq};
 use tokio::sync::watch;
 
 use super::registry::{self, Device, DeviceRegistry, Digest, RegistryError, RegistryFile};
+use super::sessions::DeviceSessions;
 use crate::files::FileStamp;
 use crate::secret::Secret;
 use crate::time::{Clock, Moment, Now};
@@ -43,6 +44,7 @@ pub struct Authenticator {
     static_token: Option<Digest>,
     known_devices: Mutex<KnownDevices>,
     registry: watch::Sender<Arc<HashSet<Device>>>,
+    sessions: DeviceSessions,
     /// The signing key. The key is random at each start, so the tokens of an earlier process are
     /// invalid.
     key: hmac::Key,
@@ -137,10 +139,22 @@ impl Authenticator {
                 ..KnownDevices::default()
             }),
             registry: watch::Sender::new(Arc::default()),
+            sessions: DeviceSessions::default(),
             key: hmac::Key::generate(hmac::HMAC_SHA256, &random).map_err(|_| NO_RANDOMNESS)?,
             used: Mutex::default(),
             random,
         })
+    }
+
+    /// Returns the open sessions of all devices.
+    pub const fn sessions(&self) -> &DeviceSessions {
+        &self.sessions
+    }
+
+    /// Returns true if at least one other device could need what this hub has. Only then a device
+    /// is limited to its share.
+    pub fn has_other_devices(&self) -> bool {
+        self.registry.borrow().len() > 1
     }
 
     /// Removes every named device. The next read of the registry file restores its devices.

@@ -3,3 +3,4 @@
 
 pub mod authenticator;
 pub mod registry;
+pub mod sessions;

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -183,15 +183,19 @@ impl RegistryFile {
         registry.error.map_or(Ok(names), Err)
     }
 
-    /// Revokes the token of a device, even if other lines of the file are invalid.
+    /// Revokes the token of a device, even if other lines of the file are invalid. The revocation
+    /// does not need space on the disk: the word `revoked` is first written over the hash, so that a
+    /// running hub refuses the token at once, and then the file is replaced without the rest of the
+    /// hash. Returns the reason if only the second step failed.
     ///
     /// # Errors
     /// The name is invalid, the device does not exist, or the file cannot be read or written.
-    pub fn revoke(&self, name: &str) -> Result<(), RegistryError> {
+    pub fn revoke(&self, name: &str) -> Result<Option<RegistryError>, RegistryError> {
         check_name(name).map_err(|reason| self.error(None, reason))?;
         let replacement = format!("{name} {REVOKED}");
         self.check_exists()?;
-        self.edit(|text| {
+        let overwritten = self.overwrite(name, &replacement);
+        let replaced = self.edit(|text| {
             let mut lines: Vec<&str> = text.lines().collect();
             let Some(place) = lines.iter().position(|line| names(line, name)) else {
                 return Err(self.error(None, format!("there is no device {name:?}")));
@@ -199,7 +203,32 @@ impl RegistryFile {
             lines.retain(|line| !names(line, name));
             lines.insert(place, &replacement);
             Ok(joined(&lines))
-        })
+        });
+        match (replaced, overwritten) {
+            (Ok(()), _) => Ok(None),
+            (Err(error), Ok(true)) => Ok(Some(error)),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Writes the replacement and spaces over each line of a device, without a change of the size
+    /// of the file. Returns false if the file has no line of the device.
+    fn overwrite(&self, name: &str, replacement: &str) -> std::io::Result<bool> {
+        let mut file = OpenOptions::new().read(true).write(true).open(&self.path)?;
+        let mut text = String::new();
+        (&mut file).take(SIZE_LIMIT).read_to_string(&mut text)?;
+        let (mut at, mut found) = (0, false);
+        for line in text.split_inclusive('\n') {
+            let length = line.trim_end_matches('\n').len();
+            if names(line, name) && length >= replacement.len() {
+                let padded = format!("{replacement:length$}");
+                file.write_all_at(padded.as_bytes(), at)?;
+                found = true;
+            }
+            at += line.len() as u64;
+        }
+        file.sync_all()?;
+        Ok(found)
     }
 
     /// Returns an error if the file is missing. Its name is then most likely not the one of the hub.

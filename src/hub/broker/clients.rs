@@ -8,12 +8,15 @@ use std::time::Duration;
 use hyper::body::Bytes;
 use tokio::sync::mpsc;
 
+use super::backlog::Backlog;
 use super::delivery::{ClientSlot, Delivery, DeliveryOutcome};
 use super::last_value::LastValueCache;
 use super::subscriptions::ClientSubscriptions;
 use crate::hub::Interest;
 use crate::hub::metrics::Metrics;
+use crate::hub::server::admission::Entrance;
 use crate::hub::server::limits::Limits;
+use crate::hub::session::allowance::ReadLimits;
 use crate::hub::session::client::{
     Client, ClientId, ClientInput, ClientSocket, ClientState, WriteOutcome, listen,
 };
@@ -43,6 +46,17 @@ pub(super) struct Clients {
     number: u64,
     input_sender: mpsc::Sender<(ClientId, ClientInput)>,
     buffer: Vec<u8>,
+    backlog: Backlog,
+}
+
+/// The reason for which the hub drops a client after a delivery.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dropped {
+    Gone,
+    /// Too many trades were waiting for the client.
+    TooSlow,
+    /// The client was the slowest one when too many bytes waited for all clients.
+    Shed,
 }
 
 impl Clients {
@@ -56,6 +70,7 @@ impl Clients {
         Self {
             cluster,
             last_values: LastValueCache::new(limits.trades as usize),
+            backlog: Backlog::new(limits.waiting_bytes, metrics.clone()),
             limits,
             metrics,
             clock,
@@ -88,16 +103,26 @@ impl Clients {
         chosen.map(|client| client.client_id.client_slot).collect()
     }
 
+    /// Returns true if the subscriptions have changed since the last call of `new_interest`.
+    pub(super) const fn is_interest_new(&self) -> bool {
+        self.changed
+    }
+
     /// Returns the subscriptions of all clients together if they have changed since the last call.
     pub(super) fn new_interest(&mut self) -> Option<Interest> {
         std::mem::take(&mut self.changed).then(|| self.subscriptions.interest())
     }
 
     /// Adds an unauthenticated client. Returns `None` if the connection has already ended.
-    pub(super) fn admit(&mut self, socket: Transport, read_ahead: Bytes) -> Option<ClientSlot> {
+    pub(super) fn admit(
+        &mut self,
+        socket: Transport,
+        read_ahead: Bytes,
+        entrance: Option<Entrance>,
+    ) -> Option<ClientSlot> {
         socket.prepare().ok()?;
         let now = self.now();
-        let socket_state = Arc::new(ClientSocket::new(socket, now));
+        let socket_state = Arc::new(ClientSocket::new(socket, entrance, now));
         self.number += 1;
         let client_slot = self.last_values.join();
         let client_id = ClientId {
@@ -108,7 +133,8 @@ impl Clients {
             client_id,
             socket_state.clone(),
             read_ahead,
-            self.limits.message as usize,
+            ReadLimits::of(&self.limits),
+            self.metrics.clone(),
             self.clock.clone(),
             self.input_sender.clone(),
         ));
@@ -147,12 +173,15 @@ impl Clients {
     /// Replaces the subscriptions of a client, and sends the last values of the added channels.
     pub(super) fn set_topics(&mut self, client_slot: ClientSlot, topics: BTreeSet<Channel>) {
         let before = self.topics(client_slot);
-        if self.slots[client_slot].is_none() || before == topics {
-            return;
-        }
         let now = self.now();
+        let Some(client) = self.slots[client_slot]
+            .as_ref()
+            .filter(|_| before != topics)
+        else {
+            return;
+        };
         for channel in topics.difference(&before) {
-            self.subscriptions.add(channel);
+            self.subscriptions.add(channel, client.device());
         }
         for channel in before.difference(&topics) {
             self.subscriptions.remove(channel, now);
@@ -206,10 +235,13 @@ impl Clients {
 
     /// Writes complete frames to a client. `count` is the number of the frames.
     pub(super) fn write(&mut self, client_slot: ClientSlot, frames: &[u8], count: u64) {
-        let Some(client) = self.get(client_slot) else {
+        let now = self.now();
+        let Some(Some(client)) = self.slots.get_mut(client_slot) else {
             return;
         };
-        match client.write(frames) {
+        let outcome = client.write(frames);
+        self.backlog.note(client, now);
+        match outcome {
             WriteOutcome::All => {}
             WriteOutcome::Some => {
                 self.metrics.clients_blocked.add(1);
@@ -225,6 +257,20 @@ impl Clients {
         }
         self.metrics.frames_sent.add(count);
         self.metrics.bytes_sent.add(frames.len() as u64);
+        let mut shed = Vec::new();
+        discard_slowest(&mut self.slots, &mut self.backlog, now, &mut shed);
+        self.drop_after_delivery(shed);
+    }
+
+    /// Writes the bytes that wait for a client as far as its socket accepts them.
+    pub(super) fn resume(&mut self, client_slot: ClientSlot) -> WriteOutcome {
+        let now = self.now();
+        let Some(Some(client)) = self.slots.get_mut(client_slot) else {
+            return WriteOutcome::Gone;
+        };
+        let outcome = client.resume();
+        self.backlog.note(client, now);
+        outcome
     }
 
     /// Delivers the unseen events to all clients that can take frames, or only to the client
@@ -232,24 +278,27 @@ impl Clients {
     pub(super) fn deliver(&mut self, released: Option<ClientSlot>) -> u64 {
         let now = self.now();
         let (slots, metrics) = (&mut self.slots, &self.metrics);
+        let backlog = &mut self.backlog;
         let mut sent = 0;
-        // The clients that the hub drops after the delivery, and true for each slow client.
         let mut dropped = Vec::new();
         let give = |client_slot: ClientSlot, delivery: Delivery<'_>| {
             let Some(Some(client)) = slots.get_mut(client_slot) else {
                 return DeliveryOutcome::Enough;
             };
             let Delivery::Frames(frames, count) = delivery else {
-                dropped.push((client_slot, true));
+                dropped.push((client_slot, Dropped::TooSlow));
                 return DeliveryOutcome::Enough;
             };
             sent += count;
             metrics.bytes_sent.add(frames.len() as u64);
-            match client.write(frames) {
+            let outcome = client.write(frames);
+            backlog.note(client, now);
+            match outcome {
                 WriteOutcome::All => return DeliveryOutcome::All,
                 WriteOutcome::Some | WriteOutcome::Full => metrics.clients_blocked.add(1),
-                WriteOutcome::Gone => dropped.push((client_slot, false)),
+                WriteOutcome::Gone => dropped.push((client_slot, Dropped::Gone)),
             }
+            discard_slowest(slots, backlog, now, &mut dropped);
             DeliveryOutcome::Enough
         };
         match released {
@@ -257,8 +306,26 @@ impl Clients {
             None => self.last_values.deliver_pending(now, give),
         }
         self.metrics.frames_sent.add(sent);
-        for (client_slot, slow) in dropped {
-            if !slow {
+        self.drop_after_delivery(dropped);
+        sent
+    }
+
+    fn drop_after_delivery(&mut self, dropped: Vec<(ClientSlot, Dropped)>) {
+        let shed = dropped
+            .iter()
+            .filter(|(_, reason)| *reason == Dropped::Shed);
+        let shed = shed.count();
+        if shed > 0 {
+            self.metrics.clients_shed.add(shed as u64);
+            log::warn!(
+                "{}: more than {} bytes wait for slow clients (limits.waiting_bytes); the hub has \
+                 disconnected the slowest clients: {shed}",
+                self.cluster,
+                self.limits.waiting_bytes
+            );
+        }
+        for (client_slot, reason) in dropped {
+            if reason != Dropped::TooSlow {
                 self.remove(client_slot);
                 continue;
             }
@@ -270,7 +337,6 @@ impl Clients {
             let status = StatusFrame::one("slow_consumer", "too many trades were waiting");
             self.close(client_slot, Some(1013), status);
         }
-        sent
     }
 
     /// Sends the status `last_words` and a close frame. The client then has the time `FAREWELL` to
@@ -301,15 +367,33 @@ impl Clients {
 
     pub(super) fn remove(&mut self, client_slot: ClientSlot) {
         self.set_topics(client_slot, BTreeSet::new());
-        let Some(client) = self.slots[client_slot].take() else {
+        let Some(mut client) = self.slots[client_slot].take() else {
             return;
         };
+        client.discard();
+        self.backlog.note(&mut client, Moment::ZERO);
         self.last_values.leave(client_slot);
         self.count -= 1;
         self.metrics.clients.sub(1);
         if let ClientState::Unauthenticated { .. } = client.state {
             self.metrics.unauthenticated_clients.sub(1);
         }
+    }
+}
+
+/// Discards the waiting bytes of the slowest clients until no more bytes wait than allowed.
+fn discard_slowest(
+    slots: &mut [Option<Client>],
+    backlog: &mut Backlog,
+    now: Moment,
+    dropped: &mut Vec<(ClientSlot, Dropped)>,
+) {
+    while let Some(client_slot) = backlog.to_shed()
+        && let Some(Some(client)) = slots.get_mut(client_slot)
+    {
+        client.discard();
+        backlog.note(client, now);
+        dropped.push((client_slot, Dropped::Shed));
     }
 }
 

@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 
 use super::clients::Clients;
 use super::delivery::ClientSlot;
+use super::subscriptions::{ChannelCounts, is_contract};
+use crate::hub::auth::registry::Device;
+use crate::hub::server::limits::Limits;
 use crate::hub::session::protocol::{StatusFrame, brief, channel};
+use crate::hub::upstream::CONTRACTS;
 use crate::market::Channel;
 
 /// The response to a request, and the new channels of the client.
@@ -14,6 +18,25 @@ pub(super) struct TopicsChange {
     pub(super) topics: BTreeSet<Channel>,
     /// The number of channels that the hub refuses to subscribe to.
     pub(super) refused: u64,
+    /// The number of these channels that are above the share of the device.
+    pub(super) over_share: u64,
+    /// The number of these channels that are above the limit of the hub or of the vendor.
+    pub(super) over_total: u64,
+}
+
+/// A request for channels.
+pub(super) struct ChannelRequest<'a> {
+    pub(super) client_slot: ClientSlot,
+    /// The device of the client, if the device is limited to its share.
+    pub(super) device: Option<&'a Device>,
+    pub(super) names: &'a [String],
+}
+
+/// The reason for the refusal of one channel, with a text for the client.
+enum Refusal {
+    Client(String),
+    Share(String),
+    Total(String),
 }
 
 /// Checks the number of channel names in a request, and begins the response.
@@ -36,6 +59,8 @@ fn begin(
         answer: StatusFrame::default(),
         topics: clients.topics(client_slot),
         refused: 0,
+        over_share: 0,
+        over_total: 0,
     })
 }
 
@@ -46,51 +71,111 @@ fn begin(
 /// Returns an error text for the client if the hub refuses the whole request.
 pub(super) fn subscribe(
     clients: &Clients,
-    client_slot: ClientSlot,
-    names: &[String],
+    request: &ChannelRequest<'_>,
     unanswered: &BTreeSet<Channel>,
 ) -> Result<TopicsChange, String> {
-    let mut change = begin(clients, client_slot, names)?;
-    let (all, limits) = (&clients.subscriptions, &clients.limits);
-    let (most, most_of_all) = (limits.subscriptions, limits.channels);
-    let mut named = BTreeSet::new();
-    // The number of channels that this message adds to the subscriptions of the cluster.
-    let mut added = 0;
-    for name in names {
+    let mut change = begin(clients, request.client_slot, request.names)?;
+    let all = &clients.subscriptions;
+    // The counts include the channels that this message adds to the subscriptions of the cluster.
+    let mut total = all.counts();
+    let mut share = request.device.map(|device| all.counts_of(device));
+    for name in request.names {
         let topics = &mut change.topics;
         let mut add = || {
             let channel = channel(clients.cluster, name)
-                .ok_or_else(|| format!("unknown channel: {}", brief(name)))?;
+                .ok_or_else(|| Refusal::Client(format!("unknown channel: {}", brief(name))))?;
             let is_new = !topics.contains(&channel);
-            let is_new_to_all = is_new && !all.contains(&channel);
+            let most = clients.limits.subscriptions;
             if is_new && topics.len() as u64 >= most {
-                return Err(format!(
-                    "not subscribed to: {name}: at most {most} channels"
-                ));
+                let reason = format!("not subscribed to: {name}: at most {most} channels");
+                return Err(Refusal::Client(reason));
             }
-            if is_new_to_all && (all.len() + added) as u64 >= most_of_all {
-                return Err(format!(
-                    "not subscribed to: {name}: the hub holds as many channels as it may, \
-                     {most_of_all}"
-                ));
+            if is_new && !all.contains(&channel) {
+                count(&mut total, share.as_mut(), &channel, name, &clients.limits)?;
             }
-            added += usize::from(is_new_to_all);
-            named.insert(channel.clone());
+            // The client gets a refused channel too, because the answer of the vendor may be late.
+            let refused = unanswered
+                .contains(&channel)
+                .then(|| not_authorized(&channel));
             topics.insert(channel);
-            Ok(format!("subscribed to: {name}"))
+            refused.map_or(Ok(()), |reason| Err(Refusal::Client(reason)))
         };
-        match add() {
-            Ok(message) => change.answer.add("success", &message),
-            Err(message) => {
-                change.answer.add("error", &message);
-                change.refused += 1;
+        let reason = match add() {
+            Ok(()) => {
+                let message = format!("subscribed to: {name}");
+                change.answer.add("success", &message);
+                continue;
             }
-        }
-    }
-    for channel in unanswered.intersection(&named) {
-        change.answer.add("error", &not_authorized(channel));
+            Err(Refusal::Client(reason)) => reason,
+            Err(Refusal::Share(reason)) => {
+                change.over_share += 1;
+                reason
+            }
+            Err(Refusal::Total(reason)) => {
+                change.over_total += 1;
+                reason
+            }
+        };
+        change.answer.add("error", &reason);
+        change.refused += 1;
     }
     Ok(change)
+}
+
+/// Counts a new channel of the cluster, or returns the limit that the channel exceeds.
+fn count(
+    total: &mut ChannelCounts,
+    share: Option<&mut ChannelCounts>,
+    channel: &Channel,
+    name: &str,
+    limits: &Limits,
+) -> Result<(), Refusal> {
+    let contracts = usize::from(is_contract(channel));
+    if total.channels as u64 >= limits.channels {
+        return Err(Refusal::Total(format!(
+            "not subscribed to: {name}: the hub holds as many channels as it may, {}",
+            limits.channels
+        )));
+    }
+    if total.contracts + contracts > CONTRACTS {
+        return Err(Refusal::Total(format!(
+            "not subscribed to: {name}: the vendor allows the quotes of {CONTRACTS} contracts, \
+             and all are in use"
+        )));
+    }
+    if let Some(share) = share {
+        let over = |held: usize, most: u64, what: &str, limit: &str| {
+            (held as u64 > most).then(|| {
+                Refusal::Share(format!(
+                    "not subscribed to: {name}: this device holds as many {what} as it may, \
+                     {most} ({limit})"
+                ))
+            })
+        };
+        let channels = over(
+            share.channels + 1,
+            limits.device_channels,
+            "channels",
+            "device_channels",
+        );
+        let held = (share.contracts + contracts) * contracts;
+        let contract = || {
+            over(
+                held,
+                limits.device_contracts,
+                "contracts",
+                "device_contracts",
+            )
+        };
+        if let Some(refusal) = channels.or_else(contract) {
+            return Err(refusal);
+        }
+        share.channels += 1;
+        share.contracts += contracts;
+    }
+    total.channels += 1;
+    total.contracts += contracts;
+    Ok(())
 }
 
 /// Removes channels from the channels of a client.

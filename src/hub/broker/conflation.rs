@@ -14,6 +14,11 @@ use crate::time::Moment;
 /// The limit is below 1 MiB, because the vendor's Python client refuses messages of that size.
 const MAX_FRAME: usize = 256 << 10;
 
+/// The size after which the values of one delivery to one client end. The client gets the values of
+/// its other channels in the next delivery, so a client with many channels never needs memory for all
+/// of their values.
+pub(crate) const PART: usize = 64 << 10;
+
 /// The maximum number of different read positions in one group for which frames are shared. The
 /// clients at further positions are so far apart that each client gets its own frames.
 const SHARED: usize = 8;
@@ -42,6 +47,19 @@ pub(crate) struct QueuedTrade {
     pub(crate) arrival: Arrival,
 }
 
+/// The read position of a client.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ReadPosition {
+    /// The client has the values up to this sequence number.
+    pub(crate) values: u64,
+    /// The client has the trades up to this sequence number.
+    pub(crate) trades: u64,
+    /// The first channel slot of the next part, or 0 if the previous delivery was complete.
+    pub(crate) next: usize,
+    /// True if the values are old values for a new subscription. Each value then contains its age.
+    pub(crate) replay: bool,
+}
+
 /// The frames that are built for one group during one delivery.
 #[derive(Debug, Default)]
 pub(crate) struct FrameCache {
@@ -54,9 +72,14 @@ pub(crate) struct FrameCache {
 
 #[derive(Debug, Default)]
 pub(crate) struct BuiltFrames {
-    /// The first and the last read position (sequence number) for which these frames contain
-    /// exactly the unseen events.
-    seen: (u64, u64),
+    /// The first and the last sequence numbers of the values and of the trades for which these
+    /// frames contain exactly the unseen events.
+    values: (u64, u64),
+    trades_seen: (u64, u64),
+    begin: usize,
+    replay: bool,
+    /// The first channel slot of the next part, if these frames do not contain all unseen values.
+    pub(crate) next: Option<usize>,
     pub(crate) bytes: Vec<u8>,
     /// The number of frames in `bytes`.
     pub(crate) count: u64,
@@ -78,67 +101,75 @@ impl FrameCache {
         self.used = 0;
     }
 
-    /// Returns the frames with all events newer than `seen`. An event older than `FRESH` contains
-    /// its age.
+    /// Returns the frames with the next part of the events that a client at this position has not
+    /// seen. An event older than `FRESH` contains its age.
     pub(crate) fn newer(
         &mut self,
-        seen: u64,
+        position: ReadPosition,
         held: &[usize],
         slots: &[ChannelSlot],
         trades: &VecDeque<QueuedTrade>,
         now: Moment,
     ) -> &BuiltFrames {
-        let known = self.made[..self.used]
-            .iter()
-            .position(|made| (made.seen.0..=made.seen.1).contains(&seen));
-        let at = known.unwrap_or_else(|| self.make(seen, held, slots, trades, now));
+        let known = self.made[..self.used].iter().position(|made| {
+            (made.begin, made.replay) == (position.next, position.replay)
+                && (made.values.0..=made.values.1).contains(&position.values)
+                && (made.trades_seen.0..=made.trades_seen.1).contains(&position.trades)
+        });
+        let at = known.unwrap_or_else(|| self.make(position, held, slots, trades, now));
         &self.made[at]
     }
 
     fn make(
         &mut self,
-        seen: u64,
+        position: ReadPosition,
         held: &[usize],
         slots: &[ChannelSlot],
         trades: &VecDeque<QueuedTrade>,
         now: Moment,
     ) -> usize {
         self.picks.clear();
-        let (mut first, mut last) = (0, u64::MAX);
-        let mut pick = |seq: u64, pick| {
-            if seq > seen {
-                last = last.min(seq - 1);
-                self.picks.push((seq, pick));
-            } else {
-                first = first.max(seq);
+        let (mut values, mut trades_seen) = ((0, u64::MAX), (0, u64::MAX));
+        let (mut size, mut next) = (0, None);
+        let begin = held.partition_point(|id| *id < position.next);
+        for &id in &held[begin..] {
+            let seq = slots[id].seq;
+            if seq <= position.values {
+                values.0 = values.0.max(seq);
+                continue;
             }
-        };
-        for &id in held {
-            pick(slots[id].seq, EventRef::Slot(id));
+            if size >= PART {
+                next = Some(id);
+                break;
+            }
+            size += slots[id].json.len();
+            values.1 = values.1.min(seq - 1);
+            self.picks.push((seq, EventRef::Slot(id)));
         }
         let mut waiting = 0;
         for (at, trade) in trades.iter().enumerate().rev() {
-            if trade.seq <= seen {
+            if trade.seq <= position.trades {
                 // The client already has this trade and all older ones. Its sequence number is the
                 // lower bound of the frame's range.
-                pick(trade.seq, EventRef::Trade(at));
+                trades_seen.0 = trade.seq;
                 break;
             }
             if held.binary_search(&trade.slot).is_ok() {
-                pick(trade.seq, EventRef::Trade(at));
+                trades_seen.1 = trades_seen.1.min(trade.seq - 1);
+                self.picks.push((trade.seq, EventRef::Trade(at)));
                 waiting += 1;
             }
         }
         self.picks.sort_unstable_by_key(|&(seq, _)| seq);
         self.aged.clear();
         for (_, pick) in &mut self.picks {
-            let (json, arrival) = match *pick {
-                EventRef::Slot(id) => (&*slots[id].json, slots[id].arrival),
-                EventRef::Trade(at) => (&*trades[at].json, trades[at].arrival),
+            let (json, arrival, replay) = match *pick {
+                EventRef::Slot(id) => (&*slots[id].json, slots[id].arrival, position.replay),
+                EventRef::Trade(at) => (&*trades[at].json, trades[at].arrival, false),
                 EventRef::Aged(_) => continue,
             };
             let age = arrival.age(now);
-            if age > FRESH {
+            if replay || age > FRESH {
                 let begins = self.aged.len();
                 age::write(json, age, &mut self.aged);
                 *pick = EventRef::Aged(begins..self.aged.len());
@@ -152,7 +183,8 @@ impl FrameCache {
         // overwrites this entry.
         self.used = (self.used + 1).min(SHARED);
         let made = &mut self.made[at];
-        made.seen = (first, last);
+        (made.values, made.trades_seen) = (values, trades_seen);
+        (made.begin, made.replay, made.next) = (position.next, position.replay, next);
         made.trades = waiting;
         made.bytes.clear();
         let events = self.picks.iter().map(|(_, pick)| match pick {

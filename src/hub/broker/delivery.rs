@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::conflation::ReadPosition;
 use crate::market::Channel;
 
 /// The index of a client in the last-value cache and in the broker. A new client can reuse the
@@ -54,7 +55,10 @@ pub(super) struct Member {
     pub(super) group: usize,
     /// The index of the client in `Group::members`.
     pub(super) place: usize,
-    pub(super) seen: u64,
+    pub(super) position: ReadPosition,
+    /// The sequence number up to which the client has all values after the last part of the current
+    /// delivery.
+    pub(super) goal: u64,
     /// The number of the group's trades that the client has received.
     pub(super) trades: u64,
     pub(super) held: bool,

@@ -14,6 +14,7 @@ use super::upstream_view::UpstreamView;
 use crate::hub::auth::authenticator::Authenticator;
 use crate::hub::auth::registry::Device;
 use crate::hub::metrics::Metrics;
+use crate::hub::server::admission::Entrance;
 use crate::hub::server::limits::Limits;
 use crate::hub::session::client::{ClientId, ClientInput};
 use crate::hub::session::protocol::StatusFrame;
@@ -30,6 +31,10 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 /// limit lets the other kinds of input get their turn.
 const BATCH_LIMIT: usize = 256;
 
+/// The time limit for the inputs of clients or for new clients in one turn. Many busy clients must
+/// not delay the delivery of events.
+const TURN_LIMIT: Duration = Duration::from_millis(2);
+
 /// The time limit for the close handshakes of all clients together at shutdown.
 const CLOSE_ALL_LIMIT: Duration = Duration::from_millis(1000);
 
@@ -42,6 +47,9 @@ pub struct PendingClient {
     pub read_ahead: Bytes,
     /// The authenticated device, or `None` for a client that must still send an `auth` action.
     pub device: Option<Device>,
+    /// The place of the client among the unauthenticated connections; `None` for a client that has
+    /// authenticated, and in tests.
+    pub entrance: Option<Entrance>,
 }
 
 /// The sender that passes new clients from the HTTP server to the event loop.
@@ -125,14 +133,20 @@ impl Fanout {
         // liveness check.
         let mut paced = Moment::ZERO;
         let mut checked = Moment::ZERO;
+        // The earliest time of the next report of the subscriptions to the upstream.
+        let mut reported = Moment::ZERO;
         loop {
             let mut due = heartbeat.due();
             if broker.clients.last_values.is_dirty() {
                 due = due.min(paced);
             }
+            if broker.clients.is_interest_new() {
+                due = due.min(reported);
+            }
             if !broker.clients.is_empty() || broker.clients.subscriptions.is_lingering() {
                 due = due.min(checked + HOUSEKEEPING_INTERVAL);
             }
+            let mut has_served_clients = false;
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
                 Some(report) = reports.recv() => {
@@ -143,13 +157,27 @@ impl Fanout {
                     }
                 }
                 Some((client_id, heard)) = inputs.recv() => {
+                    has_served_clients = true;
+                    let end = clock.now().monotonic + TURN_LIMIT;
                     broker.handle_input(client_id, heard);
                     for _ in 0..BATCH_LIMIT {
+                        if clock.now().monotonic >= end {
+                            break;
+                        }
                         let Ok((client_id, heard)) = inputs.try_recv() else { break };
                         broker.handle_input(client_id, heard);
                     }
                 }
-                Some(pending_client) = pending_clients.recv() => broker.admit(pending_client),
+                Some(pending_client) = pending_clients.recv() => {
+                    has_served_clients = true;
+                    let end = clock.now().monotonic + TURN_LIMIT;
+                    broker.admit(pending_client);
+                    while clock.now().monotonic < end
+                        && let Ok(pending_client) = pending_clients.try_recv()
+                    {
+                        broker.admit(pending_client);
+                    }
+                }
                 Ok(()) = registry.changed() => broker.disconnect_revoked(),
                 () = clock.sleep_until(due) => {}
             }
@@ -163,12 +191,19 @@ impl Fanout {
                 broker.housekeeping();
             }
             heartbeat.beat(now);
-            if let Some(wanted) = broker.clients.new_interest() {
+            if now >= reported
+                && let Some(wanted) = broker.clients.new_interest()
+            {
+                reported = now + report_interval(wanted.len());
                 interest.send_if_modified(|known| {
                     let changed = *known != wanted;
                     *known = wanted;
                     changed
                 });
+            }
+            if has_served_clients {
+                // The upstream gets its turn, although the next inputs of clients already wait.
+                tokio::task::yield_now().await;
             }
         }
         broker.clients.close_all(1012, &StatusFrame::default());
@@ -183,6 +218,13 @@ impl Fanout {
         // waits in real time.
         tokio::time::timeout(CLOSE_ALL_LIMIT, farewells).await.ok();
     }
+}
+
+/// Returns the interval between two reports of this number of subscriptions. A report costs time for
+/// each subscription, so clients that change one subscription again and again must not cause a
+/// report of many thousands each time.
+fn report_interval(subscriptions: usize) -> Duration {
+    Duration::from_millis(subscriptions as u64 / 400)
 }
 
 /// Returns the earliest time of the next delivery after a delivery of `frames` frames. A socket

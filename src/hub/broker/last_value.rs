@@ -12,7 +12,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::conflation::{self, ChannelSlot, FrameCache, QueuedTrade};
+use super::conflation::{self, ChannelSlot, FrameCache, QueuedTrade, ReadPosition};
 use super::delivery::{ClientSlot, Delivery, DeliveryOutcome, Group, Member, PublishOutcome};
 use crate::hub::Arrival;
 use crate::market::{Channel, ChannelKind};
@@ -77,7 +77,12 @@ impl LastValueCache {
         self.members[client_slot] = Some(Member {
             group: 0,
             place,
-            seen: self.seq,
+            position: ReadPosition {
+                values: self.seq,
+                trades: self.seq,
+                ..ReadPosition::default()
+            },
+            goal: self.seq,
             trades: self.groups[0].trades,
             held: false,
         });
@@ -109,7 +114,7 @@ impl LastValueCache {
         now: Moment,
         replay: &mut Vec<u8>,
     ) -> u64 {
-        let Some(member) = self.members[client_slot] else {
+        let Some(mut member) = self.members[client_slot] else {
             return 0;
         };
         topics.sort_unstable();
@@ -118,23 +123,34 @@ impl LastValueCache {
         if group == member.group {
             return 0;
         }
-        // The next delivery sends the values that are newer than `member.seen`. The replay contains
-        // only the older values.
+        // The next delivery begins again with the first channel. It sends the values that are newer
+        // than `values`. The replay contains only the older values.
+        member.position.next = 0;
+        let values = member.position.values;
         let (before, slots) = (&self.groups[member.group].slots, &self.slots);
         let missing = self.groups[group].slots.iter().filter(|&&id| {
-            (1..=member.seen).contains(&slots[id].seq) && before.binary_search(&id).is_err()
+            (1..=values).contains(&slots[id].seq) && before.binary_search(&id).is_err()
         });
         let mut missing: Vec<&ChannelSlot> = missing.map(|&id| &slots[id]).collect();
-        missing.sort_unstable_by_key(|slot| slot.seq);
-        let count = conflation::replay(&missing, now, replay);
+        let size: usize = missing.iter().map(|slot| slot.json.len()).sum();
+        let count = if size > conflation::PART {
+            // The next deliveries send all values in parts. The client gets a value that it already
+            // has again.
+            (member.position.values, member.position.replay) = (0, true);
+            0
+        } else {
+            missing.sort_unstable_by_key(|slot| slot.seq);
+            conflation::replay(&missing, now, replay)
+        };
 
+        let (values, trades) = (member.position.values, member.position.trades);
         let covered = &self.groups[group].slots;
         let unseen = self
             .trades
             .iter()
-            .filter(|trade| trade.seq > member.seen && covered.binary_search(&trade.slot).is_ok());
+            .filter(|trade| trade.seq > trades && covered.binary_search(&trade.slot).is_ok());
         let unseen = unseen.count() as u64;
-        let is_dirty = unseen > 0 || covered.iter().any(|&id| slots[id].seq > member.seen);
+        let is_dirty = unseen > 0 || covered.iter().any(|&id| slots[id].seq > values);
         self.leave_group(member);
         let to = &mut self.groups[group];
         self.members[client_slot] = Some(Member {
@@ -211,9 +227,13 @@ impl LastValueCache {
         for group in std::mem::take(&mut self.dirty) {
             self.groups[group].dirty = false;
             self.frames.clear();
+            let mut unfinished = false;
             for place in 0..self.groups[group].members.len() {
                 let client_slot = self.groups[group].members[place];
-                self.serve(client_slot, now, &mut give);
+                unfinished |= self.serve(client_slot, now, &mut give);
+            }
+            if unfinished {
+                self.mark_dirty(group);
             }
         }
         self.frames.clear();
@@ -241,7 +261,11 @@ impl LastValueCache {
             member.held = false;
         }
         self.frames.clear();
-        self.serve(client_slot, now, &mut give);
+        if self.serve(client_slot, now, &mut give)
+            && let Some(member) = self.members[client_slot]
+        {
+            self.mark_dirty(member.group);
+        }
         self.frames.clear();
     }
 
@@ -258,7 +282,11 @@ impl LastValueCache {
         }
         for member in self.members.iter_mut().flatten() {
             member.trades = 0;
-            member.seen = self.seq;
+            member.position = ReadPosition {
+                values: self.seq,
+                trades: self.seq,
+                ..ReadPosition::default()
+            };
         }
     }
 
@@ -286,35 +314,50 @@ impl LastValueCache {
         }
     }
 
+    /// Delivers the next part of the unseen events to a client. Returns true if the client can take
+    /// more frames and has not received all unseen events.
     fn serve(
         &mut self,
         client_slot: ClientSlot,
         now: Moment,
         give: &mut impl FnMut(ClientSlot, Delivery<'_>) -> DeliveryOutcome,
-    ) {
+    ) -> bool {
         let Some(member) = &mut self.members[client_slot] else {
-            return;
+            return false;
         };
         let group = &self.groups[member.group];
         let waiting = group.trades.saturating_sub(member.trades);
         if member.held && waiting <= self.trade_limit as u64 {
-            return;
+            return false;
         }
-        let made = self
-            .frames
-            .newer(member.seen, &group.slots, &self.slots, &self.trades, now);
-        member.seen = self.seq;
+        if member.position.next == 0 {
+            member.goal = self.seq;
+        }
+        let (held, position) = (&group.slots, member.position);
+        let made = (self.frames).newer(position, held, &self.slots, &self.trades, now);
+        member.position.trades = self.seq;
         member.trades = group.trades;
+        match made.next {
+            Some(next) => member.position.next = next,
+            None => {
+                member.position.values = member.goal;
+                (member.position.next, member.position.replay) = (0, false);
+            }
+        }
         // A held client gets here only if too many trades wait. Fewer trades in the frames than
         // waiting trades means that the queue has dropped trades while the client was held.
         if member.held || made.trades < waiting {
             give(client_slot, Delivery::TooSlow);
-        } else if made.count > 0
+            return false;
+        }
+        if made.count > 0
             && give(client_slot, Delivery::Frames(&made.bytes, made.count))
                 == DeliveryOutcome::Enough
         {
             member.held = true;
+            return false;
         }
+        made.next.is_some()
     }
 
     /// Queues a trade until all clients that can take frames have received the trade. The queue

@@ -2,6 +2,7 @@
 //! and the reports of the upstream. Never waits for a client.
 
 pub(crate) mod age;
+pub(crate) mod backlog;
 pub(crate) mod clients;
 pub(crate) mod commands;
 pub(crate) mod conflation;
@@ -20,7 +21,7 @@ use super::session::client::{Client, ClientId, ClientInput, ClientState, WriteOu
 use super::session::protocol::{ClientRequest, StatusFrame};
 use super::session::websocket::{self, Message};
 use clients::Clients;
-use commands::TopicsChange;
+use commands::{ChannelRequest, TopicsChange};
 use delivery::ClientSlot;
 use event_loop::PendingClient;
 use liveness::LivenessAction;
@@ -42,8 +43,9 @@ impl Broker {
             socket,
             read_ahead,
             device,
+            entrance,
         } = pending_client;
-        let Some(client_slot) = self.clients.admit(socket, read_ahead) else {
+        let Some(client_slot) = self.clients.admit(socket, read_ahead, entrance) else {
             return;
         };
         let greeting = self.upstream.greeting();
@@ -62,11 +64,32 @@ impl Broker {
     /// after the greeting, because the clients of the vendor and of the proxy read only the status
     /// of the first event in a frame.
     fn authenticate(&mut self, client_slot: ClientSlot, device: Device) {
+        let now = self.clients.now();
+        let Some(client) = self.clients.get(client_slot) else {
+            return;
+        };
+        if !client.socket_state.authenticate(&device, now) {
+            self.clients.metrics.refused_rate.add(1);
+            let status = StatusFrame::one("error", "too many connections, the limit is per_minute");
+            return self.clients.close(client_slot, Some(1013), status);
+        }
+        let most = match self.authenticator.has_other_devices() {
+            true => self.clients.limits.device_connections,
+            false => u64::MAX,
+        };
+        let Some(session) = self.authenticator.sessions().open(&device, most) else {
+            self.clients.metrics.refused_device_share.add(1);
+            let words = format!(
+                "this device has as many connections as it may, {most} (device_connections)"
+            );
+            let status = StatusFrame::one("error", &words);
+            return self.clients.close(client_slot, Some(1013), status);
+        };
         let state = ClientState::Authenticated;
         let Some(client) = self.clients.change_state(client_slot, state) else {
             return;
         };
-        client.device = Some(device);
+        client.session = Some(session);
         self.upstream.welcome(client_slot, &mut self.clients);
     }
 
@@ -80,7 +103,8 @@ impl Broker {
         let leaving = matches!(client.state, ClientState::Closing { .. });
         match input {
             ClientInput::Gone => self.clients.remove(client_slot),
-            ClientInput::Writable => match client.resume() {
+            ClientInput::Evicted => self.evict(client_slot),
+            ClientInput::Writable => match self.clients.resume(client_slot) {
                 WriteOutcome::All if !leaving => {
                     self.clients.deliver(Some(client_slot));
                 }
@@ -169,7 +193,15 @@ impl Broker {
             ),
             Ok(ClientRequest::Subscribe(names)) => {
                 let unanswered = &self.upstream.unanswered;
-                let change = commands::subscribe(clients, client_slot, &names, unanswered);
+                let client = clients.get(client_slot);
+                let device = client.and_then(|client| client.device().cloned());
+                let device = device.filter(|_| self.authenticator.has_other_devices());
+                let request = ChannelRequest {
+                    client_slot,
+                    device: device.as_ref(),
+                    names: &names,
+                };
+                let change = commands::subscribe(clients, &request, unanswered);
                 self.change_topics(client_slot, change);
             }
             Ok(ClientRequest::Unsubscribe(names)) => {
@@ -183,12 +215,29 @@ impl Broker {
         match change {
             Err(wrong) => self.refuse(client_slot, &wrong),
             Ok(change) => {
-                self.clients.metrics.refused_messages.add(change.refused);
+                let metrics = &self.clients.metrics;
+                metrics.refused_messages.add(change.refused);
+                metrics.refused_device_share.add(change.over_share);
+                metrics.refused_channels.add(change.over_total);
                 // The answer comes before the last values of the new channels.
                 self.clients.send_status([client_slot], change.answer);
                 self.clients.set_topics(client_slot, change.topics);
             }
         }
+    }
+
+    /// Removes a client that did not authenticate and must make way for another connection.
+    fn evict(&mut self, client_slot: ClientSlot) {
+        let client = self.clients.get(client_slot);
+        if client.is_some_and(|client| client.state == ClientState::Authenticated) {
+            return;
+        }
+        let words = "too many connections without authentication";
+        let status = StatusFrame::one("error", words);
+        self.clients.send_status([client_slot], status);
+        let close = websocket::close(Some(1013));
+        self.clients.write(client_slot, &close, 1);
+        self.clients.remove(client_slot);
     }
 
     /// Closes the session of a client whose device is revoked.
@@ -204,7 +253,7 @@ impl Broker {
         let authenticated = |client: &Client| client.state == ClientState::Authenticated;
         for client_slot in self.clients.select(authenticated) {
             let client = self.clients.get(client_slot);
-            let device = client.and_then(|client| client.device.clone());
+            let device = client.and_then(|client| client.device().cloned());
             if let Some(device) = device.filter(|device| !registry.contains(device)) {
                 log::info!(
                     "{}: the token of {device} was revoked; the hub disconnects this device",

@@ -5,46 +5,120 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::hub::Interest;
-use crate::market::Channel;
+use crate::hub::auth::registry::Device;
+use crate::market::{Channel, ChannelKind};
 use crate::time::Moment;
 
 /// The duration for which the upstream keeps a channel without subscribers. A display that restarts
 /// or returns to a page within this duration gets the last value of the channel at once.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// One channel in the union of the subscriptions.
+#[derive(Debug, Default)]
+struct Subscribed {
+    /// The number of subscribers.
+    count: usize,
+    /// The device that requested the channel first. The channel belongs to the share of this device
+    /// until the upstream drops the channel.
+    owner: Option<Device>,
+}
+
+/// The number of channels and of contracts with quotes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ChannelCounts {
+    pub(crate) channels: usize,
+    pub(crate) contracts: usize,
+}
+
 /// The union of the subscriptions of all clients.
 #[derive(Debug, Default)]
 pub(crate) struct ClientSubscriptions {
-    counts: HashMap<Channel, usize>,
-    lingering: HashMap<Channel, Moment>,
+    subscribed: HashMap<Channel, Subscribed>,
+    lingering: HashMap<Channel, (Moment, Option<Device>)>,
+    owned: HashMap<Device, ChannelCounts>,
+    contracts: usize,
+}
+
+/// Returns true for the quotes of a contract. The vendor limits the number of these channels.
+pub(crate) fn is_contract(channel: &Channel) -> bool {
+    channel.kind == ChannelKind::Quote && channel.ticker.starts_with("O:")
 }
 
 impl ClientSubscriptions {
-    /// Adds one subscriber to a channel.
-    pub(crate) fn add(&mut self, channel: &Channel) {
-        *self.counts.entry(channel.clone()).or_default() += 1;
-        self.lingering.remove(channel);
+    /// Adds one subscriber to a channel. A new channel belongs to the share of the device.
+    pub(crate) fn add(&mut self, channel: &Channel, device: Option<&Device>) {
+        if let Some((_, owner)) = self.lingering.remove(channel) {
+            self.disown(channel, owner);
+        }
+        let subscribed = self.subscribed.entry(channel.clone()).or_default();
+        subscribed.count += 1;
+        if subscribed.count > 1 {
+            return;
+        }
+        subscribed.owner = device.cloned();
+        let contracts = usize::from(is_contract(channel));
+        self.contracts += contracts;
+        if let Some(device) = device {
+            let owned = self.owned.entry(device.clone()).or_default();
+            owned.channels += 1;
+            owned.contracts += contracts;
+        }
     }
 
     /// Removes one subscriber from a channel. The upstream keeps a channel without subscribers for
     /// the duration `LINGER`.
     pub(crate) fn remove(&mut self, channel: &Channel, now: Moment) {
-        let Some(count) = self.counts.get_mut(channel) else {
+        let Some(subscribed) = self.subscribed.get_mut(channel) else {
             return;
         };
-        *count -= 1;
-        if *count == 0 {
-            self.counts.remove(channel);
-            self.lingering.insert(channel.clone(), now + LINGER);
+        subscribed.count -= 1;
+        if subscribed.count == 0 {
+            let owner = subscribed.owner.take();
+            self.subscribed.remove(channel);
+            self.lingering
+                .insert(channel.clone(), (now + LINGER, owner));
         }
+    }
+
+    /// Removes a channel from the share of its device.
+    fn disown(&mut self, channel: &Channel, owner: Option<Device>) {
+        let contracts = usize::from(is_contract(channel));
+        self.contracts -= contracts;
+        let Some(owner) = owner else { return };
+        if let Some(owned) = self.owned.get_mut(&owner) {
+            owned.channels -= 1;
+            owned.contracts -= contracts;
+            if owned.channels == 0 {
+                self.owned.remove(&owner);
+            }
+        }
+    }
+
+    /// Returns the number of channels and contracts of all clients.
+    pub(crate) fn counts(&self) -> ChannelCounts {
+        ChannelCounts {
+            channels: self.len(),
+            contracts: self.contracts,
+        }
+    }
+
+    /// Returns the number of channels and contracts in the share of a device.
+    pub(crate) fn counts_of(&self, device: &Device) -> ChannelCounts {
+        self.owned.get(device).copied().unwrap_or_default()
     }
 
     /// Removes the channels that have had no subscriber for the duration `LINGER`. Returns true if
     /// at least one channel was removed.
     pub(crate) fn expire(&mut self, now: Moment) -> bool {
-        let before = self.lingering.len();
-        self.lingering.retain(|_, until| *until > now);
-        self.lingering.len() < before
+        let expired: Vec<_> = self
+            .lingering
+            .extract_if(|_, (until, _)| *until <= now)
+            .collect();
+        let is_any = !expired.is_empty();
+        for (channel, (_, owner)) in expired {
+            self.disown(&channel, owner);
+        }
+        is_any
     }
 
     /// Returns true if at least one channel without subscribers waits for its removal.
@@ -55,17 +129,17 @@ impl ClientSubscriptions {
     /// Returns the number of channels. The number includes channels without subscribers until their
     /// removal, because these channels cost the same.
     pub(crate) fn len(&self) -> usize {
-        self.counts.len() + self.lingering.len()
+        self.subscribed.len() + self.lingering.len()
     }
 
     /// Returns true if the set contains exactly this channel. A wildcard does not count.
     pub(crate) fn contains(&self, channel: &Channel) -> bool {
-        self.counts.contains_key(channel) || self.lingering.contains_key(channel)
+        self.subscribed.contains_key(channel) || self.lingering.contains_key(channel)
     }
 
     /// Returns the channels that the upstream must subscribe to.
     pub(crate) fn interest(&self) -> Interest {
-        self.counts
+        self.subscribed
             .keys()
             .chain(self.lingering.keys())
             .cloned()
@@ -86,8 +160,8 @@ mod tests {
     fn a_channel_is_kept_for_five_seconds_after_its_last_client_leaves() {
         let spx = Channel::parse("V.I:SPX").unwrap();
         let mut wanted = ClientSubscriptions::default();
-        wanted.add(&spx);
-        wanted.add(&spx);
+        wanted.add(&spx, None);
+        wanted.add(&spx, None);
         wanted.remove(&spx, Moment::from_secs(1));
         assert!(!wanted.is_lingering());
         wanted.remove(&spx, Moment::from_secs(2));
@@ -101,11 +175,37 @@ mod tests {
     fn a_client_that_returns_in_time_keeps_the_channel() {
         let all = Channel::parse("V.*").unwrap();
         let mut wanted = ClientSubscriptions::default();
-        wanted.add(&all);
+        wanted.add(&all, None);
         wanted.remove(&all, Moment::ZERO);
-        wanted.add(&all);
+        wanted.add(&all, None);
         assert!(!wanted.expire(Moment::from_secs(60)));
         assert!(wanted.covers(&Channel::parse("V.I:VIX").unwrap()));
         assert!(!wanted.covers(&Channel::parse("AM.I:VIX").unwrap()));
+    }
+
+    #[test]
+    fn a_channel_belongs_to_its_first_device_until_the_upstream_drops_it() {
+        let quote = Channel::parse("Q.O:SPY251219C00650000").unwrap();
+        let (kitchen, hallway): (Device, Device) = ("kitchen".into(), "hallway".into());
+        let mut wanted = ClientSubscriptions::default();
+        let one = ChannelCounts {
+            channels: 1,
+            contracts: 1,
+        };
+        wanted.add(&quote, Some(&kitchen));
+        wanted.add(&quote, Some(&hallway));
+        wanted.remove(&quote, Moment::ZERO);
+        assert_eq!((wanted.counts(), wanted.counts_of(&kitchen)), (one, one));
+        wanted.remove(&quote, Moment::ZERO);
+        assert_eq!((wanted.counts(), wanted.counts_of(&kitchen)), (one, one));
+        wanted.add(&quote, Some(&hallway));
+        let none = ChannelCounts::default();
+        assert_eq!(
+            (wanted.counts_of(&kitchen), wanted.counts_of(&hallway)),
+            (none, one)
+        );
+        wanted.remove(&quote, Moment::ZERO);
+        assert!(wanted.expire(Moment::from_secs(9)));
+        assert_eq!((wanted.counts(), wanted.counts_of(&hallway)), (none, none));
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 pub(crate) use super::cache::CachedAnswer;
 use super::cache::{AnswerInfo, Cache, QuotesError};
 use super::quote_rows::{self, RequestedTicker};
+use crate::hub::HubSettings;
 use crate::market::Calendar;
 use crate::massive::{self, UnreadableRows, snapshot};
 use crate::net::connector::Connector;
@@ -30,6 +31,8 @@ pub struct QuoteCache {
     clock: Clock,
     /// The vendor's last report on a WebSocket connection: true if its prices are simulated.
     greeted: watch::Receiver<Option<bool>>,
+    /// The settings, with the key of the vendor.
+    settings: watch::Receiver<HubSettings>,
     /// The cached responses. The lock is held only for short operations, never during an `await`.
     cache: Mutex<Cache>,
     /// One lock for each path with a request in progress. Other callers with this path wait for the
@@ -53,13 +56,14 @@ pub fn answer(tickers: &[&str], snapshot: &[u8], age: Duration, stale: bool) -> 
 
 impl QuoteCache {
     /// Creates an empty cache. `greeted` contains the vendor's last report on a WebSocket
-    /// connection: true if its prices are simulated.
+    /// connection: true if its prices are simulated. `settings` contain the key of the vendor.
     pub fn new(
         source: Arc<FeedSource>,
         connector: Connector,
         calendar: Calendar,
         clock: Clock,
         greeted: watch::Receiver<Option<bool>>,
+        settings: watch::Receiver<HubSettings>,
     ) -> Self {
         Self {
             source,
@@ -67,6 +71,7 @@ impl QuoteCache {
             calendar,
             clock,
             greeted,
+            settings,
             cache: Mutex::default(),
             request_locks: Mutex::default(),
             unreadable: Mutex::default(),
@@ -147,7 +152,9 @@ impl QuoteCache {
             return cached;
         }
         let before = *self.greeted.borrow();
-        let outcome = http::fetch(&self.connector, &self.source, Method::GET, path).await;
+        let mut source = (*self.source).clone();
+        source.secret = self.settings.borrow().key.clone().or(source.secret);
+        let outcome = http::fetch(&self.connector, &source, Method::GET, path).await;
         let now = self.clock.now();
         let outcome = outcome.and_then(|body| {
             let known = known(&body, now).ok_or(Failure::Protocol)?;

@@ -2,7 +2,7 @@
 //! but never reads a clock and never refuses a client itself.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::hash::Hash;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,8 +61,13 @@ macro_rules! limits {
 limits! {
     /// The maximum number of connections.
     connections: 10_000, 1..=1_000_000, false;
-    /// The maximum number of WebSocket connections that have not authenticated yet.
-    unauthenticated: 256, 0..=1_000_000, false;
+    /// The maximum number of connections that have not authenticated yet, from the accept to the
+    /// authentication. Each of these connections needs up to 30 KiB. One address may have a
+    /// quarter of these connections.
+    unauthenticated: 256, 4..=1_000_000, false;
+    /// The maximum number of bytes that a WebSocket client may send before its authentication. The
+    /// hub then reads no more data until the client has authenticated.
+    unauthenticated_bytes: 4096, 512..=1 << 20, true;
     /// The maximum duration from the upgrade of a connection to its authentication, in seconds.
     authentication: 10, 1..=300, true;
     /// The maximum number of subscriptions of one client.
@@ -71,14 +76,40 @@ limits! {
     channels: 20_000, 1..=1_000_000, true;
     /// The maximum size of a message from a client, in bytes.
     message: 16_384, 256..=1 << 20, true;
-    /// The maximum number of connections and requests per minute from one address.
+    /// The maximum number of bytes that the hub reads from one client in one turn, before it serves
+    /// the other clients.
+    bytes_per_turn: 4096, 256..=4096, true;
+    /// The maximum number of bytes per second from one client. Here and in the next three limits, a
+    /// client that was silent may send the allowance of four seconds at once. The hub does not read
+    /// from a client above one of these limits until the allowance has refilled.
+    bytes_per_second: 16_384, 256..=1 << 30, true;
+    /// The maximum number of WebSocket frames per second from one client.
+    frames_per_second: 100, 1..=1_000_000, true;
+    /// The maximum number of messages per second from one client.
+    messages_per_second: 50, 1..=1_000_000, true;
+    /// The maximum number of control frames (ping, pong, close) per second from one client.
+    controls_per_second: 20, 1..=1_000_000, true;
+    /// The maximum number of connections and requests per minute from one device, and from one
+    /// address without the token of a device.
     per_minute: 600, 1..=1_000_000, false;
     /// The maximum duration from the accept of a connection to the end of the request head, in
     /// seconds. The duration includes the TLS handshake.
     head: 5, 1..=300, false;
+    /// The maximum number of connections of one device. This limit and the next two do not apply
+    /// while the hub has only one device (or only the static token), because a share protects other
+    /// devices.
+    device_connections: 2500, 1..=1_000_000, true;
+    /// The maximum number of channels of a cluster that only clients of one device have requested.
+    device_channels: 5000, 1..=1_000_000, true;
+    /// The maximum number of contracts whose quotes only clients of one device have requested.
+    device_contracts: 250, 1..=1000, true;
     /// The maximum number of trades that may wait for one client. The hub closes a client above
     /// this limit as too slow.
     trades: 1024, 1..=1_000_000, true;
+    /// The maximum number of bytes that may wait for all slow clients together. Above this limit,
+    /// the hub disconnects the slowest clients. The default is half of the memory that the service
+    /// (256 MiB) has left while 10,000 clients with TLS are idle (12 KiB each).
+    waiting_bytes: 67_108_864, 65_536..=1 << 40, true;
 }
 
 fn checked(
@@ -94,23 +125,18 @@ fn checked(
     });
 }
 
-/// The maximum number of addresses with an allowance of their own. All further addresses share one
-/// allowance.
-const ADDRESSES: usize = 4096;
-
-/// The rate limiter: one token bucket for each address, which refills with time.
-///
-/// The loopback interface has no limit, because many clients can share the address of a program on
-/// this machine (the demo, a reverse proxy). Behind a reverse proxy, the limit applies to the
-/// address of each client if `trusted_proxy` allows the hub to use `X-Forwarded-For`.
-#[derive(Debug, Default)]
-pub struct RateLimiter {
-    buckets: HashMap<u64, TokenBucket>,
+/// The rate limiter: one token bucket for each key, which refills with time. A key is an address or a
+/// device.
+#[derive(Debug)]
+pub struct RateLimiter<K> {
+    buckets: HashMap<K, TokenBucket>,
+    /// The maximum number of keys with a bucket of their own. All further keys share one bucket.
+    most: usize,
     rest: Option<TokenBucket>,
     swept: Moment,
 }
 
-/// The remaining allowance of an address, and the time of its last refill.
+/// The remaining allowance of a key, and the time of its last refill.
 #[derive(Clone, Copy, Debug)]
 struct TokenBucket {
     /// The remaining allowance, in thousandths of a request.
@@ -139,30 +165,35 @@ impl TokenBucket {
     }
 }
 
-impl RateLimiter {
-    /// Takes one request from the allowance of the address. Returns false if the allowance is used
-    /// up. `per_minute` is the allowance for one minute.
-    pub fn take(&mut self, address: IpAddr, per_minute: u64, now: Moment) -> bool {
-        let address = address.to_canonical();
-        if address.is_loopback() {
-            return true;
+impl<K: Eq + Hash> RateLimiter<K> {
+    /// Creates a rate limiter with separate buckets for at most this number of keys.
+    pub fn new(most: usize) -> Self {
+        Self {
+            buckets: HashMap::new(),
+            most,
+            rest: None,
+            swept: Moment::ZERO,
         }
+    }
+
+    /// Takes one request from the allowance of the key. Returns false if the allowance is used up.
+    /// `per_minute` is the allowance for one minute.
+    pub fn take(&mut self, key: K, per_minute: u64, now: Moment) -> bool {
         let full = TokenBucket {
             left: per_minute * 1000,
             at: now,
         };
-        let key = rate_key(address);
         if let Some(bucket) = self.buckets.get_mut(&key) {
             return bucket.take(per_minute, now);
         }
-        if self.buckets.len() >= ADDRESSES && now.since(self.swept) >= Duration::from_secs(1) {
+        if self.buckets.len() >= self.most && now.since(self.swept) >= Duration::from_secs(1) {
             self.swept = now;
             self.buckets.retain(|_, bucket| {
                 bucket.refill(per_minute, now);
                 bucket.left < full.left
             });
         }
-        if self.buckets.len() >= ADDRESSES {
+        if self.buckets.len() >= self.most {
             return self.rest.get_or_insert(full).take(per_minute, now);
         }
         self.buckets
@@ -170,15 +201,13 @@ impl RateLimiter {
             .or_insert(full)
             .take(per_minute, now)
     }
-}
 
-/// Returns the IPv4 address or the /64 prefix of the IPv6 address, because one household can use
-/// all IPv6 addresses of a /64 prefix.
-fn rate_key(address: IpAddr) -> u64 {
-    match address {
-        // No peer has an address in the prefix `::/64`, so an IPv4 key never equals an IPv6 key.
-        IpAddr::V4(address) => u64::from(address.to_bits()),
-        IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or_default(),
+    /// Gives one request back to the allowance of the key.
+    pub fn give_back(&mut self, key: &K) {
+        let bucket = self.buckets.get_mut(key).or(self.rest.as_mut());
+        if let Some(bucket) = bucket {
+            bucket.left += 1000;
+        }
     }
 }
 
@@ -212,57 +241,41 @@ impl Drop for SlotPermit {
 mod tests {
     use super::*;
 
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
     #[test]
     fn an_allowance_is_limited_and_refills_over_time() {
-        let mut rates = RateLimiter::default();
-        let client = address("192.0.2.1");
+        let mut rates = RateLimiter::new(9);
         let start = Moment::from_secs(100);
-        assert!((0..60).all(|_| rates.take(client, 60, start)));
-        assert!(!rates.take(client, 60, start));
-        assert!(rates.take(address("192.0.2.2"), 60, start));
-        assert!(!rates.take(client, 60, start + Duration::from_millis(999)));
-        assert!(rates.take(client, 60, start + Duration::from_secs(1)));
-        assert!(!rates.take(client, 60, start + Duration::from_secs(1)));
+        assert!((0..60).all(|_| rates.take("kitchen", 60, start)));
+        assert!(!rates.take("kitchen", 60, start));
+        assert!(rates.take("hallway", 60, start));
+        assert!(!rates.take("kitchen", 60, start + Duration::from_millis(999)));
+        assert!(rates.take("kitchen", 60, start + Duration::from_secs(1)));
+        assert!(!rates.take("kitchen", 60, start + Duration::from_secs(1)));
+        rates.give_back(&"kitchen");
+        assert!(rates.take("kitchen", 60, start + Duration::from_secs(1)));
+        assert!(!rates.take("kitchen", 60, start + Duration::from_secs(1)));
     }
 
     #[test]
     fn frequent_requests_do_not_prevent_the_refill_of_an_allowance() {
-        let mut rates = RateLimiter::default();
-        let client = address("192.0.2.1");
-        assert!(rates.take(client, 1, Moment::ZERO));
+        let mut rates = RateLimiter::new(9);
+        assert!(rates.take("kitchen", 1, Moment::ZERO));
         let later = (1..=60_000).map(Moment::from_millis);
-        assert_eq!(later.filter(|now| rates.take(client, 1, *now)).count(), 1);
+        assert_eq!(
+            later.filter(|now| rates.take("kitchen", 1, *now)).count(),
+            1
+        );
     }
 
     #[test]
-    fn all_addresses_of_an_ipv6_network_share_an_allowance_and_loopback_is_exempt() {
-        let mut rates = RateLimiter::default();
-        assert!(rates.take(address("2001:db8::1"), 1, Moment::ZERO));
-        assert!(!rates.take(address("2001:db8::2"), 1, Moment::ZERO));
-        assert!(rates.take(address("2001:db8:0:1::2"), 1, Moment::ZERO));
-        assert!(rates.take(address("192.0.2.1"), 1, Moment::ZERO));
-        assert!(!rates.take(address("::ffff:192.0.2.1"), 1, Moment::ZERO));
-        for local in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
-            assert!((0..9).all(|_| rates.take(address(local), 1, Moment::ZERO)));
-        }
-    }
-
-    #[test]
-    fn too_many_addresses_need_no_more_memory_and_share_an_allowance() {
-        let mut rates = RateLimiter::default();
-        let flood = |from: u32| (from..from + 10_000).map(|n| IpAddr::V4(n.into()));
-        let start = 0x0a00_0000;
-        let allowed = flood(start)
-            .filter(|address| rates.take(*address, 2, Moment::ZERO))
+    fn too_many_keys_need_no_more_memory_and_share_an_allowance() {
+        let mut rates = RateLimiter::new(100);
+        let allowed = (0..1000)
+            .filter(|key| rates.take(*key, 2, Moment::ZERO))
             .count();
-        assert_eq!((allowed, rates.buckets.len()), (ADDRESSES + 2, ADDRESSES));
-        // After a minute the limiter removes the old addresses, and a new address gets its own
-        // allowance.
-        assert!(rates.take(address("192.0.2.1"), 2, Moment::from_secs(60)));
+        assert_eq!((allowed, rates.buckets.len()), (102, 100));
+        // After a minute the limiter removes the old keys, and a new key gets its own allowance.
+        assert!(rates.take(5000, 2, Moment::from_secs(60)));
         assert_eq!(rates.buckets.len(), 1);
     }
 

@@ -26,9 +26,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::server::TlsStream;
 
+use super::admission::Origin;
 use super::limits::SlotPermit;
+use super::request_head::{HEAD_LIMIT, WithHead};
 use super::response::RefusalReason;
-use super::router::{AcceptedUpgrade, Peer, RejectReason, Router, Visit};
+use super::router::{AcceptedUpgrade, Router, Visit, Visitor};
 use super::tls::{self, Tls};
 use crate::hub::auth::registry::Device;
 use crate::hub::broker::event_loop::{PendingClient, Transport};
@@ -46,18 +48,15 @@ const EXCHANGE_LIMIT: Duration = Duration::from_secs(30);
 const IDLE_LIMIT: Duration = Duration::from_secs(75);
 /// The time limit for a client to read the response and close the connection.
 const LINGER: Duration = Duration::from_secs(1);
-/// The maximum size of a request head, in bytes. A token needs some dozen bytes; the cookies of a
-/// browser need some thousand bytes.
-const HEAD_LIMIT: usize = 16 << 10;
-/// The maximum number of connections above the limits that get a refusal with a reason at the same
-/// time. The hub closes further connections without a response.
-const MAX_REFUSALS: u64 = 64;
 /// The pause after a failed accept. The usual cause is that all file descriptors are in use, and a
 /// closed connection soon makes one free.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// The start of the response to a slow request. The date and an empty line complete the head.
 const TOO_SLOW: &str = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n";
+/// The response to a connection above the limit for unauthenticated connections.
+const CROWDED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
+    Content-Length: 0\r\nRetry-After: 10\r\n\r\n";
 /// The close code for a client that shall try again later.
 const TRY_LATER: u16 = 1013;
 
@@ -85,6 +84,10 @@ pub(crate) async fn serve(
                     if let Some(visit) = start_connection(&router, stream, peer, stopping.clone()) {
                         visits.spawn(visit);
                     }
+                    // The new connection gets its turn before the next accept. A client that has
+                    // already sent its request therefore leaves the unauthenticated connections
+                    // at once, and endless new connections do not delay the other tasks.
+                    tokio::task::yield_now().await;
                 }
                 Err(error) => {
                     if !failing {
@@ -105,7 +108,7 @@ pub(crate) async fn serve(
 }
 
 /// Returns the future that serves a new connection, or `None` if the hub closes the connection
-/// without a response.
+/// before it reads a byte.
 fn start_connection(
     router: &Arc<Router>,
     stream: TcpStream,
@@ -113,48 +116,54 @@ fn start_connection(
     mut stop: watch::Receiver<bool>,
 ) -> Option<impl Future<Output = ()> + Send + 'static> {
     let settings = router.settings.borrow().clone();
-    let clients = router.metrics.clients.value();
-    let room = settings.limits.connections.saturating_sub(clients);
-    let known = !settings.trusted_proxies.contains(&peer.ip().to_canonical());
-    let over_rate = known && !router.within_rate(peer.ip(), &settings);
-    let visit = (!over_rate).then(|| router.visits.enter(room)).flatten();
-    let refused = match (&visit, over_rate) {
-        (Some(_), _) => None,
-        (None, true) => Some(RejectReason::Rate),
-        (None, false) => Some(RejectReason::Full),
-    };
-    // A TLS handshake is too expensive for a client above the rate limit. With TLS, the client gets
-    // no response.
-    let place = if over_rate && settings.tls.is_some() {
-        None
-    } else {
-        visit.or_else(|| router.refusal_slots.enter(MAX_REFUSALS))
-    };
-    let Some(place) = place else {
-        match refused {
-            Some(RejectReason::Rate) => router.metrics.refused_rate.add(1),
-            _ => router.metrics.refused_full.add(1),
+    let limits = &settings.limits;
+    let origin = Origin::direct(peer.ip());
+    let is_proxy = settings.trusted_proxies.contains(&peer.ip().to_canonical());
+    let most = limits.unauthenticated;
+    let entrance = router
+        .admission
+        .enter(origin, is_proxy, most, limits.per_minute);
+    let Some(entrance) = entrance else {
+        if settings.tls.is_none() {
+            // The client gets no response if its request arrives before the close.
+            stream.try_write(CROWDED).ok();
         }
         return None;
     };
+    let now = router.clock.now().monotonic;
+    let over_rate = !is_proxy && !entrance.charge(origin, now);
+    // A TLS handshake is too expensive for a client above the rate limit.
+    if over_rate && settings.tls.is_some() {
+        router.metrics.refused_rate.add(1);
+        return None;
+    }
+    let clients = router.metrics.clients.value();
+    let place = router
+        .visits
+        .enter(limits.connections.saturating_sub(clients));
     if let Err(error) = stream.set_nodelay(true) {
         log::debug!("cannot set TCP_NODELAY: {error}");
     }
+    let evicted = entrance.clone();
     let visit = HttpConnection {
         router: router.clone(),
-        peer_info: Peer {
+        visitor: Visitor {
             peer: peer.ip(),
-            refused,
+            is_proxy,
+            full: place.is_none(),
+            entrance,
         },
-        deadline: router.clock.now().monotonic + Duration::from_secs(settings.limits.head),
+        deadline: now + Duration::from_secs(limits.head),
         _place: place,
     };
     let clock = router.clock.clone();
     Some(async move {
         let carried = tokio::select! {
             () = crate::hub::stopped(&mut stop) => None,
+            () = evicted.evicted() => None,
             carried = visit.serve_request(stream, settings.tls) => carried,
         };
+        drop(evicted);
         // The TLS task continues during the shutdown, because the event loop sends its close frames
         // through this task.
         if let Some((stream, outer)) = carried {
@@ -207,11 +216,11 @@ fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
 /// One connection from the accept to the upgrade or to the end.
 struct HttpConnection {
     router: Arc<Router>,
-    peer_info: Peer,
+    visitor: Visitor,
     /// The deadline for the complete head of the request.
     deadline: Moment,
     /// The slot of this connection. The drop of the connection makes the slot free.
-    _place: SlotPermit,
+    _place: Option<SlotPermit>,
 }
 
 impl HttpConnection {
@@ -231,7 +240,7 @@ impl HttpConnection {
             accepted = tls.accept(stream) => match accepted {
                 Ok(stream) => stream,
                 Err(error) => {
-                    log::debug!("{}: the TLS handshake failed: {error}", self.peer_info.peer);
+                    log::debug!("{}: the TLS handshake failed: {error}", self.visitor.peer);
                     return None;
                 }
             },
@@ -259,6 +268,39 @@ impl HttpConnection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let mut stream = WithHead::new(stream);
+        let read = tokio::select! {
+            read = stream.read_head() => read,
+            () = self.router.clock.sleep_until(self.deadline) => {
+                self.too_slow();
+                let mut stream = stream.into_inner();
+                // The hub writes only the bytes that the socket accepts at once, and does not wait
+                // for a slow client.
+                let date = match self.router.clock.now().utc {
+                    Some(utc) => format!("Date: {}\r\n", utc.http_date()),
+                    None => String::new(),
+                };
+                let answer = format!("{TOO_SLOW}{date}\r\n");
+                stream.write_all(answer.as_bytes()).now_or_never();
+                self.close_gracefully(stream).await;
+                return None;
+            }
+        };
+        if !matches!(read, Ok(true)) {
+            log::debug!(
+                "{}: the client left before it sent a request",
+                self.visitor.peer
+            );
+            return None;
+        }
+        self.respond(stream).await
+    }
+
+    /// Sends the response to a request whose head has arrived.
+    async fn respond<S>(&self, stream: WithHead<S>) -> Option<(S, Bytes, AcceptedUpgrade)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let admitted = Arc::new(OnceLock::new());
         let progress = Arc::new(Mutex::new(Progress {
             deadline: self.deadline,
@@ -267,15 +309,15 @@ impl HttpConnection {
             device: None,
         }));
         let service = service_fn({
-            let (router, peer_info, head_deadline) =
-                (self.router.clone(), self.peer_info, self.deadline);
+            let (router, visitor) = (self.router.clone(), self.visitor.clone());
             let (admitted, progress) = (admitted.clone(), progress.clone());
+            let head_deadline = self.deadline;
             move |request: Request<Incoming>| {
                 let (router, admitted) = (router.clone(), admitted.clone());
-                let progress = progress.clone();
+                let (progress, visitor) = (progress.clone(), visitor.clone());
                 let visit = lock(&progress).begin(router.clock.now().monotonic);
                 let answering: Boxed<'static, _> = Box::pin(async move {
-                    let mut answer = router.answer(&request, peer_info, visit).await;
+                    let mut answer = router.answer(&request, &visitor, visit).await;
                     let now = router.clock.now();
                     if let Some(date) = now.utc.and_then(date) {
                         answer.headers_mut().insert(DATE, date);
@@ -288,7 +330,7 @@ impl HttpConnection {
                         None => {
                             let keeps = lists(request.headers(), &CONNECTION, "keep-alive")
                                 && answer.extensions().get::<RefusalReason>().is_none()
-                                && peer_info.refused.is_none();
+                                && !visitor.full;
                             let word = if keeps { "keep-alive" } else { "close" };
                             let word = HeaderValue::from_static(word);
                             answer.headers_mut().insert(CONNECTION, word);
@@ -310,7 +352,7 @@ impl HttpConnection {
             tokio::select! {
                 done = poll_fn(|cx| connection.poll_without_shutdown(cx)) => {
                     if let Err(error) = done {
-                        log::debug!("{}: the connection failed: {error}", self.peer_info.peer);
+                        log::debug!("{}: the connection failed: {error}", self.visitor.peer);
                     }
                     break true;
                 }
@@ -323,28 +365,17 @@ impl HttpConnection {
                 }
             }
         };
-        let (requests, answering) = {
-            let progress = lock(&progress);
-            (progress.requests, progress.answering)
-        };
+        let answering = lock(&progress).answering;
         let parts = connection.into_parts();
-        let mut stream = parts.io.into_inner();
+        let stream = parts.io.into_inner().into_inner();
         if let (true, Some(admission)) = (in_time, admitted.get()) {
-            return Some((stream, parts.read_buf, admission.clone()));
+            // A copy, because the buffer of the HTTP library is large and usually empty.
+            let read_ahead = Bytes::copy_from_slice(&parts.read_buf);
+            return Some((stream, read_ahead, admission.clone()));
         }
         // A connection that only waits for its next request is not too slow.
-        if !in_time && (answering || requests == 0) {
+        if !in_time && answering {
             self.too_slow();
-            if requests == 0 {
-                // The hub writes only the bytes that the socket accepts at once, and does not wait
-                // for a slow client.
-                let date = match self.router.clock.now().utc {
-                    Some(utc) => format!("Date: {}\r\n", utc.http_date()),
-                    None => String::new(),
-                };
-                let answer = format!("{TOO_SLOW}{date}\r\n");
-                stream.write_all(answer.as_bytes()).now_or_never();
-            }
         }
         self.close_gracefully(stream).await;
         None
@@ -378,7 +409,7 @@ impl HttpConnection {
         self.router.metrics.timeouts.add(1);
         log::debug!(
             "{}: the client did not send a complete request in time",
-            self.peer_info.peer
+            self.visitor.peer
         );
     }
 
@@ -387,6 +418,7 @@ impl HttpConnection {
             socket,
             read_ahead,
             device: admission.device,
+            entrance: admission.entrance,
         };
         if let Err(pending_client) = admission.acceptor.admit(pending_client) {
             self.router.metrics.refused_full.add(1);
@@ -396,7 +428,7 @@ impl HttpConnection {
             );
             let frame = websocket::close(Some(TRY_LATER));
             if let Err(error) = pending_client.socket.try_write(&frame) {
-                log::debug!("{}: the connection failed: {error}", self.peer_info.peer);
+                log::debug!("{}: the connection failed: {error}", self.visitor.peer);
             }
         }
     }

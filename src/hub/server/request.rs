@@ -1,35 +1,95 @@
 //! Reads the head of a request: the token, the address of the client and the origin of the web
 //! page. All functions are pure; the router decides about the request.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hyper::Request;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
 use percent_encoding::percent_decode_str;
 
+use super::admission::{Origin, Via};
+
 const PROXY_TOKEN: HeaderName = HeaderName::from_static("x-massive-proxy-token");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// The headers that only a reverse proxy adds.
+const PROXY_HEADERS: [HeaderName; 3] = [
+    FORWARDED_FOR,
+    HeaderName::from_static("forwarded"),
+    HeaderName::from_static("x-real-ip"),
+];
 
-/// Returns the client address for the rate limit. The address is the peer or, behind a trusted
-/// reverse proxy, the last address in `X-Forwarded-For` that is not a trusted proxy.
-pub(crate) fn origin_of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpAddr]) -> IpAddr {
-    let peer = peer.to_canonical();
-    if !trusted.contains(&peer) {
-        return peer;
+/// Returns the origin of a request. The address is the peer or, behind a trusted reverse proxy, the
+/// last address in `X-Forwarded-For` that is not a trusted proxy. A trusted proxy that sends no such
+/// header is a program on its own machine.
+pub(crate) fn origin_of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpAddr]) -> Origin {
+    let direct = Origin::direct(peer);
+    if !PROXY_HEADERS.iter().any(|name| headers.contains_key(name)) {
+        return direct;
+    }
+    if !trusted.contains(&peer.to_canonical()) {
+        let via = Via::UnknownProxy;
+        return Origin { via, ..direct };
     }
     let lines: Vec<&str> = headers
         .get_all(FORWARDED_FOR)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .collect();
-    lines
-        .iter()
-        .flat_map(|line| line.split(','))
-        .rev()
-        .map_while(|text| text.trim().parse::<IpAddr>().ok())
-        .map(|address| address.to_canonical())
-        .find(|address| !trusted.contains(address))
-        .unwrap_or(peer)
+    let mut address = None;
+    for text in lines.iter().flat_map(|line| line.split(',')).rev() {
+        address = forwarded_address(text);
+        if address.is_none_or(|address| !trusted.contains(&address)) {
+            break;
+        }
+    }
+    Origin {
+        address,
+        via: Via::TrustedProxy,
+    }
+}
+
+/// Parses an address in `X-Forwarded-For`. Some proxies add the port of the client, and write
+/// brackets around an IPv6 address.
+fn forwarded_address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    let address = bare.unwrap_or(text).parse::<IpAddr>().ok();
+    let with_port = || Some(text.parse::<SocketAddr>().ok()?.ip());
+    Some(address.or_else(with_port)?.to_canonical())
+}
+
+/// Returns true if the hub may answer a request with this header `Host`. A browser that was sent to
+/// the hub by the DNS server of another web page (DNS rebinding) writes the name of that page. Only
+/// the requests of browsers have `Origin` or `Sec-Fetch-Site`.
+pub(crate) fn host_allowed(headers: &HeaderMap, hosts: &[String], origins: &[String]) -> bool {
+    if !headers.contains_key(ORIGIN) && !headers.contains_key(FETCH_SITE) {
+        return true;
+    }
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let Some(host) = host.map(str::to_ascii_lowercase) else {
+        return false;
+    };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => &host,
+    };
+    let bare = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'));
+    let machine = rustix::system::uname();
+    let machine = machine.nodename().to_string_lossy().to_ascii_lowercase();
+    bare.unwrap_or(name).parse::<IpAddr>().is_ok()
+        || name == "localhost"
+        || name.ends_with(".local")
+        || name == machine
+        || hosts.iter().any(|known| known == name)
+        || origins.iter().any(|origin| {
+            let known = origin.split_once("://").map(|(_, known)| known);
+            known == Some(name) || known == Some(&host)
+        })
 }
 
 /// Returns true if the web page that sent the request may use the hub. A request without the header
@@ -135,22 +195,72 @@ mod tests {
                 .collect();
             origin_of(address(peer), request("/", &headers).headers(), &[proxy])
         };
-        assert_eq!(origin("192.0.2.9", &["198.51.100.1"]), address("192.0.2.9"));
-        assert_eq!(
-            origin("127.0.0.1", &["198.51.100.1"]),
-            address("198.51.100.1")
-        );
+        let unknown = origin("192.0.2.9", &["198.51.100.1"]);
+        assert_eq!(unknown.address, Some(address("192.0.2.9")));
+        assert_eq!(unknown.via, Via::UnknownProxy);
+        let forwarded = |peer: &str, lines: &[&str]| {
+            let origin = origin(peer, lines);
+            assert_eq!(origin.via, Via::TrustedProxy);
+            assert!(!origin.is_this_machine());
+            origin.address
+        };
+        let client = Some(address("198.51.100.1"));
+        assert_eq!(forwarded("127.0.0.1", &["198.51.100.1"]), client);
         // A client can write any addresses to the left of the address that the proxy adds.
+        let lines = ["203.0.113.5, 198.51.100.1", "127.0.0.1"];
+        assert_eq!(forwarded("127.0.0.1", &lines), client);
+        assert_eq!(forwarded("127.0.0.1", &["198.51.100.1:50123"]), client);
+        let network = Some(address("2001:db8::1"));
+        for text in ["2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:443"] {
+            assert_eq!(forwarded("::ffff:127.0.0.1", &[text]), network, "{text}");
+        }
+        assert_eq!(forwarded("127.0.0.1", &["198.51.100.1, junk"]), None);
+        assert_eq!(forwarded("127.0.0.1", &["junk, 127.0.0.1"]), None);
+        assert_eq!(forwarded("127.0.0.1", &["127.0.0.1"]), Some(proxy));
         assert_eq!(
-            origin("127.0.0.1", &["203.0.113.5, 198.51.100.1", "127.0.0.1"]),
-            address("198.51.100.1")
+            forwarded("127.0.0.1", &["127.0.0.2:99"]),
+            Some(address("127.0.0.2"))
         );
-        assert_eq!(
-            origin("::ffff:127.0.0.1", &["2001:db8::1"]),
-            address("2001:db8::1")
-        );
-        assert_eq!(origin("127.0.0.1", &["198.51.100.1, junk"]), proxy);
-        assert_eq!(origin("127.0.0.1", &[]), proxy);
+        assert!(origin("127.0.0.1", &[]).is_this_machine());
+    }
+
+    #[test]
+    fn a_browser_needs_a_host_name_of_this_hub() {
+        let hosts = ["desk.example".to_owned()];
+        let origins = ["https://page.example:8443".to_owned()];
+        let allowed = |mark: &str, host: &str| {
+            let request = request("/", &[(mark, "cross-site"), ("host", host)]);
+            host_allowed(request.headers(), &hosts, &origins)
+        };
+        for host in [
+            "192.0.2.1",
+            "192.0.2.1:3000",
+            "[2001:db8::1]:3000",
+            "[::1]",
+            "localhost:3000",
+            "Hub.local:3000",
+            "desk.example",
+            "desk.example:3000",
+            "page.example:8443",
+        ] {
+            assert!(
+                allowed("sec-fetch-site", host) && allowed("origin", host),
+                "{host}"
+            );
+        }
+        for host in [
+            "evil.example",
+            "local",
+            "desk.example.evil",
+            "",
+            "1.evil.example:3000",
+        ] {
+            assert!(
+                !allowed("sec-fetch-site", host) && !allowed("origin", host),
+                "{host}"
+            );
+            assert!(allowed("user-agent", host));
+        }
     }
 
     #[test]

@@ -16,9 +16,10 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::admission::{Admission, Entrance, Origin};
 use super::limits::{ConnectionSlots, RateLimiter};
 use super::paths::{Route, method_name};
-use super::request::{origin_allowed, origin_of, parameter, presented};
+use super::request::{host_allowed, origin_allowed, origin_of, parameter, presented};
 use super::response::{
     HttpResponse, RefusalReason, RefusedResponse, from_vendor, json_text, refuse, with,
 };
@@ -30,7 +31,6 @@ use crate::hub::health::{self, UpstreamHealth};
 use crate::hub::metrics::Metrics;
 use crate::hub::rest::aggregates::{AggregatesRequest, BarCache};
 use crate::hub::rest::quotes::QuoteCache;
-use crate::hub::upstream::DENIED_FOR;
 use crate::market::{Calendar, Cluster};
 use crate::net::upgrade::{HUB_HEADER, lists};
 use crate::time::Clock;
@@ -57,22 +57,24 @@ pub(crate) struct Router {
     pub(crate) settings: watch::Receiver<HubSettings>,
     pub(crate) calendar: Calendar,
     pub(crate) clock: Clock,
-    pub(crate) rates: Mutex<RateLimiter>,
-    /// The rate limiter for refusals at log level `info`.
-    pub(crate) log_rates: Mutex<RateLimiter>,
+    pub(crate) admission: Admission,
+    /// The rate limiter for refusals at log level `info`, by address.
+    pub(crate) log_rates: Mutex<RateLimiter<u64>>,
     /// The slots of HTTP connections. A connection that becomes a client of an event loop gives its
     /// slot back.
     pub(crate) visits: ConnectionSlots,
-    /// The slots of connections that only get a refusal with a reason.
-    pub(crate) refusal_slots: ConnectionSlots,
 }
 
 /// The peer of a connection.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer {
+#[derive(Clone, Debug)]
+pub(crate) struct Visitor {
     pub(crate) peer: IpAddr,
-    /// The reason for a refusal that the listener decided before the request, or `None`.
-    pub(crate) refused: Option<RejectReason>,
+    /// True if the peer is a trusted reverse proxy.
+    pub(crate) is_proxy: bool,
+    /// True if the hub has the maximum number of connections.
+    pub(crate) full: bool,
+    /// The place of the connection until its authentication.
+    pub(crate) entrance: Entrance,
 }
 
 /// The place of a request on its connection.
@@ -84,15 +86,6 @@ pub(crate) struct Visit {
     pub(crate) known: bool,
 }
 
-/// The reason for a refusal that the listener knows before it reads the request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum RejectReason {
-    /// The hub has the maximum number of connections.
-    Full,
-    /// The address of the client has used up its allowance.
-    Rate,
-}
-
 /// An upgrade that the hub has accepted. The listener passes the connection to the acceptor after the
 /// response.
 #[derive(Clone, Debug)]
@@ -100,6 +93,8 @@ pub(crate) struct AcceptedUpgrade {
     pub(crate) cluster: Cluster,
     pub(crate) acceptor: Acceptor,
     pub(crate) device: Option<Device>,
+    /// The place of a client that must still authenticate.
+    pub(crate) entrance: Option<Entrance>,
 }
 
 impl Router {
@@ -109,7 +104,7 @@ impl Router {
     pub(crate) async fn answer<B>(
         &self,
         request: &Request<B>,
-        peer_info: Peer,
+        visitor: &Visitor,
         visit: Visit,
     ) -> HttpResponse {
         let route = Route::of(request.uri().path());
@@ -117,19 +112,19 @@ impl Router {
         // the address of the client.
         let settings = self.settings.borrow().clone();
         let proxies = &settings.trusted_proxies;
-        let address = origin_of(peer_info.peer, request.headers(), proxies);
+        let origin = origin_of(visitor.peer, request.headers(), proxies);
         let outcome = self
-            .decide(request, peer_info, visit, address, route, &settings)
+            .decide(request, visitor, visit, origin, route, &settings)
             .await;
         let answer = outcome.unwrap_or_else(|refusal| *refusal);
         // The hub logs one line for each response, without any text from the client, and logs a
         // refusal with its reason at level `info`. A rate limit prevents a client from filling the
         // log with refusals.
         let reason = answer.extensions().get::<RefusalReason>();
-        let complain = reason.is_some() && self.within(&self.log_rates, address, COMPLAINTS);
+        let complain = reason.is_some() && self.may_complain(origin);
         log::log!(
             if complain { Level::Info } else { Level::Debug },
-            "{address} {} {} {} {}",
+            "{origin} {} {} {} {}",
             method_name(request.method()),
             route.map_or("(unknown path)", Route::name),
             answer.status().as_u16(),
@@ -141,25 +136,27 @@ impl Router {
     async fn decide<B>(
         &self,
         request: &Request<B>,
-        peer_info: Peer,
+        visitor: &Visitor,
         visit: Visit,
-        address: IpAddr,
+        origin: Origin,
         route: Option<Route>,
         settings: &HubSettings,
     ) -> Result<HttpResponse, RefusedResponse> {
-        let proxies = &settings.trusted_proxies;
-        let within = if proxies.contains(&peer_info.peer.to_canonical()) {
-            self.within_rate(address, settings)
-        } else if !visit.first {
-            // Many displays can share one address, so only the requests of unknown clients count.
-            visit.known || self.within_rate(address, settings)
-        } else {
-            peer_info.refused != Some(RejectReason::Rate)
-        };
-        if !within {
+        if !host_allowed(request.headers(), &settings.hosts, &settings.origins) {
+            self.metrics.refused_origins.add(1);
+            let reason = "not under this host name (see hosts in the settings)";
+            return refuse(StatusCode::MISDIRECTED_REQUEST, reason, &[]);
+        }
+        let watching = matches!(route, Some(Route::Health | Route::Metrics));
+        let device = self.device_of(request);
+        if !self.within_rate(visitor, visit, origin, device.as_ref()) {
             self.metrics.refused_rate.add(1);
             let after = [(RETRY_AFTER, "60")];
             return refuse(StatusCode::TOO_MANY_REQUESTS, "too many requests", &after);
+        }
+        let most = settings.limits.unauthenticated;
+        if device.is_none() && visitor.is_proxy && !visitor.entrance.belongs_to(origin, most) {
+            return self.full();
         }
         let Some(route) = route else {
             return refuse(StatusCode::NOT_FOUND, "nothing is served here", &[]);
@@ -169,12 +166,12 @@ impl Router {
             let allow = [(ALLOW, allowed)];
             return refuse(StatusCode::METHOD_NOT_ALLOWED, "not this method", &allow);
         }
-        let watching = matches!(route, Route::Health | Route::Metrics);
-        if peer_info.refused == Some(RejectReason::Full) && !watching {
+        if visitor.full && !watching {
             return self.full();
         }
+        let is_public = settings.public_metrics;
         match route {
-            Route::Socket(cluster) => self.upgrade(request, cluster, settings),
+            Route::Socket(cluster) => self.upgrade(request, cluster, settings, visitor),
             Route::Token => self.token(request),
             Route::Quotes => {
                 let device = self.authenticate(request)?;
@@ -198,20 +195,49 @@ impl Router {
                 let status = self.quotes.market_status().await;
                 Ok(of_device(from_vendor(status), device))
             }
-            Route::Health => Ok(self.health()),
+            Route::Health => {
+                let detailed = is_public || origin.is_private() || device.is_some();
+                Ok(self.health(detailed))
+            }
+            Route::Metrics if !is_public && !origin.is_private() => {
+                let reason = "the metrics are only for private addresses (see metrics.public in \
+                              the settings)";
+                refuse(StatusCode::FORBIDDEN, reason, &[])
+            }
             Route::Metrics => Ok(self.metrics_page(settings)),
         }
     }
 
-    /// Takes one request from the allowance of the address. Returns false if the allowance is used
-    /// up.
-    pub(crate) fn within_rate(&self, address: IpAddr, settings: &HubSettings) -> bool {
-        self.within(&self.rates, address, settings.limits.per_minute)
+    /// Returns the device of the token in the request; `None` without a valid token.
+    fn device_of<B>(&self, request: &Request<B>) -> Option<Device> {
+        let (token, now) = (presented(request)?, self.clock.now());
+        self.authenticator.authenticate_request(&token, now)
     }
 
-    fn within(&self, rates: &Mutex<RateLimiter>, address: IpAddr, per_minute: u64) -> bool {
-        let mut rates = rates.lock().unwrap_or_else(PoisonError::into_inner);
-        rates.take(address, per_minute, self.clock.now().monotonic)
+    /// Counts the request for its device, or for its address if the client has no valid token.
+    /// Returns false if the allowance is used up.
+    fn within_rate(
+        &self,
+        visitor: &Visitor,
+        visit: Visit,
+        origin: Origin,
+        device: Option<&Device>,
+    ) -> bool {
+        let (entrance, now) = (&visitor.entrance, self.clock.now().monotonic);
+        if !visit.first {
+            // Many displays can share one address, so the further requests of a device on its
+            // connection do not count.
+            return visit.known || entrance.charge_again(origin, now);
+        }
+        // The listener has already counted a client that did not come through a proxy.
+        let within = entrance.charge(origin, now);
+        device.map_or(within, |device| entrance.authenticated(device, now))
+    }
+
+    fn may_complain(&self, origin: Origin) -> bool {
+        let now = self.clock.now().monotonic;
+        let mut rates = (self.log_rates.lock()).unwrap_or_else(PoisonError::into_inner);
+        origin.is_this_machine() || rates.take(origin.key(), COMPLAINTS, now)
     }
 
     /// Checks an upgrade request and returns the response with status 101. All refusals come before
@@ -221,6 +247,7 @@ impl Router {
         request: &Request<B>,
         cluster: Cluster,
         settings: &HubSettings,
+        visitor: &Visitor,
     ) -> Result<HttpResponse, RefusedResponse> {
         let headers = request.headers();
         let mut acceptors = self.acceptors.iter();
@@ -229,8 +256,8 @@ impl Router {
         };
         let mut upstreams = self.health.iter();
         let upstream = upstreams.find(|health| health.cluster == cluster);
-        if let Some(since) = upstream.and_then(UpstreamHealth::barred) {
-            let left = (since + DENIED_FOR).since(self.clock.now().monotonic);
+        if let Some(retry_at) = upstream.and_then(UpstreamHealth::barred) {
+            let left = retry_at.since(self.clock.now().monotonic);
             return refuse(
                 StatusCode::NOT_FOUND,
                 "the vendor does not serve that to this hub: its key was refused, or its plan \
@@ -261,15 +288,19 @@ impl Router {
             let reason = "not from this origin (see origins in the settings)";
             return refuse(StatusCode::FORBIDDEN, reason, &[]);
         }
-        let limits = &settings.limits;
-        // This check must come before the token check, because a short-lived token is used up by
-        // its check.
-        if self.metrics.clients.value() >= limits.connections {
-            return self.full();
-        }
         let device = match presented(request) {
             Some(token) => {
                 let now = self.clock.now();
+                // The check of the share must come first, because the authentication uses up a
+                // short-lived token.
+                let known = self.authenticator.authenticate_request(&token, now);
+                if known.is_some_and(|device| self.has_its_share(&device, settings)) {
+                    self.metrics.refused_device_share.add(1);
+                    let after = [(RETRY_AFTER, FULL_RETRY)];
+                    let reason = "this device has as many connections as it may \
+                                  (device_connections)";
+                    return refuse(StatusCode::SERVICE_UNAVAILABLE, reason, &after);
+                }
                 let Some(device) = self.authenticator.authenticate_upgrade(&token, now) else {
                     return self.wrong_token();
                 };
@@ -277,22 +308,27 @@ impl Router {
             }
             // A client without a token may authenticate later with an `auth` action, as the
             // official clients of the vendor do.
-            None if self.metrics.unauthenticated_clients.value() >= limits.unauthenticated => {
-                return self.full();
-            }
             None => None,
         };
+        let entrance = device.is_none().then(|| visitor.entrance.clone());
         let mut answer = Response::new(Full::default());
         *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         answer.extensions_mut().insert(AcceptedUpgrade {
             cluster,
             acceptor: acceptor.clone(),
             device,
+            entrance,
         });
         let answer = with(answer, CONNECTION, "Upgrade");
         let answer = with(answer, UPGRADE, "websocket");
         let answer = with(answer, SEC_WEBSOCKET_ACCEPT, &derive_accept_key(key));
         Ok(with(answer, HUB_HEADER, env!("CARGO_PKG_VERSION")))
+    }
+
+    /// Returns true if the device has its share of the connections.
+    fn has_its_share(&self, device: &Device, settings: &HubSettings) -> bool {
+        self.authenticator.has_other_devices()
+            && self.authenticator.sessions().count(device) >= settings.limits.device_connections
     }
 
     fn full<T>(&self) -> Result<T, RefusedResponse> {
@@ -344,10 +380,15 @@ impl Router {
         }
     }
 
-    fn health(&self) -> HttpResponse {
+    /// Returns the health of the hub. A client that may not see the details gets only the status.
+    fn health(&self, detailed: bool) -> HttpResponse {
         let simulated = self.quotes.simulated() == Some(true);
         let now = self.clock.now();
-        let (well, report) = health::report(&self.health, simulated, &self.calendar, now);
+        let (well, mut report) = health::report(&self.health, simulated, &self.calendar, now);
+        if !detailed {
+            // Displays recognize a hub by the field `clusters`.
+            report = json!({ "status": report["status"], "clusters": {} });
+        }
         let status = if well {
             StatusCode::OK
         } else {

@@ -7,17 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hyper::body::Bytes;
-use tokio::io::Interest;
+use tokio::io::{Interest, Ready};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
+use super::allowance::{Allowance, ReadLimits};
 use super::transport::Transport;
 use super::websocket::{Decoder, FrameError, Message};
 use crate::hub::auth::registry::Device;
+use crate::hub::auth::sessions::DeviceSession;
 use crate::hub::broker::delivery::ClientSlot;
+use crate::hub::metrics::Metrics;
+use crate::hub::server::admission::Entrance;
 use crate::time::{Clock, Moment};
 
 /// The size of the read buffer in bytes. The buffer is on the stack and exists only during a read.
+/// The limit `bytes_per_turn` is at most this size.
 const READ_BUFFER: usize = 4096;
 
 /// The unique identity of a client. A later client can reuse the slot, but never the number.
@@ -35,6 +40,8 @@ pub(crate) enum ClientInput {
     Broken(FrameError),
     /// The socket can take more bytes after it was full.
     Writable,
+    /// The client must make way for another connection (see [`Entrance`]).
+    Evicted,
     /// The connection has ended.
     Gone,
 }
@@ -43,9 +50,15 @@ pub(crate) enum ClientInput {
 #[derive(Debug)]
 pub(crate) struct ClientSocket {
     pub(crate) socket: Transport,
-    /// The broker notifies the task when the socket is full. The task then waits until the socket
-    /// is writable, and sends `ClientInput::Writable`.
-    blocked: Notify,
+    /// The place of the client among the unauthenticated connections.
+    entrance: Option<Entrance>,
+    /// The broker notifies the task after a change of `blocked` or `authenticated`.
+    changed: Notify,
+    /// True if the socket is full. The task then waits until the socket is writable, and sends
+    /// `ClientInput::Writable`.
+    blocked: AtomicBool,
+    /// True after the authentication. The task reads only a few bytes from other clients.
+    authenticated: AtomicBool,
     /// The monotonic receive time of the last data, in milliseconds.
     heard: AtomicU64,
     /// True after the hub has started to close the session. The task then discards all messages
@@ -54,10 +67,13 @@ pub(crate) struct ClientSocket {
 }
 
 impl ClientSocket {
-    pub(crate) fn new(socket: Transport, now: Moment) -> Self {
+    pub(crate) fn new(socket: Transport, entrance: Option<Entrance>, now: Moment) -> Self {
         Self {
             socket,
-            blocked: Notify::new(),
+            entrance,
+            changed: Notify::new(),
+            blocked: AtomicBool::new(false),
+            authenticated: AtomicBool::new(false),
             heard: AtomicU64::new(now.as_millis()),
             ignoring_input: AtomicBool::new(false),
         }
@@ -73,14 +89,54 @@ impl ClientSocket {
         self.ignoring_input.store(true, Ordering::Relaxed);
     }
 
+    /// Counts the client as authenticated, so that the task reads more than a few bytes. Returns
+    /// false if the device has used up its allowance of connections.
+    pub(crate) fn authenticate(&self, device: &Device, now: Moment) -> bool {
+        self.authenticated.store(true, Ordering::Relaxed);
+        self.changed.notify_one();
+        let entrance = self.entrance.as_ref();
+        entrance.is_none_or(|entrance| entrance.authenticated(device, now))
+    }
+
+    fn blocked(&self) {
+        self.blocked.store(true, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// Waits until the client must make way for another connection.
+    async fn evicted(&self) {
+        match &self.entrance {
+            Some(entrance) => entrance.evicted().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until the socket is ready for a read or a write, or for ever without an interest.
+    async fn ready(&self, interest: Option<Interest>) -> io::Result<Ready> {
+        match interest {
+            Some(interest) => self.socket.ready(interest).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// The receiving side of a client: the decoder, the allowance and the decoded inputs.
+struct Reader {
+    decoder: Decoder,
+    allowance: Allowance,
+    inputs: Vec<ClientInput>,
+}
+
+impl Reader {
     /// Reads once and decodes the bytes. Returns false at the end of the stream or after a fatal
     /// error.
-    fn read(&self, decoder: &mut Decoder, inputs: &mut Vec<ClientInput>) -> bool {
+    fn read(&mut self, socket: &ClientSocket, authenticated: bool, now: Moment) -> bool {
         let mut piece = [0; READ_BUFFER];
-        match self.socket.try_read(&mut piece) {
+        let length = self.allowance.turn(authenticated).min(READ_BUFFER);
+        match socket.socket.try_read(&mut piece[..length]) {
             Ok(0) => false,
             Ok(count) => {
-                decode(&piece[..count], decoder, inputs);
+                self.decode(&piece[..count], now);
                 true
             }
             Err(error) => {
@@ -88,16 +144,18 @@ impl ClientSocket {
             }
         }
     }
-}
 
-fn decode(mut bytes: &[u8], decoder: &mut Decoder, inputs: &mut Vec<ClientInput>) {
-    loop {
-        inputs.push(match decoder.decode(&mut bytes) {
-            Ok(None) => return,
-            Ok(Some(Message::Pong)) => continue,
-            Ok(Some(message)) => ClientInput::Message(message),
-            Err(fault) => ClientInput::Broken(fault),
-        });
+    fn decode(&mut self, mut bytes: &[u8], now: Moment) {
+        let length = bytes.len();
+        loop {
+            self.inputs.push(match self.decoder.decode(&mut bytes) {
+                Ok(None) => break,
+                Ok(Some(Message::Pong)) => continue,
+                Ok(Some(message)) => ClientInput::Message(message),
+                Err(fault) => ClientInput::Broken(fault),
+            });
+        }
+        self.allowance.take(length, self.decoder.take_counts(), now);
     }
 }
 
@@ -135,7 +193,8 @@ const BACKLOG_LIMIT: usize = 256 << 10;
 pub(crate) struct Client {
     pub(crate) client_id: ClientId,
     pub(crate) socket_state: Arc<ClientSocket>,
-    pub(crate) device: Option<Device>,
+    /// The session of the device, after the authentication.
+    pub(crate) session: Option<DeviceSession>,
     pub(crate) state: ClientState,
     /// The monotonic time of the last ping. `unanswered` is the number of pings in a row without an
     /// answer.
@@ -146,6 +205,10 @@ pub(crate) struct Client {
     rest: Vec<u8>,
     /// The number of bytes in `rest` that were added after the socket was full.
     behind: usize,
+    /// The number of bytes in `rest` that the backlog of all clients contains.
+    pub(crate) counted: u64,
+    /// The time at which the socket last took bytes from `rest`.
+    pub(crate) took_bytes: Moment,
     task: AbortHandle,
 }
 
@@ -167,13 +230,31 @@ impl Client {
             client_id,
             pinged: socket_state.heard(),
             socket_state,
-            device: None,
+            session: None,
             state: ClientState::Unauthenticated { until },
             unanswered: 0,
             rest: Vec::new(),
             behind: 0,
+            counted: 0,
+            took_bytes: Moment::ZERO,
             task,
         }
+    }
+
+    /// Returns the device of an authenticated client.
+    pub(crate) fn device(&self) -> Option<&Device> {
+        self.session.as_ref().map(DeviceSession::device)
+    }
+
+    /// Returns the number of bytes that wait for the socket.
+    pub(crate) const fn waiting_bytes(&self) -> u64 {
+        self.rest.len() as u64
+    }
+
+    /// Discards the bytes that wait. The caller must then drop the connection, because a frame may
+    /// be incomplete.
+    pub(crate) fn discard(&mut self) {
+        self.rest = Vec::new();
     }
 
     /// Writes complete frames, and stores the bytes that the socket does not accept.
@@ -186,13 +267,14 @@ impl Client {
             if bytes.is_empty() {
                 return WriteOutcome::All;
             }
-            self.socket_state.blocked.notify_one();
+            self.socket_state.blocked();
         } else {
             self.behind += bytes.len();
             if self.behind > BACKLOG_LIMIT && !matches!(self.state, ClientState::Closing { .. }) {
                 return WriteOutcome::Full;
             }
         }
+        self.rest.reserve_exact(bytes.len());
         self.rest.extend_from_slice(bytes);
         WriteOutcome::Some
     }
@@ -207,7 +289,8 @@ impl Client {
             }
             Ok(count) => {
                 self.rest.drain(..count);
-                self.socket_state.blocked.notify_one();
+                self.rest.shrink_to_fit();
+                self.socket_state.blocked();
                 WriteOutcome::Some
             }
             Err(_) => WriteOutcome::Gone,
@@ -235,27 +318,34 @@ impl Client {
 }
 
 /// Reads the input of a client until the connection ends. The broker aborts this task when the
-/// broker drops the client.
+/// broker drops the client. The task gives way to the other tasks after each read, so that a client
+/// that sends without a pause does not delay the others.
 pub(crate) async fn listen(
     client_id: ClientId,
     socket_state: Arc<ClientSocket>,
     read_ahead: Bytes,
-    limit: usize,
+    limits: ReadLimits,
+    metrics: Arc<Metrics>,
     clock: Clock,
     input_sender: mpsc::Sender<(ClientId, ClientInput)>,
 ) {
-    let mut decoder = Decoder::new(limit);
-    let mut inputs = Vec::new();
-    decode(&read_ahead, &mut decoder, &mut inputs);
+    let mut reader = Reader {
+        decoder: Decoder::new(limits.message),
+        allowance: Allowance::new(limits),
+        inputs: Vec::new(),
+    };
+    reader.decode(&read_ahead, clock.now().monotonic);
     drop(read_ahead);
-    let mut interest = Interest::READABLE;
+    let mut last_pause = None;
     let mut open = true;
     loop {
         if socket_state.ignoring_input.load(Ordering::Relaxed) {
             use ClientInput::{Message as Received, Writable};
-            inputs.retain(|input| matches!(input, Received(Message::Close(_)) | Writable));
+            let kept =
+                |input: &ClientInput| matches!(input, Received(Message::Close(_)) | Writable);
+            reader.inputs.retain(kept);
         }
-        for input in std::mem::take(&mut inputs) {
+        for input in std::mem::take(&mut reader.inputs) {
             // The send fails only if the event loop has ended, and then the session has ended too.
             if input_sender.send((client_id, input)).await.is_err() {
                 return;
@@ -265,24 +355,51 @@ pub(crate) async fn listen(
             input_sender.send((client_id, ClientInput::Gone)).await.ok();
             return;
         }
+        let now = clock.now().monotonic;
+        let authenticated = socket_state.authenticated.load(Ordering::Relaxed);
+        let pause = reader.allowance.pause(authenticated, now);
+        let reason = pause.map(|(reason, _)| reason);
+        if let Some(reason) = reason.filter(|_| last_pause != reason) {
+            reason.counter(&metrics).add(1);
+        }
+        last_pause = reason;
+        let blocked = socket_state.blocked.load(Ordering::Relaxed);
+        let interest = match (pause, blocked) {
+            (None, false) => Some(Interest::READABLE),
+            (None, true) => Some(Interest::READABLE | Interest::WRITABLE),
+            (Some(_), false) => None,
+            (Some(_), true) => Some(Interest::WRITABLE),
+        };
+        let resume = pause.map(|(_, until)| until);
         tokio::select! {
-            ready = socket_state.socket.ready(interest) => {
+            ready = socket_state.ready(interest) => {
                 let Ok(ready) = ready else {
                     open = false;
                     continue;
                 };
-                if interest.is_writable() && ready.is_writable() {
-                    interest = Interest::READABLE;
-                    inputs.push(ClientInput::Writable);
+                if blocked && ready.is_writable() {
+                    socket_state.blocked.store(false, Ordering::Relaxed);
+                    reader.inputs.push(ClientInput::Writable);
                 }
-                if ready.is_readable() || ready.is_read_closed() {
-                    socket_state.heard.store(clock.now().monotonic.as_millis(), Ordering::Relaxed);
-                    open = socket_state.read(&mut decoder, &mut inputs);
+                if pause.is_none() && (ready.is_readable() || ready.is_read_closed()) {
+                    let now = clock.now().monotonic;
+                    socket_state.heard.store(now.as_millis(), Ordering::Relaxed);
+                    open = reader.read(&socket_state, authenticated, now);
+                    tokio::task::yield_now().await;
                 }
             }
-            () = socket_state.blocked.notified(), if !interest.is_writable() => {
-                interest = Interest::READABLE | Interest::WRITABLE;
-            }
+            () = socket_state.changed.notified() => {}
+            () = socket_state.evicted() => reader.inputs.push(ClientInput::Evicted),
+            () = pause_until(&clock, resume) => {}
         }
+    }
+}
+
+/// Waits until the end of a pause, or for ever without a pause. The timer is in a box, because each
+/// idle client would otherwise need memory for a timer.
+async fn pause_until(clock: &Clock, until: Option<Moment>) {
+    match until {
+        Some(until) => Box::pin(clock.sleep_until(until)).await,
+        None => std::future::pending().await,
     }
 }

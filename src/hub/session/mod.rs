@@ -1,5 +1,6 @@
 //! The session of one client: its connection, its WebSocket frames and its requests.
 
+pub(crate) mod allowance;
 pub(crate) mod client;
 pub(crate) mod protocol;
 pub mod transport;

@@ -53,6 +53,18 @@ impl FrameError {
     }
 }
 
+/// The number of frames, complete messages and control frames that a decoder has received. A message
+/// is a text or a binary message; a control frame is a ping, a pong or a close frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrameCounts {
+    /// The number of frames of any kind.
+    pub frames: u64,
+    /// The number of complete messages.
+    pub messages: u64,
+    /// The number of control frames.
+    pub controls: u64,
+}
+
 /// A frame whose payload is incomplete.
 #[derive(Debug)]
 struct PartialFrame {
@@ -77,6 +89,8 @@ pub struct Decoder {
     /// The number of bytes at the start of `message` that are valid UTF-8.
     valid: usize,
     control: Vec<u8>,
+    /// The frames since the last call of `take_counts`.
+    counts: FrameCounts,
     /// True after a close frame or an error.
     ended: bool,
 }
@@ -104,6 +118,11 @@ impl Decoder {
         let decoded = self.next(input);
         self.ended = matches!(decoded, Ok(Some(Message::Close(_))) | Err(_));
         decoded
+    }
+
+    /// Returns the number of frames since the last call.
+    pub fn take_counts(&mut self) -> FrameCounts {
+        std::mem::take(&mut self.counts)
     }
 
     fn next(&mut self, input: &mut &[u8]) -> Result<Option<Message>, FrameError> {
@@ -163,6 +182,8 @@ impl Decoder {
             return Err(FrameError::TooLarge);
         }
         self.head_length = 0;
+        self.counts.frames += 1;
+        self.counts.controls += u64::from(matches!(header.opcode, OpCode::Control(_)));
         Ok(Some(PartialFrame {
             opcode: header.opcode,
             last: header.is_final,
@@ -230,6 +251,7 @@ impl Decoder {
     }
 
     fn message(&mut self) -> Result<Message, FrameError> {
+        self.counts.messages += 1;
         let bytes = std::mem::take(&mut self.message);
         self.valid = 0;
         match self.kind.take() {

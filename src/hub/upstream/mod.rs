@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::health::ReportSender;
 use super::rest::aggregates::BarCache;
-use super::{Arrival, Interest, RelayedEvent, UpstreamEvent};
+use super::{Arrival, HubSettings, Interest, RelayedEvent, UpstreamEvent};
 use crate::feed::ConnectionStatus;
 use crate::feed::connection_status::ConnectionPhase;
 use crate::feed::session::{Session, SubscriptionDemand};
@@ -22,6 +22,7 @@ use crate::massive::websocket::{self, RelayedEventRef};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::source::FeedSource;
+use crate::secret::Secret;
 use crate::time::{Clock, Moment, Now};
 
 /// The maximum number of contracts whose quotes one connection may carry, from the vendor's
@@ -32,9 +33,12 @@ pub const CONTRACTS: usize = 1000;
 /// may set the wall clock at any time.
 const CHECK_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The wait after the vendor refuses a key that it has never accepted for this cluster. The plan
-/// does not change within a minute, and the vendor may block a client that retries too often.
-pub const DENIED_FOR: Duration = Duration::from_secs(600);
+/// The first wait after the vendor refuses a key that it has never accepted for this cluster. A
+/// refusal may pass, for example while the vendor restarts a server.
+const DENIED_AT_FIRST: Duration = Duration::from_secs(30);
+/// The longest wait after such refusals. Each wait is twice as long as the previous one, because the
+/// vendor may block a client that retries too often.
+const DENIED_AT_MOST: Duration = Duration::from_secs(600);
 
 /// Everything that an upstream needs to run.
 #[derive(Debug)]
@@ -53,43 +57,104 @@ pub struct Upstream {
     pub minutes: BarCache,
     /// The vendor's last report: true if its prices are simulated; `None` before the first report.
     pub greeted: watch::Sender<Option<bool>>,
+    /// The settings, with the key of the vendor. Each update ends the wait after a refusal.
+    pub settings: watch::Receiver<HubSettings>,
     /// The monotonic clock and the wall clock.
     pub clock: Clock,
 }
 
+/// The reason for the end of a session with the vendor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SessionEnd {
+    /// The hub stops.
+    Stopped,
+    /// The vendor has refused the key.
+    Denied,
+    /// The settings contain another key.
+    NewKey,
+}
+
 impl Upstream {
     /// Keeps the connection until `stop` becomes true, and then closes it.
-    pub async fn run(self, stop: watch::Receiver<bool>) {
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut refusals = 0;
+        loop {
+            match self.session(stop.clone()).await {
+                SessionEnd::Stopped => return,
+                SessionEnd::NewKey => {
+                    log::info!("{}: the hub connects with the new key", self.cluster);
+                    refusals = 0;
+                    continue;
+                }
+                SessionEnd::Denied => refusals += 1,
+            }
+            let wait = denied_for(refusals);
+            let until = self.clock.now().monotonic + wait;
+            self.reports.retry_at(until);
+            log::warn!(
+                "{}: the vendor refused this cluster; the hub retries in {} seconds, or at once \
+                 after SIGHUP, and refuses displays until then (if the plan does not include this \
+                 cluster, remove the cluster from massive.clusters)",
+                self.cluster,
+                wait.as_secs()
+            );
+            tokio::select! {
+                () = crate::hub::stopped(&mut stop) => return,
+                // Without further settings only the wait can end.
+                Ok(()) = self.settings.changed() => refusals = 0,
+                () = self.clock.sleep_until(until) => {}
+            }
+            let ended = UpstreamEvent::Down(Failure::Done);
+            if self.reports.send(ended).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Keeps the connection with the current key until the vendor refuses the key, the key changes
+    /// or the hub stops.
+    async fn session(&mut self, stop: watch::Receiver<bool>) -> SessionEnd {
         let (demand, wanted) = watch::channel(SubscriptionDemand::default());
         let (marked, simulated) = watch::channel(false);
+        let key = self.settings.borrow_and_update().key.clone();
+        let mut source = (*self.source).clone();
+        source.secret = key.clone().or(source.secret);
         let session = Session {
             cluster: self.cluster,
-            source: self.source,
-            connector: self.connector,
+            source: Arc::new(source),
+            connector: self.connector.clone(),
             demand: wanted,
             updates: UpstreamSink {
                 reports: self.reports.clone(),
                 last_report: None,
                 simulated: marked,
                 proven: false,
-                minutes: self.minutes,
-                greeted: self.greeted,
+                minutes: self.minutes.clone(),
+                greeted: self.greeted.clone(),
             },
             clock: self.clock.clone(),
         };
-        let conductor = UpstreamPolicy {
+        let policy = UpstreamPolicy {
             cluster: self.cluster,
-            interest: self.interest,
+            interest: self.interest.clone(),
             simulated,
             demand,
             held: Interest::new(),
             refused: false,
-            until: None,
-            reports: self.reports,
-            clock: self.clock,
+            reports: self.reports.clone(),
+            settings: self.settings.clone(),
+            key,
+            clock: self.clock.clone(),
         };
-        tokio::join!(session.run(), conductor.run(stop));
+        let ((), end) = tokio::join!(session.run(), policy.run(stop));
+        end
     }
+}
+
+/// Returns the wait after this number of refusals in a row.
+fn denied_for(refusals: u32) -> Duration {
+    let doubled = DENIED_AT_FIRST * 2_u32.saturating_pow(refusals.saturating_sub(1).min(9));
+    doubled.min(DENIED_AT_MOST)
 }
 
 /// Converts the clients' interest and the trading hours into the demand of the session.
@@ -102,67 +167,49 @@ struct UpstreamPolicy {
     held: Interest,
     /// True if a part of the interest cannot be served and the log already contains the warning.
     refused: bool,
-    /// The end of the wait after a refusal; `None` if the upstream does not wait.
-    until: Option<Moment>,
     reports: ReportSender,
+    settings: watch::Receiver<HubSettings>,
+    /// The key of this session in the settings.
+    key: Option<Secret>,
     clock: Clock,
 }
 
 impl UpstreamPolicy {
-    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    async fn run(mut self, mut stop: watch::Receiver<bool>) -> SessionEnd {
         let mut barred = self.reports.barred_changes();
-        loop {
+        let end = loop {
+            if self.reports.barred() {
+                break SessionEnd::Denied;
+            }
+            if self.settings.borrow_and_update().key != self.key {
+                break SessionEnd::NewKey;
+            }
             self.order();
-            let look = self.clock.now().monotonic + CHECK_INTERVAL;
-            let next = self.until.map_or(look, |until| until.min(look));
+            let next = self.clock.now().monotonic + CHECK_INTERVAL;
             tokio::select! {
                 // An error from one of these receivers means that the hub is ending.
-                _ = stop.wait_for(|stop| *stop) => break,
-                changed = self.interest.changed() => if changed.is_err() { break },
-                changed = self.simulated.changed() => if changed.is_err() { break },
-                changed = barred.changed() => if changed.is_err() { break },
-                () = self.demand.closed() => break,
+                _ = stop.wait_for(|stop| *stop) => break SessionEnd::Stopped,
+                changed = self.interest.changed() => if changed.is_err() {
+                    break SessionEnd::Stopped;
+                },
+                changed = self.simulated.changed() => if changed.is_err() {
+                    break SessionEnd::Stopped;
+                },
+                changed = barred.changed() => if changed.is_err() { break SessionEnd::Stopped },
+                () = self.demand.closed() => break SessionEnd::Stopped,
+                // A test may have no further settings.
+                Ok(()) = self.settings.changed() => {}
                 () = self.clock.sleep_until(next) => {}
             }
-            if !self.hold_off().await {
-                break;
-            }
-        }
+        };
         self.demand.send_modify(|demand| demand.stop = true);
-    }
-
-    /// Starts or ends the wait after a refusal. Returns false if the event loop receives no more
-    /// reports.
-    async fn hold_off(&mut self) -> bool {
-        let now = self.clock.now().monotonic;
-        match self.until {
-            None if self.reports.barred() => {
-                let minutes = DENIED_FOR.as_secs() / 60;
-                log::warn!(
-                    "{}: the vendor refused this cluster; the hub retries in {minutes} minutes and \
-                     refuses displays until then (if the plan does not include this cluster, \
-                     remove the cluster from massive.clusters)",
-                    self.cluster
-                );
-                self.until = Some(now + DENIED_FOR);
-                true
-            }
-            Some(until) if now >= until => {
-                self.until = None;
-                let ended = UpstreamEvent::Down(Failure::Done);
-                self.reports.send(ended).await.is_ok()
-            }
-            _ => true,
-        }
+        end
     }
 
     fn order(&mut self) {
         let interest = self.interest.borrow_and_update();
-        let wanted = match self.until {
-            Some(_) => Interest::new(),
-            None => within_plan(self.cluster, &interest, &self.held),
-        };
-        let refused = self.until.is_none() && wanted.len() < interest.len();
+        let wanted = within_plan(self.cluster, &interest, &self.held);
+        let refused = wanted.len() < interest.len();
         drop(interest);
         if refused && !self.refused {
             log::warn!(
@@ -368,6 +415,14 @@ mod tests {
     fn max_silence_at(names: &[&str], utc: Utc) -> Option<u64> {
         let now = Now::new(Moment::ZERO, utc);
         max_silence(&interest(names), &Calendar::us(), now).map(|max_silence| max_silence.as_secs())
+    }
+
+    #[test]
+    fn the_wait_after_a_refusal_grows_from_half_a_minute_to_ten_minutes() {
+        let waits = (1..9).map(|refusals| denied_for(refusals).as_secs());
+        let expected = [30, 60, 120, 240, 480, 600, 600, 600];
+        assert_eq!(waits.collect::<Vec<_>>(), expected);
+        assert_eq!(denied_for(u32::MAX).as_secs(), 600);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use deskticker::secret::Environment;
 
 fn environment() -> Environment {
     Environment {
-        token: Some("s3cr3t".into()),
+        token: Some("s3cr3t-s3cr3t-s3cr3t".into()),
         key: Some("k3y".into()),
         ..Environment::default()
     }

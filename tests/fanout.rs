@@ -604,7 +604,7 @@ async fn a_tls_client_behind_a_socket_pair_is_served_like_a_tcp_client() {
         socket: Transport::Pair(inner),
         read_ahead: Bytes::new(),
         device: Some(device()),
-        entrance: None,
+        unauthenticated_slot: None,
     };
     fixture
         .acceptor

@@ -29,7 +29,7 @@ impl Write for Paper {
     }
 }
 
-const TOLD: &str = "DONE: nothing. LOOK: one dot in each of two corners.";
+const MESSAGE: &str = "DONE: nothing. LOOK: one dot in each of two corners.";
 const KEYS: &str = "simulated prices · Ctrl-C ends";
 /// 2026-01-13 17:00:05 UTC.
 const END: Now = Now::new(Moment::from_secs(9), Utc(1_768_323_605_000));
@@ -101,7 +101,7 @@ fn caption() -> Caption {
         "VIX 2.00, live".to_owned(),
     ]);
     caption.set_keys(KEYS);
-    caption.tell(TOLD);
+    caption.set_message(MESSAGE);
     caption
 }
 
@@ -123,7 +123,7 @@ fn a_wide_terminal_shows_each_dot_and_the_text_below_the_picture() {
     assert_eq!(screen.dots(3, 2), [1.0, 0.0]);
     assert_eq!(screen.dots(34, 129), [0.0, 1.0]);
     assert_eq!(screen.dots(3, 3), [0.0, 0.0]);
-    assert_eq!([35, 36, 37].map(|row| screen.row(row)), [TOLD, "", KEYS]);
+    assert_eq!([35, 36, 37].map(|row| screen.row(row)), [MESSAGE, "", KEYS]);
     assert!(screen.0.screen().hide_cursor());
 }
 
@@ -145,7 +145,7 @@ fn a_smaller_picture_fills_the_terminal_and_is_centred() {
         let (screen, ..) = shown(columns, rows, &corner());
         assert_eq!(screen.place(), place, "{columns}x{rows}");
         let last = place.1.0;
-        assert_eq!(screen.row(last + 1), TOLD);
+        assert_eq!(screen.row(last + 1), MESSAGE);
         assert_eq!(screen.row(last + 3), KEYS);
     }
 }
@@ -158,7 +158,7 @@ fn a_terminal_that_is_too_small_or_none_gets_lines_of_text() {
         let caption = caption();
         let mut terminal = Terminal::new(paper.clone(), Some(caption.clone()), move || size);
         terminal.show(&corner(), PanelLight::default(), Moment::ZERO);
-        let lines = format!("{KEYS}\n\n{TOLD}\nSPX 1.00, live\nVIX 2.00, live\n");
+        let lines = format!("{KEYS}\n\n{MESSAGE}\nSPX 1.00, live\nVIX 2.00, live\n");
         assert_eq!(paper.take(), lines, "{size:?}");
         // The same text is not repeated, and a new price waits for a moment.
         caption.set_seen(vec!["SPX 3.00, live".to_owned()]);
@@ -178,7 +178,7 @@ fn the_words_for_the_picture_stand_below_it_while_nothing_is_told() {
     let mut terminal = Terminal::new(paper.clone(), Some(caption.clone()), || Some((80, 24)));
     let mut screen = Screen::new(80, 24);
     terminal.show(&corner(), PanelLight::default(), Moment::ZERO);
-    caption.tell("");
+    caption.set_message("");
     terminal.tick(terminal.deadline());
     screen.feed(&paper.take());
     assert_eq!(screen.row(20), "SPX 1.00, live; VIX 2.00, live");
@@ -269,7 +269,7 @@ fn a_panel_that_is_off_is_dark_and_its_text_says_off() {
     terminal.show(&corner(), off, Moment::ZERO);
     screen.feed(&paper.take());
     assert_eq!(screen.dots(3, 2), [0.0, 0.0]);
-    assert_eq!(screen.row(35), format!("{TOLD} off"));
+    assert_eq!(screen.row(35), format!("{MESSAGE} off"));
     let down = PanelLight {
         shift: 1,
         ..PanelLight::default()
@@ -279,5 +279,5 @@ fn a_panel_that_is_off_is_dark_and_its_text_says_off() {
     // The last row moves to the top.
     assert_eq!(screen.dots(3, 129), [1.0, 0.0]);
     assert_eq!(screen.dots(3, 2), [0.0, 1.0]);
-    assert_eq!(screen.row(35), TOLD);
+    assert_eq!(screen.row(35), MESSAGE);
 }

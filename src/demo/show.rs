@@ -174,7 +174,7 @@ pub async fn show(
                 key = key(&mut viewer.keys) => match key {
                     'q' => break Ok(()),
                     '?' => {
-                        stage.caption.tell(HELP);
+                        stage.caption.set_message(HELP);
                         None
                     }
                     key => scene_of(key),
@@ -339,8 +339,8 @@ impl Stage {
         self.controls.send(message).await.ok();
     }
 
-    fn tell(&self, text: impl Into<String>) {
-        self.caption.tell(text);
+    fn show_message(&self, text: impl Into<String>) {
+        self.caption.set_message(text);
     }
 
     /// Ends all faults.
@@ -353,7 +353,7 @@ impl Stage {
         self.simulator.fault(InjectedFault::None);
         self.revive().await?;
         self.apply(|_| {}).await;
-        self.tell("");
+        self.show_message("");
         Ok(())
     }
 
@@ -384,12 +384,12 @@ impl Stage {
         let name = self.first();
         self.apply(|settings| settings.pin = Some(0)).await;
         self.simulator.fault(InjectedFault::Silence);
-        self.tell(format!(
+        self.show_message(format!(
             "DONE: the vendor sends nothing, but every connection stays open. LOOK: the price of \
              {name} stands still, and it may do so for 10 s."
         ));
         seconds(11).await;
-        self.tell(format!(
+        self.show_message(format!(
             "DONE: the vendor sends nothing. LOOK: {name} is older than 10 s, so its price is \
              struck out and shows its age."
         ));
@@ -404,7 +404,7 @@ impl Stage {
             shown: Duration::from_secs(8),
         };
         self.apply(|settings| settings.alerts.push(rule)).await;
-        self.tell(format!(
+        self.show_message(format!(
             "DONE: an alert for {name}, which has moved since the last close. LOOK: the page of \
              {name} comes forward, and its line flashes."
         ));
@@ -415,13 +415,13 @@ impl Stage {
         if let Some(hub) = self.hub.take() {
             hub.stop().await;
         }
-        self.tell(
+        self.show_message(
             "DONE: the hub is dead. LOOK: the sign at the top right is a cross. After 10 s the page \
              of the connection says HUB, and prices are struck out.",
         );
         seconds(15).await;
         self.revive().await?;
-        self.tell("DONE: the hub is back. LOOK: the bars return, and so do the prices.");
+        self.show_message("DONE: the hub is back. LOOK: the bars return, and so do the prices.");
         seconds(5).await;
         Ok(())
     }
@@ -431,7 +431,7 @@ impl Stage {
         self.apply(|settings| settings.pin = Some(link)).await;
         self.clocks
             .set(self.clocks.utc(), Duration::from_secs(15 * 60));
-        self.tell(
+        self.show_message(
             "DONE: the clock of this machine is 15 minutes ahead. LOOK: within 6 s the page of the \
              connection names the clock. Prices stay right: no single clock is trusted.",
         );
@@ -442,16 +442,18 @@ impl Stage {
         let name = self.first();
         self.restart(Duration::from_secs(6), true).await?;
         self.apply(|settings| settings.pin = Some(0)).await;
-        self.tell("DONE: it is 6 s before the end of the session. LOOK: the last prices arrive.");
+        self.show_message(
+            "DONE: it is 6 s before the end of the session. LOOK: the last prices arrive.",
+        );
         seconds(7).await;
-        self.tell(format!(
+        self.show_message(format!(
             "DONE: the bell has rung; time now runs 20 times as fast. LOOK: {name} says CLOSED as \
              soon as a source confirms the close, and not earlier."
         ));
         self.clocks.set_rate(20);
         seconds(4).await;
         self.clocks.set_rate(1);
-        self.tell(format!(
+        self.show_message(format!(
             "DONE: the bell has rung and the vendor has confirmed the close. LOOK: the price of \
              {name} is not struck out any more, and has the word CLOSED."
         ));

@@ -13,7 +13,7 @@ pub struct CaptionText {
     /// The content of the display in words, one entry for each instrument or state.
     pub seen: Vec<String>,
     /// The action of the demo and its visible effect.
-    pub told: String,
+    pub message: String,
     /// The keys.
     pub keys: String,
 }
@@ -30,8 +30,8 @@ impl Caption {
     }
 
     /// Sets the action of the demo and its visible effect.
-    pub fn tell(&self, told: impl Into<String>) {
-        self.lock().told = told.into();
+    pub fn set_message(&self, message: impl Into<String>) {
+        self.lock().message = message.into();
     }
 
     /// Sets the line of the keys.

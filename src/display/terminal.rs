@@ -143,9 +143,9 @@ impl<W: Write> Terminal<W> {
 
     /// Returns the lines below the picture, for this number of columns.
     fn lines(&self, text: &CaptionText, columns: usize) -> Vec<String> {
-        let mut words = match text.told.as_str() {
+        let mut words = match text.message.as_str() {
             "" => text.seen.join("; "),
-            told => told.to_owned(),
+            message => message.to_owned(),
         };
         if let Some(ended) = &self.ended {
             words.clone_from(ended);
@@ -239,8 +239,8 @@ impl<W: Write> Terminal<W> {
         if text.keys != self.drawn_text.keys {
             out.push_str(&format!("{}\n", text.keys));
         }
-        if text.told != self.drawn_text.told && !text.told.is_empty() {
-            out.push_str(&format!("\n{}\n", text.told));
+        if text.message != self.drawn_text.message && !text.message.is_empty() {
+            out.push_str(&format!("\n{}\n", text.message));
         }
         let mut shown = text.clone();
         if text.seen != self.drawn_text.seen && now >= self.text_due {

@@ -84,7 +84,7 @@ impl FanoutUnderTest {
             socket: Transport::Tcp(theirs.unwrap().0),
             read_ahead: Bytes::from_static(read_ahead),
             device,
-            entrance: None,
+            unauthenticated_slot: None,
         };
         self.acceptor
             .admit(pending_client)

@@ -14,7 +14,7 @@ use super::last_value::LastValueCache;
 use super::subscriptions::ClientSubscriptions;
 use crate::hub::Interest;
 use crate::hub::metrics::Metrics;
-use crate::hub::server::admission::Entrance;
+use crate::hub::server::admission::UnauthenticatedSlot;
 use crate::hub::server::limits::Limits;
 use crate::hub::session::allowance::ReadLimits;
 use crate::hub::session::client::{
@@ -118,11 +118,11 @@ impl Clients {
         &mut self,
         socket: Transport,
         read_ahead: Bytes,
-        entrance: Option<Entrance>,
+        unauthenticated_slot: Option<UnauthenticatedSlot>,
     ) -> Option<ClientSlot> {
         socket.prepare().ok()?;
         let now = self.now();
-        let socket_state = Arc::new(ClientSocket::new(socket, entrance, now));
+        let socket_state = Arc::new(ClientSocket::new(socket, unauthenticated_slot, now));
         self.number += 1;
         let client_slot = self.last_values.join();
         let client_id = ClientId {

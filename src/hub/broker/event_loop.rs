@@ -14,7 +14,7 @@ use super::upstream_view::UpstreamView;
 use crate::hub::auth::authenticator::Authenticator;
 use crate::hub::auth::registry::Device;
 use crate::hub::metrics::Metrics;
-use crate::hub::server::admission::Entrance;
+use crate::hub::server::admission::UnauthenticatedSlot;
 use crate::hub::server::limits::Limits;
 use crate::hub::session::client::{ClientId, ClientInput};
 use crate::hub::session::protocol::StatusFrame;
@@ -49,7 +49,7 @@ pub struct PendingClient {
     pub device: Option<Device>,
     /// The place of the client among the unauthenticated connections; `None` for a client that has
     /// authenticated, and in tests.
-    pub entrance: Option<Entrance>,
+    pub unauthenticated_slot: Option<UnauthenticatedSlot>,
 }
 
 /// The sender that passes new clients from the HTTP server to the event loop.

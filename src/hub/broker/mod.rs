@@ -43,9 +43,9 @@ impl Broker {
             socket,
             read_ahead,
             device,
-            entrance,
+            unauthenticated_slot,
         } = pending_client;
-        let Some(client_slot) = self.clients.admit(socket, read_ahead, entrance) else {
+        let Some(client_slot) = self.clients.admit(socket, read_ahead, unauthenticated_slot) else {
             return;
         };
         let greeting = self.upstream.greeting();

@@ -185,7 +185,7 @@ impl Admission {
         is_proxy: bool,
         most: u64,
         per_minute: u64,
-    ) -> Option<Entrance> {
+    ) -> Option<UnauthenticatedSlot> {
         let key = peer.key();
         let share = if is_proxy { u64::MAX } else { share_of(most) };
         let mut state = self.0.lock();
@@ -206,7 +206,7 @@ impl Admission {
         let held = state.entrances.entry(key).or_default();
         held.insert(number, evicted.clone());
         self.0.metrics.unauthenticated_connections.add(1);
-        Some(Entrance(Arc::new(Inner {
+        Some(UnauthenticatedSlot(Arc::new(Inner {
             shared: self.0.clone(),
             key: AtomicU64::new(key),
             number,
@@ -220,7 +220,7 @@ impl Admission {
 /// The place of one connection that has not authenticated yet. All clones are the same place. The
 /// drop of the last clone frees the place.
 #[derive(Clone, Debug)]
-pub struct Entrance(Arc<Inner>);
+pub struct UnauthenticatedSlot(Arc<Inner>);
 
 /// The request of a connection in the allowance of its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,7 +244,7 @@ struct Inner {
     charge: Mutex<Charge>,
 }
 
-impl Entrance {
+impl UnauthenticatedSlot {
     /// Waits until this connection must make way for another connection.
     pub(crate) async fn evicted(&self) {
         self.0.evicted.notified().await;
@@ -345,9 +345,9 @@ mod tests {
         (Admission::new(metrics.clone()), metrics)
     }
 
-    fn is_evicted(entrance: &Entrance) -> bool {
+    fn is_evicted(unauthenticated_slot: &UnauthenticatedSlot) -> bool {
         use futures_util::FutureExt;
-        entrance.evicted().now_or_never().is_some()
+        unauthenticated_slot.evicted().now_or_never().is_some()
     }
 
     #[test]
@@ -388,9 +388,9 @@ mod tests {
         let enter = || admission.enter(from("192.0.2.1"), false, 999, 2).unwrap();
         let now = Moment::from_secs(9);
         let device = |name: &str| -> bool {
-            let entrance = enter();
-            entrance.charge(from("192.0.2.1"), now);
-            entrance.authenticated(&name.into(), now)
+            let unauthenticated_slot = enter();
+            unauthenticated_slot.charge(from("192.0.2.1"), now);
+            unauthenticated_slot.authenticated(&name.into(), now)
         };
         assert!((0..9).all(|n| device(&n.to_string()) && device(&n.to_string())));
         assert!(!device("3"));
@@ -404,8 +404,8 @@ mod tests {
     fn all_addresses_of_an_ipv6_network_are_one_address_and_only_this_machine_has_no_limit() {
         let (admission, _) = admission();
         let charge = |origin: Origin| {
-            let entrance = admission.enter(origin, true, 999, 1).unwrap();
-            entrance.charge(origin, Moment::ZERO)
+            let unauthenticated_slot = admission.enter(origin, true, 999, 1).unwrap();
+            unauthenticated_slot.charge(origin, Moment::ZERO)
         };
         assert!(charge(from("2001:db8::1")) && !charge(from("2001:db8::2")));
         assert!(charge(from("2001:db8:0:1::2")));
@@ -437,7 +437,9 @@ mod tests {
         assert_eq!(metrics.unauthenticated_connections.value(), 0);
         let held: Vec<_> = (0..20).map(|_| enter()).collect();
         assert_eq!(
-            held.iter().filter(|entrance| is_evicted(entrance)).count(),
+            held.iter()
+                .filter(|unauthenticated_slot| is_evicted(unauthenticated_slot))
+                .count(),
             12
         );
         assert!(held[19].authenticated(&"kitchen".into(), Moment::ZERO + Duration::ZERO));

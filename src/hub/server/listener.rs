@@ -30,7 +30,7 @@ use super::admission::Origin;
 use super::limits::SlotPermit;
 use super::request_head::{HEAD_LIMIT, WithHead};
 use super::response::RefusalReason;
-use super::router::{AcceptedUpgrade, Router, Visit, Visitor};
+use super::router::{AcceptedUpgrade, ConnectionUse, Peer, Router};
 use super::tls::{self, Tls};
 use crate::hub::auth::registry::Device;
 use crate::hub::broker::event_loop::{PendingClient, Transport};
@@ -72,7 +72,7 @@ pub(crate) async fn serve(
     mut heartbeat: Heartbeat,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut visits = JoinSet::new();
+    let mut connections = JoinSet::new();
     let mut failing = false;
     let stopping = stop.clone();
     loop {
@@ -81,8 +81,8 @@ pub(crate) async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     failing = false;
-                    if let Some(visit) = start_connection(&router, stream, peer, stopping.clone()) {
-                        visits.spawn(visit);
+                    if let Some(connection) = start_connection(&router, stream, peer, stopping.clone()) {
+                        connections.spawn(connection);
                     }
                     // The new connection gets its turn before the next accept. A client that has
                     // already sent its request therefore leaves the unauthenticated connections
@@ -98,13 +98,13 @@ pub(crate) async fn serve(
                     router.clock.sleep_until(due).await;
                 }
             },
-            Some(_) = visits.join_next() => {}
+            Some(_) = connections.join_next() => {}
             () = router.clock.sleep_until(heartbeat.due()) => {}
         }
         heartbeat.beat(router.clock.now().monotonic);
     }
     drop(listener);
-    while visits.join_next().await.is_some() {}
+    while connections.join_next().await.is_some() {}
 }
 
 /// Returns the future that serves a new connection, or `None` if the hub closes the connection
@@ -120,10 +120,10 @@ fn start_connection(
     let origin = Origin::direct(peer.ip());
     let is_proxy = settings.trusted_proxies.contains(&peer.ip().to_canonical());
     let most = limits.unauthenticated;
-    let entrance = router
+    let unauthenticated_slot = router
         .admission
         .enter(origin, is_proxy, most, limits.per_minute);
-    let Some(entrance) = entrance else {
+    let Some(unauthenticated_slot) = unauthenticated_slot else {
         if settings.tls.is_none() {
             // The client gets no response if its request arrives before the close.
             stream.try_write(CROWDED).ok();
@@ -131,7 +131,7 @@ fn start_connection(
         return None;
     };
     let now = router.clock.now().monotonic;
-    let over_rate = !is_proxy && !entrance.charge(origin, now);
+    let over_rate = !is_proxy && !unauthenticated_slot.charge(origin, now);
     // A TLS handshake is too expensive for a client above the rate limit.
     if over_rate && settings.tls.is_some() {
         router.metrics.refused_rate.add(1);
@@ -144,14 +144,14 @@ fn start_connection(
     if let Err(error) = stream.set_nodelay(true) {
         log::debug!("cannot set TCP_NODELAY: {error}");
     }
-    let evicted = entrance.clone();
-    let visit = HttpConnection {
+    let evicted = unauthenticated_slot.clone();
+    let connection = HttpConnection {
         router: router.clone(),
-        visitor: Visitor {
+        peer_info: Peer {
             peer: peer.ip(),
             is_proxy,
             full: place.is_none(),
-            entrance,
+            unauthenticated_slot,
         },
         deadline: now + Duration::from_secs(limits.head),
         _place: place,
@@ -161,7 +161,7 @@ fn start_connection(
         let carried = tokio::select! {
             () = crate::hub::stopped(&mut stop) => None,
             () = evicted.evicted() => None,
-            carried = visit.serve_request(stream, settings.tls) => carried,
+            carried = connection.serve_request(stream, settings.tls) => carried,
         };
         drop(evicted);
         // The TLS task continues during the shutdown, because the event loop sends its close frames
@@ -186,11 +186,11 @@ struct Progress {
 
 impl Progress {
     /// Counts a new request, and returns its place on the connection.
-    fn begin(&mut self, now: Moment) -> Visit {
+    fn begin(&mut self, now: Moment) -> ConnectionUse {
         self.requests = self.requests.saturating_add(1);
         self.answering = true;
         self.deadline = self.deadline.max(now + EXCHANGE_LIMIT);
-        Visit {
+        ConnectionUse {
             first: self.requests == 1,
             known: self.device.is_some(),
         }
@@ -216,7 +216,7 @@ fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
 /// One connection from the accept to the upgrade or to the end.
 struct HttpConnection {
     router: Arc<Router>,
-    visitor: Visitor,
+    peer_info: Peer,
     /// The deadline for the complete head of the request.
     deadline: Moment,
     /// The slot of this connection. The drop of the connection makes the slot free.
@@ -240,7 +240,7 @@ impl HttpConnection {
             accepted = tls.accept(stream) => match accepted {
                 Ok(stream) => stream,
                 Err(error) => {
-                    log::debug!("{}: the TLS handshake failed: {error}", self.visitor.peer);
+                    log::debug!("{}: the TLS handshake failed: {error}", self.peer_info.peer);
                     return None;
                 }
             },
@@ -289,7 +289,7 @@ impl HttpConnection {
         if !matches!(read, Ok(true)) {
             log::debug!(
                 "{}: the client left before it sent a request",
-                self.visitor.peer
+                self.peer_info.peer
             );
             return None;
         }
@@ -309,15 +309,15 @@ impl HttpConnection {
             device: None,
         }));
         let service = service_fn({
-            let (router, visitor) = (self.router.clone(), self.visitor.clone());
+            let (router, peer_info) = (self.router.clone(), self.peer_info.clone());
             let (admitted, progress) = (admitted.clone(), progress.clone());
             let head_deadline = self.deadline;
             move |request: Request<Incoming>| {
                 let (router, admitted) = (router.clone(), admitted.clone());
-                let (progress, visitor) = (progress.clone(), visitor.clone());
-                let visit = lock(&progress).begin(router.clock.now().monotonic);
+                let (progress, peer_info) = (progress.clone(), peer_info.clone());
+                let usage = lock(&progress).begin(router.clock.now().monotonic);
                 let answering: Boxed<'static, _> = Box::pin(async move {
-                    let mut answer = router.answer(&request, &visitor, visit).await;
+                    let mut answer = router.answer(&request, &peer_info, usage).await;
                     let now = router.clock.now();
                     if let Some(date) = now.utc.and_then(date) {
                         answer.headers_mut().insert(DATE, date);
@@ -330,7 +330,7 @@ impl HttpConnection {
                         None => {
                             let keeps = lists(request.headers(), &CONNECTION, "keep-alive")
                                 && answer.extensions().get::<RefusalReason>().is_none()
-                                && !visitor.full;
+                                && !peer_info.full;
                             let word = if keeps { "keep-alive" } else { "close" };
                             let word = HeaderValue::from_static(word);
                             answer.headers_mut().insert(CONNECTION, word);
@@ -352,7 +352,7 @@ impl HttpConnection {
             tokio::select! {
                 done = poll_fn(|cx| connection.poll_without_shutdown(cx)) => {
                     if let Err(error) = done {
-                        log::debug!("{}: the connection failed: {error}", self.visitor.peer);
+                        log::debug!("{}: the connection failed: {error}", self.peer_info.peer);
                     }
                     break true;
                 }
@@ -409,7 +409,7 @@ impl HttpConnection {
         self.router.metrics.timeouts.add(1);
         log::debug!(
             "{}: the client did not send a complete request in time",
-            self.visitor.peer
+            self.peer_info.peer
         );
     }
 
@@ -418,7 +418,7 @@ impl HttpConnection {
             socket,
             read_ahead,
             device: admission.device,
-            entrance: admission.entrance,
+            unauthenticated_slot: admission.unauthenticated_slot,
         };
         if let Err(pending_client) = admission.acceptor.admit(pending_client) {
             self.router.metrics.refused_full.add(1);
@@ -428,7 +428,7 @@ impl HttpConnection {
             );
             let frame = websocket::close(Some(TRY_LATER));
             if let Err(error) = pending_client.socket.try_write(&frame) {
-                log::debug!("{}: the connection failed: {error}", self.visitor.peer);
+                log::debug!("{}: the connection failed: {error}", self.peer_info.peer);
             }
         }
     }

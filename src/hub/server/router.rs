@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::admission::{Admission, Entrance, Origin};
+use super::admission::{Admission, Origin, UnauthenticatedSlot};
 use super::limits::{ConnectionSlots, RateLimiter};
 use super::paths::{Route, method_name};
 use super::request::{host_allowed, origin_allowed, origin_of, parameter, presented};
@@ -67,19 +67,19 @@ pub(crate) struct Router {
 
 /// The peer of a connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Visitor {
+pub(crate) struct Peer {
     pub(crate) peer: IpAddr,
     /// True if the peer is a trusted reverse proxy.
     pub(crate) is_proxy: bool,
     /// True if the hub has the maximum number of connections.
     pub(crate) full: bool,
     /// The place of the connection until its authentication.
-    pub(crate) entrance: Entrance,
+    pub(crate) unauthenticated_slot: UnauthenticatedSlot,
 }
 
 /// The place of a request on its connection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Visit {
+pub(crate) struct ConnectionUse {
     /// True for the first request. The rate limiter has counted it together with the connection.
     pub(crate) first: bool,
     /// True if a device has already shown a valid token on this connection.
@@ -94,7 +94,7 @@ pub(crate) struct AcceptedUpgrade {
     pub(crate) acceptor: Acceptor,
     pub(crate) device: Option<Device>,
     /// The place of a client that must still authenticate.
-    pub(crate) entrance: Option<Entrance>,
+    pub(crate) unauthenticated_slot: Option<UnauthenticatedSlot>,
 }
 
 impl Router {
@@ -104,17 +104,17 @@ impl Router {
     pub(crate) async fn answer<B>(
         &self,
         request: &Request<B>,
-        visitor: &Visitor,
-        visit: Visit,
+        peer_info: &Peer,
+        usage: ConnectionUse,
     ) -> HttpResponse {
         let route = Route::of(request.uri().path());
         // Behind a reverse proxy all clients have the same peer address. Only the headers contain
         // the address of the client.
         let settings = self.settings.borrow().clone();
         let proxies = &settings.trusted_proxies;
-        let origin = origin_of(visitor.peer, request.headers(), proxies);
+        let origin = origin_of(peer_info.peer, request.headers(), proxies);
         let outcome = self
-            .decide(request, visitor, visit, origin, route, &settings)
+            .decide(request, peer_info, usage, origin, route, &settings)
             .await;
         let answer = outcome.unwrap_or_else(|refusal| *refusal);
         // The hub logs one line for each response, without any text from the client, and logs a
@@ -136,8 +136,8 @@ impl Router {
     async fn decide<B>(
         &self,
         request: &Request<B>,
-        visitor: &Visitor,
-        visit: Visit,
+        peer_info: &Peer,
+        usage: ConnectionUse,
         origin: Origin,
         route: Option<Route>,
         settings: &HubSettings,
@@ -149,13 +149,16 @@ impl Router {
         }
         let watching = matches!(route, Some(Route::Health | Route::Metrics));
         let device = self.device_of(request);
-        if !self.within_rate(visitor, visit, origin, device.as_ref()) {
+        if !self.within_rate(peer_info, usage, origin, device.as_ref()) {
             self.metrics.refused_rate.add(1);
             let after = [(RETRY_AFTER, "60")];
             return refuse(StatusCode::TOO_MANY_REQUESTS, "too many requests", &after);
         }
         let most = settings.limits.unauthenticated;
-        if device.is_none() && visitor.is_proxy && !visitor.entrance.belongs_to(origin, most) {
+        if device.is_none()
+            && peer_info.is_proxy
+            && !peer_info.unauthenticated_slot.belongs_to(origin, most)
+        {
             return self.full();
         }
         let Some(route) = route else {
@@ -166,12 +169,12 @@ impl Router {
             let allow = [(ALLOW, allowed)];
             return refuse(StatusCode::METHOD_NOT_ALLOWED, "not this method", &allow);
         }
-        if visitor.full && !watching {
+        if peer_info.full && !watching {
             return self.full();
         }
         let is_public = settings.public_metrics;
         match route {
-            Route::Socket(cluster) => self.upgrade(request, cluster, settings, visitor),
+            Route::Socket(cluster) => self.upgrade(request, cluster, settings, peer_info),
             Route::Token => self.token(request),
             Route::Quotes => {
                 let device = self.authenticate(request)?;
@@ -218,20 +221,23 @@ impl Router {
     /// Returns false if the allowance is used up.
     fn within_rate(
         &self,
-        visitor: &Visitor,
-        visit: Visit,
+        peer_info: &Peer,
+        usage: ConnectionUse,
         origin: Origin,
         device: Option<&Device>,
     ) -> bool {
-        let (entrance, now) = (&visitor.entrance, self.clock.now().monotonic);
-        if !visit.first {
+        let (unauthenticated_slot, now) =
+            (&peer_info.unauthenticated_slot, self.clock.now().monotonic);
+        if !usage.first {
             // Many displays can share one address, so the further requests of a device on its
             // connection do not count.
-            return visit.known || entrance.charge_again(origin, now);
+            return usage.known || unauthenticated_slot.charge_again(origin, now);
         }
         // The listener has already counted a client that did not come through a proxy.
-        let within = entrance.charge(origin, now);
-        device.map_or(within, |device| entrance.authenticated(device, now))
+        let within = unauthenticated_slot.charge(origin, now);
+        device.map_or(within, |device| {
+            unauthenticated_slot.authenticated(device, now)
+        })
     }
 
     fn may_complain(&self, origin: Origin) -> bool {
@@ -247,7 +253,7 @@ impl Router {
         request: &Request<B>,
         cluster: Cluster,
         settings: &HubSettings,
-        visitor: &Visitor,
+        peer_info: &Peer,
     ) -> Result<HttpResponse, RefusedResponse> {
         let headers = request.headers();
         let mut acceptors = self.acceptors.iter();
@@ -310,14 +316,16 @@ impl Router {
             // official clients of the vendor do.
             None => None,
         };
-        let entrance = device.is_none().then(|| visitor.entrance.clone());
+        let unauthenticated_slot = device
+            .is_none()
+            .then(|| peer_info.unauthenticated_slot.clone());
         let mut answer = Response::new(Full::default());
         *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         answer.extensions_mut().insert(AcceptedUpgrade {
             cluster,
             acceptor: acceptor.clone(),
             device,
-            entrance,
+            unauthenticated_slot,
         });
         let answer = with(answer, CONNECTION, "Upgrade");
         let answer = with(answer, UPGRADE, "websocket");

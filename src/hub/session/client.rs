@@ -18,7 +18,7 @@ use crate::hub::auth::registry::Device;
 use crate::hub::auth::sessions::DeviceSession;
 use crate::hub::broker::delivery::ClientSlot;
 use crate::hub::metrics::Metrics;
-use crate::hub::server::admission::Entrance;
+use crate::hub::server::admission::UnauthenticatedSlot;
 use crate::time::{Clock, Moment};
 
 /// The size of the read buffer in bytes. The buffer is on the stack and exists only during a read.
@@ -40,7 +40,7 @@ pub(crate) enum ClientInput {
     Broken(FrameError),
     /// The socket can take more bytes after it was full.
     Writable,
-    /// The client must make way for another connection (see [`Entrance`]).
+    /// The client must make way for another connection (see [`UnauthenticatedSlot`]).
     Evicted,
     /// The connection has ended.
     Gone,
@@ -51,7 +51,7 @@ pub(crate) enum ClientInput {
 pub(crate) struct ClientSocket {
     pub(crate) socket: Transport,
     /// The place of the client among the unauthenticated connections.
-    entrance: Option<Entrance>,
+    unauthenticated_slot: Option<UnauthenticatedSlot>,
     /// The broker notifies the task after a change of `blocked` or `authenticated`.
     changed: Notify,
     /// True if the socket is full. The task then waits until the socket is writable, and sends
@@ -67,10 +67,14 @@ pub(crate) struct ClientSocket {
 }
 
 impl ClientSocket {
-    pub(crate) fn new(socket: Transport, entrance: Option<Entrance>, now: Moment) -> Self {
+    pub(crate) fn new(
+        socket: Transport,
+        unauthenticated_slot: Option<UnauthenticatedSlot>,
+        now: Moment,
+    ) -> Self {
         Self {
             socket,
-            entrance,
+            unauthenticated_slot,
             changed: Notify::new(),
             blocked: AtomicBool::new(false),
             authenticated: AtomicBool::new(false),
@@ -94,8 +98,9 @@ impl ClientSocket {
     pub(crate) fn authenticate(&self, device: &Device, now: Moment) -> bool {
         self.authenticated.store(true, Ordering::Relaxed);
         self.changed.notify_one();
-        let entrance = self.entrance.as_ref();
-        entrance.is_none_or(|entrance| entrance.authenticated(device, now))
+        let unauthenticated_slot = self.unauthenticated_slot.as_ref();
+        unauthenticated_slot
+            .is_none_or(|unauthenticated_slot| unauthenticated_slot.authenticated(device, now))
     }
 
     fn blocked(&self) {
@@ -105,8 +110,8 @@ impl ClientSocket {
 
     /// Waits until the client must make way for another connection.
     async fn evicted(&self) {
-        match &self.entrance {
-            Some(entrance) => entrance.evicted().await,
+        match &self.unauthenticated_slot {
+            Some(unauthenticated_slot) => unauthenticated_slot.evicted().await,
             None => std::future::pending().await,
         }
     }

@@ -11,9 +11,11 @@ from itertools import accumulate
 from pathlib import Path
 
 WIDTH, HEIGHT = 128, 64
-UPPER = str.maketrans(" ▀▄█", "0101")
-LOWER = str.maketrans(" ▀▄█", "0011")
-ROW = re.compile("│([ ▀▄█]{128})│")
+# A row of characters: each one has two dots, the upper one in the first colour and the lower one in the
+# second colour. A colour stays for the characters behind it.
+ROW = re.compile("\x1b\\[\\d+;\\d+H((?:\x1b\\[38;5;\\d+;48;5;\\d+m▀+)+)\x1b\\[0m")
+RUN = re.compile("\x1b\\[38;5;(\\d+);48;5;(\\d+)m(▀+)")
+LIT = "255"
 BADGES = ["STALE", "CLOSED", "DELAYED", "DEMO", "EXT", "EXPIRED", "CLOCK", "PRE", "POST"]
 
 
@@ -138,8 +140,10 @@ def dots(text):
     picture."""
     rows = []
     for match in ROW.finditer(text):
-        rows += [match[1].translate(UPPER), match[1].translate(LOWER)]
-    return rows if len(rows) == HEIGHT else None
+        runs = RUN.findall(match[1])
+        rows += ["".join("01"[colours[half] == LIT] * len(colours[2]) for colours in runs) for half in (0, 1)]
+    whole = len(rows) == HEIGHT and all(len(row) == WIDTH for row in rows)
+    return rows if whole else None
 
 
 @dataclass(frozen=True)

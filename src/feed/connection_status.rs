@@ -152,7 +152,7 @@ impl fmt::Display for ConnectionPhase {
             Self::Joining => "connecting",
             Self::Live => "connection live",
             Self::Silent => "connection silent",
-            Self::Refused => "connection refused",
+            Self::Refused => "refused by the server",
         })
     }
 }

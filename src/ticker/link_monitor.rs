@@ -140,7 +140,8 @@ impl LinkMonitor {
         }
     }
 
-    /// Counts a streamed message and updates the latency from its timestamp.
+    /// Counts a streamed message and updates the latency from its timestamp. The connection of the
+    /// message is no longer suspect.
     pub(crate) fn message(&mut self, cluster: Cluster, timestamp: Option<Utc>, now: Now) {
         self.suspect[cluster as usize] = false;
         self.roll(now.monotonic);

@@ -4,12 +4,16 @@
 //! The judge makes these exceptions where the program cannot know the truth:
 //! - While fewer than two time sources are right, a streamed value may be plain for its limit,
 //!   counted from its receive time plus the age that a hub reported. A value that was not streamed
-//!   may not be plain.
+//!   may not be plain. The program may also use the ends of bars as timestamps: if they and the
+//!   `Date` header are right, such a value may be plain for its limit, but need not be.
 //! - While the display's own clock is wrong, the program uses the `Date` header. This header has
 //!   whole seconds and is older than its receive time, so the program may compute an age that is
 //!   too low by [`DATE`].
 //! - After an error of the timestamps, or without timestamps, the program may need two values to
 //!   see that the channel continues. Until then the previous value may stand.
+//! - If values without a timestamp have waited, or come late, the program cannot know their order.
+//!   Just after the bell they look like values from outside the hours, so the closing price may
+//!   return 15 minutes after the last of them.
 //! - Values with timestamps behind the time look like late values: they may be struck out, and the
 //!   last value before them may stand for its limit.
 //! - The closing price of a share is the price of its regular hours; after 20:00 the last price of

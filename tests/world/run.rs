@@ -1492,13 +1492,14 @@ impl<'a> World<'a> {
         }
         let right = self.active(What::StampsOff).is_none() && self.active(What::Late).is_none();
         let told = value.sort != Sort::Stray;
-        if matches!(form, Form::Value | Form::Quote) && age.is_none() && told {
-            let [last, before] = &mut self.streamed[cluster];
-            *before = last.replace((self.now, right));
-        }
         if age.is_none() && told {
-            let [last, before] = &mut self.streamed_or_barred[cluster];
-            *before = last.replace((self.now, right));
+            let add = |[last, before]: &mut [Option<(Ms, bool)>; 2]| {
+                *before = last.replace((self.now, right));
+            };
+            add(&mut self.streamed_or_barred[cluster]);
+            if matches!(form, Form::Value | Form::Quote) {
+                add(&mut self.streamed[cluster]);
+            }
         }
         self.barred |= form == Form::Second && right && told;
         true

@@ -167,7 +167,7 @@ async def nobody_writes(trial, row, begun, back, within):
     await trial.row(row, begun, [(begun, first)])
 
 
-async def stepped(trial, who, watches):
+async def stepped(trial, who, watches, told_by=WORD, hold=HOLD):
     """Steps wall clocks and sets them right again: values must be judged correctly, and the word
     for the wrong clock must appear."""
     for hours in (1, -1):
@@ -175,8 +175,8 @@ async def stepped(trial, who, watches):
         begun = time.monotonic()
         for watch in watches:
             watch.step(hours * 3600)
-        await asyncio.sleep(HOLD)
-        row = Row(f"clock of {who} {hours:+d} h", word="CLOCK", told_by=WORD)
+        await asyncio.sleep(hold)
+        row = Row(f"clock of {who} {hours:+d} h", word="CLOCK", told_by=told_by)
         row.told, _ = trial.judge.told(["CLOCK"], begun)
         missing = trial.judge.dull("prices", begun, time.monotonic())
         # If the two clocks agree with each other and not with the timestamps, the timestamps count
@@ -198,8 +198,10 @@ async def clock_here(trial, long):
 
 
 async def clock_there(trial, long):
-    """Steps the hub's clock and sets it right again."""
-    await stepped(trial, "hub", [trial.stand.hub_watch])
+    """Steps the hub's clock and sets it right again. A display learns the hub's time from the REST
+    responses. If all prices are streamed, it sends a request every 30 s, and it reports a wrong
+    clock 5 to 8 s after that."""
+    await stepped(trial, "hub", [trial.stand.hub_watch], told_by=40.0, hold=45.0)
 
 
 async def clocks(trial, long):

@@ -17,7 +17,7 @@ use crate::secret::{Environment, Secret, UNIT_SECRETS, read_secret};
 #[serde(deny_unknown_fields)]
 #[serde(expecting = "a table: a line [hub], and its settings below")]
 pub(super) struct HubTable {
-    url: Spanned<String>,
+    url: Option<Spanned<String>>,
     #[serde(default, deserialize_with = "secret_file")]
     token_file: Option<Spanned<PathBuf>>,
     ca_file: Option<Spanned<PathBuf>>,
@@ -83,8 +83,12 @@ impl ConfigReader<'_> {
         let (provider, table, url, secret_file, ca_file) = match (hub, massive) {
             (Some(hub), None) => {
                 let (table, hub) = (hub.span(), hub.into_inner());
-                let url = Some(hub.url);
-                (FeedProvider::Hub, table, url, hub.token_file, hub.ca_file)
+                let HubTable {
+                    url,
+                    token_file,
+                    ca_file,
+                } = hub;
+                (FeedProvider::Hub, table, url, token_file, ca_file)
             }
             (None, Some(massive)) => {
                 let (table, massive) = (massive.span(), massive.into_inner());
@@ -105,7 +109,10 @@ impl ConfigReader<'_> {
                 return Err(self.error(Some(massive.span()), reason));
             }
         };
-        let endpoint = self.endpoint(&url)?;
+        let endpoint = match (provider, &url) {
+            (FeedProvider::Hub, None) => Endpoint::announced(),
+            _ => self.endpoint(&url)?,
+        };
         let secret = self.secret(provider, Some(table), &secret_file, environment)?;
         Ok(SourceConfig {
             source: FeedSource {

@@ -24,6 +24,7 @@ use std::time::Duration;
 use crate::config::{Config, PanelConfig, PanelKind};
 use crate::market::Calendar;
 use crate::net::connector::Connector;
+use crate::net::endpoint::Endpoint;
 use crate::net::source::FeedProvider;
 use crate::secret::{Environment, UNIT_SECRETS};
 use crate::time::Clock;
@@ -193,8 +194,20 @@ async fn check_network(
     config: &Config,
     examination: &mut CheckReport<'_>,
 ) {
+    let announced = config.source.endpoint.is_announced();
+    let mut located = config.clone();
+    let (finding, addresses) = match announced {
+        true => {
+            let (finding, endpoint) = network::announced(connector, &config.source).await;
+            located.source.endpoint = endpoint.unwrap_or_else(Endpoint::announced);
+            let address = located.source.endpoint.address;
+            let address = address.map(|ip| (ip, located.source.endpoint.port).into());
+            (finding, address.into_iter().collect())
+        }
+        false => network::resolve(&config.source.endpoint).await,
+    };
+    let config = &located;
     let endpoint = &config.source.endpoint;
-    let (finding, addresses) = network::resolve(endpoint).await;
     let mut reached = examination.note(finding);
     let mut stream = None;
     if reached {

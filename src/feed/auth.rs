@@ -12,6 +12,7 @@ use hyper::body::Bytes;
 use serde::Deserialize;
 
 use crate::net::connector::Connector;
+use crate::net::discovery;
 use crate::net::failure::Failure;
 use crate::net::http::{self, RestError};
 use crate::net::source::{FeedProvider, FeedSource};
@@ -161,6 +162,9 @@ fn lifetime(expires_at: Option<f64>, now: Option<Utc>) -> Duration {
 /// A REST client for one source. Each request contains the secret that the source requires.
 pub(super) struct AuthenticatedRest {
     connector: Connector,
+    /// The source as the configuration has it.
+    configured: Arc<FeedSource>,
+    /// The source with the address of its hub.
     source: Arc<FeedSource>,
     clock: Clock,
     /// The time of the last verification of the hub, and the number of lost connections at that
@@ -176,6 +180,7 @@ impl AuthenticatedRest {
     pub(super) fn new(connector: Connector, source: Arc<FeedSource>, clock: Clock) -> Self {
         Self {
             connector,
+            configured: source.clone(),
             source,
             clock,
             recognised: None,
@@ -195,6 +200,7 @@ impl AuthenticatedRest {
     ///
     /// The reason of the failure, and the wait that the server requested.
     pub(super) async fn get(&mut self, path: &str) -> Result<Bytes, RestError> {
+        self.locate().await?;
         let kept = self.current_token.is_some();
         let mut answer = self.attempt(path).await;
         let refused = |answer: &Result<_, RestError>| matches!(answer, Err(refusal) if refusal.reason == Failure::Token);
@@ -214,6 +220,16 @@ impl AuthenticatedRest {
             Err(_) => self.recognised = None,
         }
         answer
+    }
+
+    /// Sets the source to the hub that announces itself, if the configuration has no address.
+    async fn locate(&mut self) -> Result<(), RestError> {
+        let located = discovery::locate(&self.connector, &self.configured).await?;
+        if located != *self.source {
+            self.source = Arc::new(located);
+            (self.recognised, self.current_token) = (None, None);
+        }
+        Ok(())
     }
 
     async fn attempt(&mut self, path: &str) -> Result<Bytes, RestError> {

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::discovery::state::Discovery;
 use super::endpoint::Endpoint;
 use super::error_mapping::{CertificateProblem, not_after, tls_failure};
 use super::failure::Failure;
@@ -63,6 +64,8 @@ struct SharedNetState {
     date: Mutex<Option<(Utc, Instant)>>,
     /// The channel that reports each answer of the host.
     alive: watch::Sender<()>,
+    /// The search for a hub that announces itself.
+    discovery: Discovery,
 }
 
 impl Connector {
@@ -115,6 +118,10 @@ impl Connector {
             tls: Arc::new(config),
             shared: Arc::default(),
         })
+    }
+
+    pub(super) fn discovery(&self) -> &Discovery {
+        &self.shared.discovery
     }
 
     /// Records a lost connection. The machine can be in another network now, so each verified hub

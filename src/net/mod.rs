@@ -2,6 +2,7 @@
 //! module never interprets market data.
 
 pub mod connector;
+pub(crate) mod discovery;
 pub(crate) mod dns;
 pub mod endpoint;
 pub mod error_mapping;

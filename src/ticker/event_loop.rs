@@ -11,11 +11,14 @@ use tokio::task::JoinSet;
 use super::state::{ConfigProblem, TickerState};
 use crate::config::settings::TickerSettings;
 use crate::display::Mailbox;
+use crate::feed::connection_status::ConnectionPhase;
 use crate::feed::poll_schedule::{PollRequest, RestDemand};
 use crate::feed::session::{Session, SubscriptionDemand};
-use crate::feed::{Update, poller};
+use crate::feed::{ConnectionStatus, Update, poller};
 use crate::market::{Calendar, Cluster, WatchlistError};
 use crate::net::connector::Connector;
+use crate::net::discovery;
+use crate::net::failure::Failure;
 use crate::net::source::FeedSource;
 use crate::render::Size;
 use crate::systemd::Supervisor;
@@ -70,6 +73,7 @@ pub enum RunUntil {
 
 struct EventLoop {
     state: TickerState,
+    connector: Connector,
     clock: Clock,
     mailbox: Mailbox,
     sessions: Vec<(Cluster, watch::Sender<SubscriptionDemand>)>,
@@ -117,6 +121,7 @@ async fn serve(
     state.set_delayed(setup.source.delayed());
     let (updates, mut incoming) = mpsc::channel(QUEUE);
     let source = Arc::new(setup.source);
+    let connector = setup.connector.clone();
     let mut sessions = Vec::new();
     let mut links = JoinSet::new();
     for cluster in Cluster::ALL {
@@ -146,6 +151,7 @@ async fn serve(
 
     let mut event_loop = EventLoop {
         state,
+        connector,
         clock: setup.clock.clone(),
         mailbox,
         sessions,
@@ -214,8 +220,29 @@ async fn serve(
 impl EventLoop {
     /// Applies an update. Returns true if the update may change the REST demand.
     fn take(&mut self, update: &Update) -> bool {
+        if let Update::Status(_, status) = update {
+            self.note_search(status);
+        }
         self.state.on(update, self.clock.now());
         update.may_change_needs()
+    }
+
+    /// Shows the names of the hubs if several announce themselves, until a connection works or fails
+    /// for another reason.
+    fn note_search(&mut self, status: &ConnectionStatus) {
+        let problem = match status.reason {
+            Some(Failure::SeveralHubs) => {
+                let hubs = discovery::several(&self.connector);
+                (hubs.len() > 1).then(|| ConfigProblem {
+                    title: format!("{} HUBS", hubs.len()),
+                    text: discovery::places(&hubs).replace("deskticker-hub on ", "")
+                        + ": write one as url",
+                })
+            }
+            None if status.phase != ConnectionPhase::Live => return,
+            _ => None,
+        };
+        self.state.set_search_problem(problem);
     }
 
     /// Sends the REST demand to the poller if the demand has changed.

@@ -274,9 +274,11 @@ const fn hop(reason: Failure) -> LinkHop {
         | Failure::PlainPort
         | Failure::TlsRequired => LinkHop::Tls,
         Failure::Portal | Failure::Filtered => LinkHop::Portal,
-        Failure::Token | Failure::Key | Failure::Plan => LinkHop::Token,
+        Failure::Token | Failure::Unproven | Failure::Key | Failure::Plan => LinkHop::Token,
         Failure::Silent | Failure::HubUpstream => LinkHop::Upstream,
-        Failure::Unreachable
+        Failure::NoHub
+        | Failure::SeveralHubs
+        | Failure::Unreachable
         | Failure::Refused
         | Failure::Gateway
         | Failure::UpgradeDropped

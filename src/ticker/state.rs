@@ -51,6 +51,8 @@ pub struct TickerState {
     pub(super) page_spec: Option<PageSpec>,
     pub(super) alerts: Alerts,
     fault: Option<ConfigProblem>,
+    /// The problem of the search for a hub.
+    search: Option<ConfigProblem>,
     burn_in: BurnIn,
     light: PanelLight,
     draw_cache: DrawCache,
@@ -89,6 +91,7 @@ impl TickerState {
             page_spec: None,
             alerts,
             fault: None,
+            search: None,
             burn_in: BurnIn::new(),
             light: PanelLight::default(),
             draw_cache: DrawCache::new(),
@@ -146,6 +149,16 @@ impl TickerState {
         self.fault = fault;
     }
 
+    /// Sets the problem of the search for a hub; `None` if there is no problem.
+    pub fn set_search_problem(&mut self, search: Option<ConfigProblem>) {
+        self.search = search;
+    }
+
+    /// Returns the problem for the display.
+    fn problem(&self) -> Option<&ConfigProblem> {
+        self.fault.as_ref().or(self.search.as_ref())
+    }
+
     /// Returns the calendar of the trading hours.
     pub const fn calendar(&self) -> &Calendar {
         &self.calendar
@@ -174,7 +187,7 @@ impl TickerState {
             now,
             valid_until: &valid_until,
         };
-        let page = match (page_spec, &self.fault) {
+        let page = match (page_spec, self.fault.as_ref().or(self.search.as_ref())) {
             // The text of the problem alternates with the prices.
             (_, Some(fault)) if alert.is_none() && self.shows_problem_now(now.monotonic) => {
                 PageView::Notice {
@@ -196,7 +209,7 @@ impl TickerState {
             sign: self.link_monitor.icon(),
             simulated: self.link_monitor.simulated()
                 || page_spec.is_some_and(|page_spec| reader.simulated(page_spec)),
-            misconfigured: self.fault.is_some(),
+            misconfigured: self.fault.is_some() || self.search.is_some(),
             alert: alert.and_then(|(rule, lit)| {
                 Some(AlertView {
                     label: reader.label(rule.place)?,
@@ -271,7 +284,7 @@ impl TickerState {
         let minute = now.utc.map_or(CLOCK_CHECK, |utc| {
             Duration::from_millis((MINUTE - utc.0.rem_euclid(MINUTE)).unsigned_abs())
         });
-        let fault = self.fault.as_ref().map_or(Moment::NEVER, |_| {
+        let fault = self.problem().map_or(Moment::NEVER, |_| {
             let millis = self.interval_millis();
             Moment::from_millis((now.monotonic.as_millis() / millis + 1) * millis)
         });

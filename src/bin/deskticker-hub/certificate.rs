@@ -42,6 +42,7 @@ pub(crate) fn create(
         host,
         port,
         base: String::new(),
+        address: None,
     };
     Ok(format!(
         "The certificate for {}, valid until {}: {public}

@@ -138,6 +138,7 @@ fn start_connection(
         router: router.clone(),
         peer_info: Peer {
             peer: peer.ip(),
+            local: stream.local_addr().ok(),
             refused,
         },
         deadline: router.clock.now().monotonic + Duration::from_secs(settings.limits.head),

@@ -1,0 +1,183 @@
+//! The hub of a configuration without an address: the only hub that announces itself in the local
+//! network, after its proof that it knows the token of this display. This module sends no token, and
+//! takes no hub if several announce themselves.
+
+pub(crate) mod proof;
+mod query;
+pub(super) mod state;
+
+use std::net::SocketAddr;
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use hyper::Method;
+
+use super::Boxed;
+use super::connector::Connector;
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::http;
+use super::source::FeedSource;
+use query::Announcement;
+use state::Found;
+
+/// Returns the source with the address of its hub: the configured address, or the address of the hub
+/// that announces itself.
+///
+/// # Errors
+/// [`Failure::NoHub`], [`Failure::SeveralHubs`], [`Failure::Unproven`], or the reason why the announced
+/// hub or the network cannot be reached.
+#[inline(never)]
+pub(crate) fn locate<'a>(
+    connector: &'a Connector,
+    source: &'a FeedSource,
+) -> Boxed<'a, Result<FeedSource, Failure>> {
+    Box::pin(async {
+        let mut located = source.clone();
+        if source.endpoint.is_announced() {
+            located.endpoint = hub(connector, source).await?;
+        }
+        Ok(located)
+    })
+}
+
+/// Returns the hubs that the last search has found, if it has found several.
+pub(crate) fn several(connector: &Connector) -> Vec<Announcement> {
+    let several = connector.discovery().several.lock();
+    several.unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+async fn hub(connector: &Connector, source: &FeedSource) -> Result<Endpoint, Failure> {
+    let asked = Instant::now();
+    let mut last = connector.discovery().last.lock().await;
+    if let Some(found) = &*last {
+        // After a loss, this machine can be in another network, so the hub must prove itself again.
+        let known = found.hub.is_ok() && found.losses == connector.losses();
+        // Another user of this connector has searched while this one waited.
+        if known || found.at > asked {
+            return found.hub.clone();
+        }
+    }
+    let losses = connector.losses();
+    let before = last.take().and_then(|found| found.hub.ok());
+    let hub = match before {
+        Some(before) if prove(connector, source, &before).await.is_ok() => Ok(before),
+        _ => find(connector, source).await,
+    };
+    let at = Instant::now();
+    *last = Some(Found {
+        hub: hub.clone(),
+        at,
+        losses,
+    });
+    hub
+}
+
+async fn find(connector: &Connector, source: &FeedSource) -> Result<Endpoint, Failure> {
+    let announced = search().await?;
+    let mut several = Vec::new();
+    let outcome = match &announced[..] {
+        [] => Err(Failure::NoHub),
+        [one] => take(connector, source, one).await,
+        _ => {
+            several = announced;
+            Err(Failure::SeveralHubs)
+        }
+    };
+    let known = &connector.discovery().several;
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    if *known != several && !several.is_empty() {
+        log::warn!(
+            "{} hubs announce themselves: {}; none of them is used: write the url of your hub to [hub]",
+            several.len(),
+            places(&several)
+        );
+    }
+    *known = several;
+    outcome
+}
+
+/// Searches for the hubs that announce themselves in the local network.
+///
+/// # Errors
+/// [`Failure::Network`] if no network interface works.
+pub(crate) async fn search() -> Result<Vec<Announcement>, Failure> {
+    let mut hubs = query::search().await.map_err(|error| {
+        log::debug!("the search for a hub failed: {error}");
+        Failure::Network
+    })?;
+    for hub in &mut hubs {
+        // A hub on this machine answers at the loopback interface too.
+        hub.addresses.sort_by_key(|address| address.is_loopback());
+    }
+    // The answers of the same hubs arrive in any order.
+    hubs.sort_by_key(Announcement::place);
+    Ok(hubs)
+}
+
+/// Returns the names and the addresses of these hubs, for the user.
+pub(crate) fn places(hubs: &[Announcement]) -> String {
+    let places: Vec<String> = hubs.iter().map(Announcement::place).collect();
+    places.join(", ")
+}
+
+/// Returns the endpoint of an announced hub that proves that it knows the token.
+///
+/// # Errors
+/// The reason why the hub did not prove it at any of its addresses.
+pub(crate) async fn take(
+    connector: &Connector,
+    source: &FeedSource,
+    hub: &Announcement,
+) -> Result<Endpoint, Failure> {
+    let mut reason = Failure::NoHub;
+    for address in &hub.addresses {
+        let endpoint = Endpoint {
+            secure: hub.secure,
+            // A certificate is for the name; without TLS the name is of no use.
+            host: match hub.secure {
+                true => hub.host.clone(),
+                false => address.to_string(),
+            },
+            port: hub.port,
+            base: String::new(),
+            address: Some(*address),
+        };
+        match prove(connector, source, &endpoint).await {
+            Ok(()) => {
+                log::info!("the hub is {}, which knows the token", hub.place());
+                return Ok(endpoint);
+            }
+            Err(error) => reason = error,
+        }
+    }
+    log::debug!("the announced hub {} is not used: {reason}", hub.place());
+    Err(reason)
+}
+
+/// Requires the proof that the server at this endpoint knows the token.
+#[inline(never)]
+fn prove<'a>(
+    connector: &'a Connector,
+    source: &'a FeedSource,
+    endpoint: &'a Endpoint,
+) -> Boxed<'a, Result<(), Failure>> {
+    Box::pin(async move {
+        let stranger = FeedSource {
+            endpoint: endpoint.clone(),
+            secret: None,
+            ..source.clone()
+        };
+        let (Some(token), Some(ip)) = (&source.secret, endpoint.address) else {
+            return Err(Failure::Unproven);
+        };
+        let address = SocketAddr::new(ip, endpoint.port);
+        let (path, pending) = proof::begin(token, address).ok_or(Failure::Unproven)?;
+        let answer = http::ask(connector, &stranger, Method::POST, &path).await?;
+        let json = answer.json.as_deref().unwrap_or_default();
+        match pending.proves(json) {
+            true => Ok(()),
+            false => Err(Failure::Unproven),
+        }
+    })
+}

@@ -1,0 +1,231 @@
+//! The search for hubs that announce themselves in the local network: one question by multicast DNS
+//! (RFC 6762, section 5.1) at each network interface, and the answers to it. Only IPv4 is searched,
+//! because a hub announces its IPv4 addresses in each usual configuration. This module connects to no
+//! hub and believes nothing of an announcement.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use rustix::net::netdevice::name_to_index;
+use rustix::net::sockopt::set_ip_multicast_if_with_ifindex;
+use simple_dns::rdata::RData;
+use simple_dns::{CLASS, Name, Packet, Question, TYPE};
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, timeout_at};
+
+/// The type of the service that each hub announces.
+const SERVICE: &str = "_deskticker._tcp.local";
+const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+const PORT: u16 = 5353;
+
+/// The times of the questions, from the start of the search. Wi-Fi does not repeat a lost multicast.
+const QUESTIONS: [Duration; 3] = [
+    Duration::ZERO,
+    Duration::from_millis(500),
+    Duration::from_millis(1000),
+];
+/// The duration of a search without any answer.
+const LIMIT: Duration = Duration::from_millis(2500);
+/// The duration of the search after the first answer. A second hub answers within this time: an answer
+/// is sent at once or up to 120 ms later (RFC 6762, section 6), and the next question follows within
+/// this time.
+const OTHERS: Duration = Duration::from_millis(700);
+/// The maximum number of hubs and of addresses of one hub. A false hub can invent any number.
+const MAX: usize = 8;
+/// The largest message, in bytes (RFC 6762, section 17).
+const MESSAGE: usize = 9000;
+
+/// The announcement of one hub. Nothing in it is proved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Announcement {
+    /// The name of the announced service, for the user.
+    pub(crate) name: String,
+    /// The host name, without a dot at its end.
+    pub(super) host: String,
+    /// The addresses, of which at least one exists.
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) port: u16,
+    /// True if the hub serves TLS.
+    pub(super) secure: bool,
+}
+
+impl Announcement {
+    /// The name and the address of the hub, for the user.
+    pub(crate) fn place(&self) -> String {
+        let address = self.addresses.first();
+        let address = address.map(|ip| SocketAddr::new(*ip, self.port).to_string());
+        format!("{} ({})", self.name, address.unwrap_or_default())
+    }
+}
+
+/// Searches for hubs. The result is empty if no hub answers.
+///
+/// # Errors
+/// No network interface can send the question.
+pub(super) async fn search() -> io::Result<Vec<Announcement>> {
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.set_nonblocking(true)?;
+    socket.set_multicast_ttl_v4(255)?;
+    let socket = UdpSocket::from_std(socket)?;
+    let question = question().map_err(io::Error::other)?;
+    let start = Instant::now();
+    let mut end = start + LIMIT;
+    let mut hubs = Vec::new();
+    let mut buffer = vec![0; MESSAGE];
+    let mut questions = QUESTIONS.iter().peekable();
+    loop {
+        let now = Instant::now();
+        if let Some(due) = questions.peek()
+            && now >= start + **due
+        {
+            questions.next();
+            ask(&socket, &question).await?;
+        }
+        if now >= end {
+            return Ok(hubs);
+        }
+        let next = questions.peek().map_or(end, |due| start + **due);
+        // After this time without an answer, the next question is due, or the search ends.
+        let Ok(received) = timeout_at(next.min(end), socket.recv_from(&mut buffer)).await else {
+            continue;
+        };
+        // An error of an earlier message can arrive here, and says nothing about the answers.
+        let Ok((size, from)) = received else { continue };
+        if read(&buffer[..size], from.ip(), &mut hubs) {
+            end = end.min(Instant::now() + OTHERS);
+        }
+    }
+}
+
+fn question() -> Result<Vec<u8>, simple_dns::SimpleDnsError> {
+    let mut packet = Packet::new_query(fastrand::u16(1..));
+    let (name, kind, class) = (Name::new(SERVICE)?, TYPE::PTR.into(), CLASS::IN.into());
+    packet
+        .questions
+        .push(Question::new(name, kind, class, false));
+    packet.build_bytes_vec()
+}
+
+/// Sends the question at each interface.
+async fn ask(socket: &UdpSocket, question: &[u8]) -> io::Result<()> {
+    let mut last = io::Error::other("this machine has no network interface");
+    let mut sent = false;
+    // The list of the interfaces in `/proc` is the list of the network namespace of this process.
+    let list = std::fs::read_to_string("/proc/self/net/dev")?;
+    for name in list.lines().filter_map(|line| line.split_once(':')) {
+        let outcome = name_to_index(socket, name.0.trim()).and_then(|index| {
+            let (group, own) = (&GROUP, &Ipv4Addr::UNSPECIFIED);
+            set_ip_multicast_if_with_ifindex(socket, group, own, index)
+        });
+        let to = SocketAddr::from((GROUP, PORT));
+        let outcome = match outcome {
+            Ok(()) => socket.send_to(question, to).await,
+            Err(error) => Err(error.into()),
+        };
+        match outcome {
+            Ok(_) => sent = true,
+            // An interface that is down, or has no address.
+            Err(error) => last = error,
+        }
+    }
+    if sent { Ok(()) } else { Err(last) }
+}
+
+/// Adds the announcements of a message from this address. Returns true if the message has one.
+fn read(message: &[u8], from: IpAddr, hubs: &mut Vec<Announcement>) -> bool {
+    let (Ok(packet), Ok(service)) = (Packet::parse(message), Name::new(SERVICE)) else {
+        return false;
+    };
+    let records = || packet.answers.iter().chain(&packet.additional_records);
+    let mut found = false;
+    for record in records() {
+        let RData::PTR(instance) = &record.rdata else {
+            continue;
+        };
+        if !same(&record.name, &service) {
+            continue;
+        }
+        let own = || records().filter(|record| same(&record.name, &instance.0));
+        let srv = own().find_map(|record| match &record.rdata {
+            RData::SRV(srv) => Some(srv),
+            _ => None,
+        });
+        let Some(srv) = srv.filter(|srv| srv.port > 0) else {
+            continue;
+        };
+        let secure = own().any(|record| match &record.rdata {
+            RData::TXT(txt) => txt
+                .iter_raw()
+                .any(|(key, value)| key.eq_ignore_ascii_case(b"tls") && value == Some(b"yes")),
+            _ => false,
+        });
+        let mut addresses: Vec<IpAddr> = records()
+            .filter(|record| same(&record.name, &srv.target))
+            .filter_map(|record| match &record.rdata {
+                RData::A(a) => Some(Ipv4Addr::from(a.address).into()),
+                _ => None,
+            })
+            .collect();
+        // The sender is surely in this network, and an address in its message may be in another one.
+        if addresses.is_empty() || addresses.contains(&from) {
+            addresses.retain(|address| *address != from);
+            addresses.insert(0, from);
+        }
+        found = true;
+        add(
+            Announcement {
+                name: label(&instance.0),
+                host: text(&srv.target),
+                addresses,
+                port: srv.port,
+                secure,
+            },
+            hubs,
+        );
+    }
+    found
+}
+
+/// Adds an announcement. A hub that answers at two interfaces is one hub with two addresses.
+fn add(new: Announcement, hubs: &mut Vec<Announcement>) {
+    let same = |hub: &Announcement| {
+        (&hub.name, &hub.host, hub.port, hub.secure) == (&new.name, &new.host, new.port, new.secure)
+    };
+    if let Some(known) = hubs.iter().position(same) {
+        for address in new.addresses {
+            let addresses = &mut hubs[known].addresses;
+            if !addresses.contains(&address) && addresses.len() < MAX {
+                addresses.push(address);
+            }
+        }
+    } else if hubs.len() < MAX {
+        let addresses = new.addresses.into_iter().take(MAX).collect();
+        hubs.push(Announcement { addresses, ..new });
+    }
+}
+
+/// Returns true if two names are equal. The case of a letter does not count.
+fn same(one: &Name<'_>, other: &Name<'_>) -> bool {
+    one.get_labels().len() == other.get_labels().len()
+        && one
+            .as_bytes()
+            .zip(other.as_bytes())
+            .all(|(one, other)| one.eq_ignore_ascii_case(other))
+}
+
+/// Returns the first label, which is the name of a service, without control characters.
+fn label(name: &Name<'_>) -> String {
+    let first = name.as_bytes().next().unwrap_or_default();
+    printable(&String::from_utf8_lossy(first))
+}
+
+fn text(name: &Name<'_>) -> String {
+    let labels = name.as_bytes().map(String::from_utf8_lossy);
+    printable(&labels.collect::<Vec<_>>().join("."))
+}
+
+fn printable(text: &str) -> String {
+    let plain = |char: char| if char.is_control() { '?' } else { char };
+    text.chars().map(plain).collect()
+}

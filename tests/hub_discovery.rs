@@ -393,4 +393,11 @@ fn a_hub_with_tls_is_used_if_its_certificate_is_trusted() {
     ] {
         assert!(said.contains(part), "{part}\n{said}");
     }
+    // A false announcement without TLS cannot make the display send its token in the clear.
+    drop(hub);
+    let _plain = self::hub("attic", "0.0.0.0:3000", TOKEN);
+    std::thread::sleep(Duration::from_secs(2));
+    let said = doctor(&config);
+    let plain = "(192.0.2.1:3000), but it is not used: the server does not use TLS";
+    assert!(said.contains(plain), "{said}");
 }

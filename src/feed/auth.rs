@@ -217,7 +217,13 @@ impl AuthenticatedRest {
         }
         match &answer {
             Ok(_) => self.connector.answered(),
-            Err(_) => self.recognised = None,
+            Err(refusal) => {
+                self.recognised = None;
+                // A hub that has moved must be searched again, also if no WebSocket is open.
+                if self.configured.endpoint.is_announced() && !refusal.reason.answered() {
+                    self.connector.lost();
+                }
+            }
         }
         answer
     }

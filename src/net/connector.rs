@@ -51,6 +51,8 @@ impl<S: AsyncRead + AsyncWrite + Debug + Send + Unpin> ByteStream for S {}
 #[derive(Clone, Debug)]
 pub struct Connector {
     tls: Arc<ClientConfig>,
+    /// True if the user has named a certificate.
+    has_ca_file: bool,
     shared: Arc<SharedNetState>,
 }
 
@@ -116,8 +118,13 @@ impl Connector {
             .with_no_client_auth();
         Ok(Self {
             tls: Arc::new(config),
+            has_ca_file: ca_file.is_some(),
             shared: Arc::default(),
         })
+    }
+
+    pub(super) fn has_ca_file(&self) -> bool {
+        self.has_ca_file
     }
 
     pub(super) fn discovery(&self) -> &Discovery {

@@ -8,7 +8,7 @@ pub(super) mod state;
 
 use std::net::SocketAddr;
 use std::sync::PoisonError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::Method;
 
@@ -20,6 +20,11 @@ use super::http;
 use super::source::FeedSource;
 use query::Announcement;
 use state::Found;
+
+/// The pause after a search without success. A multicast disturbs a whole Wi-Fi network.
+const PAUSE: Duration = Duration::from_secs(4);
+/// The time limit for the proof of a hub.
+const PROOF_LIMIT: Duration = Duration::from_secs(3);
 
 /// Returns the source with the address of its hub: the configured address, or the address of the hub
 /// that announces itself.
@@ -50,22 +55,31 @@ pub(crate) fn several(connector: &Connector) -> Vec<Announcement> {
 async fn hub(connector: &Connector, source: &FeedSource) -> Result<Endpoint, Failure> {
     let asked = Instant::now();
     let mut last = connector.discovery().last.lock().await;
+    let losses = connector.losses();
+    let mut known = None;
     if let Some(found) = &*last {
         // After a loss, this machine can be in another network, so the hub must prove itself again.
-        let known = found.hub.is_ok() && found.losses == connector.losses();
+        let valid = found.hub.is_ok() && found.losses == losses;
         // Another user of this connector has searched while this one waited.
-        if known || found.at > asked {
+        if valid || found.at > asked {
             return found.hub.clone();
         }
+        known.clone_from(&found.known);
     }
-    let losses = connector.losses();
-    let before = last.take().and_then(|found| found.hub.ok());
-    let hub = match before {
-        Some(before) if prove(connector, source, &before).await.is_ok() => Ok(before),
+    let proven = match &known {
+        Some(known) => prove(connector, source, known).await.is_ok(),
+        None => false,
+    };
+    let hub = match (&*last, &known) {
+        (_, Some(known)) if proven => Ok(known.clone()),
+        (Some(found), _) if found.hub.is_err() && found.at.elapsed() < PAUSE => {
+            return found.hub.clone();
+        }
         _ => find(connector, source).await,
     };
     let at = Instant::now();
     *last = Some(Found {
+        known: hub.clone().ok().or(known),
         hub: hub.clone(),
         at,
         losses,
@@ -121,7 +135,8 @@ pub(crate) fn places(hubs: &[Announcement]) -> String {
     places.join(", ")
 }
 
-/// Returns the endpoint of an announced hub that proves that it knows the token.
+/// Returns the endpoint of an announced hub that proves that it knows the token. If the configuration
+/// names a certificate, a hub without TLS is not used.
 ///
 /// # Errors
 /// The reason why the hub did not prove it at any of its addresses.
@@ -130,6 +145,9 @@ pub(crate) async fn take(
     source: &FeedSource,
     hub: &Announcement,
 ) -> Result<Endpoint, Failure> {
+    if connector.has_ca_file() && !hub.secure {
+        return Err(Failure::PlainPort);
+    }
     let mut reason = Failure::NoHub;
     for address in &hub.addresses {
         let endpoint = Endpoint {
@@ -173,7 +191,9 @@ fn prove<'a>(
         };
         let address = SocketAddr::new(ip, endpoint.port);
         let (path, pending) = proof::begin(token, address).ok_or(Failure::Unproven)?;
-        let answer = http::ask(connector, &stranger, Method::POST, &path).await?;
+        let asking = http::ask(connector, &stranger, Method::POST, &path);
+        let answer = tokio::time::timeout(PROOF_LIMIT, asking).await;
+        let answer = answer.map_err(|_| Failure::Timeout)??;
         let json = answer.json.as_deref().unwrap_or_default();
         match pending.proves(json) {
             true => Ok(()),

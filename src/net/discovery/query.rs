@@ -68,7 +68,8 @@ pub(super) async fn search() -> io::Result<Vec<Announcement>> {
     socket.set_nonblocking(true)?;
     socket.set_multicast_ttl_v4(255)?;
     let socket = UdpSocket::from_std(socket)?;
-    let question = question().map_err(io::Error::other)?;
+    let id = fastrand::u16(1..);
+    let question = question(id).map_err(io::Error::other)?;
     let start = Instant::now();
     let mut end = start + LIMIT;
     let mut hubs = Vec::new();
@@ -92,14 +93,14 @@ pub(super) async fn search() -> io::Result<Vec<Announcement>> {
         };
         // An error of an earlier message can arrive here, and says nothing about the answers.
         let Ok((size, from)) = received else { continue };
-        if read(&buffer[..size], from.ip(), &mut hubs) {
+        if read(&buffer[..size], id, from.ip(), &mut hubs) {
             end = end.min(Instant::now() + OTHERS);
         }
     }
 }
 
-fn question() -> Result<Vec<u8>, simple_dns::SimpleDnsError> {
-    let mut packet = Packet::new_query(fastrand::u16(1..));
+fn question(id: u16) -> Result<Vec<u8>, simple_dns::SimpleDnsError> {
+    let mut packet = Packet::new_query(id);
     let (name, kind, class) = (Name::new(SERVICE)?, TYPE::PTR.into(), CLASS::IN.into());
     packet
         .questions
@@ -132,12 +133,16 @@ async fn ask(socket: &UdpSocket, question: &[u8]) -> io::Result<()> {
     if sent { Ok(()) } else { Err(last) }
 }
 
-/// Adds the announcements of a message from this address. Returns true if the message has one.
-fn read(message: &[u8], from: IpAddr, hubs: &mut Vec<Announcement>) -> bool {
+/// Adds the announcements of a message from this address. Returns true if the message has one. An
+/// answer repeats the number of its question (RFC 6762, section 6.7).
+fn read(message: &[u8], id: u16, from: IpAddr, hubs: &mut Vec<Announcement>) -> bool {
     let (Ok(packet), Ok(service)) = (Packet::parse(message), Name::new(SERVICE)) else {
         return false;
     };
     let records = || packet.answers.iter().chain(&packet.additional_records);
+    if packet.id() != id {
+        return false;
+    }
     let mut found = false;
     for record in records() {
         let RData::PTR(instance) = &record.rdata else {

@@ -21,6 +21,8 @@ pub(in crate::net) struct Discovery {
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) hub: Result<Endpoint, Failure>,
+    /// The last hub that has proved that it knows the token.
+    pub(super) known: Option<Endpoint>,
     pub(super) at: Instant,
     /// The number of lost connections at the time of the result.
     pub(super) losses: u32,

@@ -205,9 +205,14 @@ impl TickerState {
         let is_close = seed.is_close && !early;
         // A row of a hub or of the vendor with a previous close also says if the source is delayed.
         // A row of the old proxy never does.
-        let reports_delay = seed.delayed || matches!(seed.previous_close, Some(PreviousClose::Told(_)));
+        let reports_delay =
+            seed.delayed || matches!(seed.previous_close, Some(PreviousClose::Told(_)));
         let (watchlist, calendar) = (&mut self.watchlist, &self.calendar);
-        watchlist.set_reported(ticker, reports_delay.then_some(seed.delayed), seed.simulated);
+        watchlist.set_reported(
+            ticker,
+            reports_delay.then_some(seed.delayed),
+            seed.simulated,
+        );
         if seed.delayed {
             self.time.set_delayed(cluster, true);
         }

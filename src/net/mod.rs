@@ -1,5 +1,5 @@
-//! Network connections: name resolution, TCP, TLS, the WebSocket upgrade and HTTP requests. This
-//! module never interprets market data.
+//! Network connections: name resolution, the search for a hub, TCP, TLS, the WebSocket upgrade and
+//! HTTP requests. This module never interprets market data.
 
 pub mod connector;
 pub(crate) mod discovery;

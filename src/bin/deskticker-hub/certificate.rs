@@ -58,6 +58,9 @@ Copy the certificate to each display as /etc/deskticker/hub.pem, with the mode 6
 
   sudo cat {public} | ssh pi@DISPLAY sudo install -m 644 /dev/stdin /etc/deskticker/hub.pem
 
+To a card with the image of deskticker, copy the certificate to the partition DESKTICKER; its path is
+then /boot/firmware/hub.pem.
+
 Write these lines to /etc/deskticker/deskticker.toml of each display:
 
 [hub]

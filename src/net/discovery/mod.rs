@@ -2,6 +2,7 @@
 //! network, after its proof that it knows the token of this display. This module sends no token, and
 //! takes no hub if several announce themselves.
 
+mod message;
 pub(crate) mod proof;
 mod query;
 pub(super) mod state;

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use rustix::net::netdevice::name_to_index;
 use rustix::net::sockopt::set_ip_multicast_if_with_ifindex;
-use simple_dns::rdata::RData;
-use simple_dns::{CLASS, Name, Packet, Question, TYPE};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
+
+use super::message::{self, Data, Name};
 
 /// The type of the service that each hub announces.
 const SERVICE: &str = "_deskticker._tcp.local";
@@ -69,7 +69,7 @@ pub(super) async fn search() -> io::Result<Vec<Announcement>> {
     socket.set_multicast_ttl_v4(255)?;
     let socket = UdpSocket::from_std(socket)?;
     let id = fastrand::u16(1..);
-    let question = question(id).map_err(io::Error::other)?;
+    let question = message::question(id, &SERVICE.into());
     let start = Instant::now();
     let mut end = start + LIMIT;
     let mut hubs = Vec::new();
@@ -99,15 +99,6 @@ pub(super) async fn search() -> io::Result<Vec<Announcement>> {
     }
 }
 
-fn question(id: u16) -> Result<Vec<u8>, simple_dns::SimpleDnsError> {
-    let mut packet = Packet::new_query(id);
-    let (name, kind, class) = (Name::new(SERVICE)?, TYPE::PTR.into(), CLASS::IN.into());
-    packet
-        .questions
-        .push(Question::new(name, kind, class, false));
-    packet.build_bytes_vec()
-}
-
 /// Sends the question at each interface.
 async fn ask(socket: &UdpSocket, question: &[u8]) -> io::Result<()> {
     let mut last = io::Error::other("this machine has no network interface");
@@ -133,61 +124,50 @@ async fn ask(socket: &UdpSocket, question: &[u8]) -> io::Result<()> {
     if sent { Ok(()) } else { Err(last) }
 }
 
-/// Adds the announcements of a message from this address. Returns true if the message has one. An
-/// answer repeats the number of its question (RFC 6762, section 6.7).
+/// Adds the announcements of a message from this address. Returns true if the message has one.
 fn read(message: &[u8], id: u16, from: IpAddr, hubs: &mut Vec<Announcement>) -> bool {
-    let (Ok(packet), Ok(service)) = (Packet::parse(message), Name::new(SERVICE)) else {
-        return false;
-    };
-    let records = || packet.answers.iter().chain(&packet.additional_records);
-    if packet.id() != id {
-        return false;
-    }
+    let records = message::records(message, id).unwrap_or_default();
     let mut found = false;
-    for record in records() {
-        let RData::PTR(instance) = &record.rdata else {
+    for record in &records {
+        let Data::Instance(instance) = &record.data else {
             continue;
         };
-        if !same(&record.name, &service) {
-            continue;
-        }
-        let own = || records().filter(|record| same(&record.name, &instance.0));
-        let srv = own().find_map(|record| match &record.rdata {
-            RData::SRV(srv) => Some(srv),
+        let of = |name: &Name| {
+            let own = records.iter().filter(|record| record.name.is(name));
+            own.map(|record| &record.data).collect::<Vec<_>>()
+        };
+        let own = of(instance);
+        let place = own.iter().find_map(|data| match data {
+            Data::Place(host, port) if *port > 0 => Some((host, *port)),
             _ => None,
         });
-        let Some(srv) = srv.filter(|srv| srv.port > 0) else {
+        let (true, Some((host, port))) = (record.name.is(&SERVICE.into()), place) else {
             continue;
         };
-        let secure = own().any(|record| match &record.rdata {
-            RData::TXT(txt) => txt
-                .iter_raw()
-                .any(|(key, value)| key.eq_ignore_ascii_case(b"tls") && value == Some(b"yes")),
+        let tls = |text: &String| text.eq_ignore_ascii_case("tls=yes");
+        let secure = own.iter().any(|data| match data {
+            Data::Properties(texts) => texts.iter().any(tls),
             _ => false,
         });
-        let mut addresses: Vec<IpAddr> = records()
-            .filter(|record| same(&record.name, &srv.target))
-            .filter_map(|record| match &record.rdata {
-                RData::A(a) => Some(Ipv4Addr::from(a.address).into()),
-                _ => None,
-            })
-            .collect();
+        let addresses = of(host).into_iter().filter_map(|data| match data {
+            Data::Address(ip) => Some(IpAddr::from(*ip)),
+            _ => None,
+        });
+        let mut addresses: Vec<IpAddr> = addresses.collect();
         // The sender is surely in this network, and an address in its message may be in another one.
         if addresses.is_empty() || addresses.contains(&from) {
             addresses.retain(|address| *address != from);
             addresses.insert(0, from);
         }
         found = true;
-        add(
-            Announcement {
-                name: label(&instance.0),
-                host: text(&srv.target),
-                addresses,
-                port: srv.port,
-                secure,
-            },
-            hubs,
-        );
+        let new = Announcement {
+            name: printable(instance.0.first().map_or("", String::as_str)),
+            host: printable(&host.0.join(".")),
+            addresses,
+            port,
+            secure,
+        };
+        add(new, hubs);
     }
     found
 }
@@ -210,26 +190,7 @@ fn add(new: Announcement, hubs: &mut Vec<Announcement>) {
     }
 }
 
-/// Returns true if two names are equal. The case of a letter does not count.
-fn same(one: &Name<'_>, other: &Name<'_>) -> bool {
-    one.get_labels().len() == other.get_labels().len()
-        && one
-            .as_bytes()
-            .zip(other.as_bytes())
-            .all(|(one, other)| one.eq_ignore_ascii_case(other))
-}
-
-/// Returns the first label, which is the name of a service, without control characters.
-fn label(name: &Name<'_>) -> String {
-    let first = name.as_bytes().next().unwrap_or_default();
-    printable(&String::from_utf8_lossy(first))
-}
-
-fn text(name: &Name<'_>) -> String {
-    let labels = name.as_bytes().map(String::from_utf8_lossy);
-    printable(&labels.collect::<Vec<_>>().join("."))
-}
-
+/// Returns a text without control characters.
 fn printable(text: &str) -> String {
     let plain = |char: char| if char.is_control() { '?' } else { char };
     text.chars().map(plain).collect()

@@ -132,14 +132,14 @@ async fn run_all<'a>(
         Err(_) => PanelConfig::of(environment.board),
     };
     check_machine(&mut context, &panel, &mut examination);
-    match &config {
+    match config {
         Ok((connector, config)) => {
-            examination.note(configuration::configuration(context.file, config));
-            examination.note(configuration::token(config, &environment));
-            check_network(&context, connector, config, &mut examination).await;
+            examination.note(configuration::configuration(context.file, &config));
+            examination.note(configuration::token(&config, &environment));
+            check_network(&context, &connector, config, &mut examination).await;
         }
         Err(error) => {
-            examination.note(configuration::wrong(error));
+            examination.note(configuration::wrong(&error));
             let reason = "this check needs the configuration";
             examination.skip(&["token", "dns", "tcp", "tls"], reason);
             examination.note(machine::clock(context.root, context.clock.now(), None));
@@ -191,22 +191,21 @@ fn check_machine(
 async fn check_network(
     context: &CheckContext<'_>,
     connector: &Connector,
-    config: &Config,
+    mut config: Config,
     examination: &mut CheckReport<'_>,
 ) {
     let announced = config.source.endpoint.is_announced();
-    let mut located = config.clone();
     let (finding, addresses) = match announced {
         true => {
             let (finding, endpoint) = network::announced(connector, &config.source).await;
-            located.source.endpoint = endpoint.unwrap_or_else(Endpoint::announced);
-            let address = located.source.endpoint.address;
-            let address = address.map(|ip| (ip, located.source.endpoint.port).into());
+            config.source.endpoint = endpoint.unwrap_or_else(Endpoint::announced);
+            let address = config.source.endpoint.address;
+            let address = address.map(|ip| (ip, config.source.endpoint.port).into());
             (finding, address.into_iter().collect())
         }
         false => network::resolve(&config.source.endpoint).await,
     };
-    let config = &located;
+    let config = &config;
     let endpoint = &config.source.endpoint;
     let mut reached = examination.note(finding);
     let mut stream = None;

@@ -117,17 +117,10 @@ async fn find(connector: &Connector, source: &FeedSource) -> Result<Endpoint, Fa
 /// # Errors
 /// [`Failure::Network`] if no network interface works.
 pub(crate) async fn search() -> Result<Vec<Announcement>, Failure> {
-    let mut hubs = query::search().await.map_err(|error| {
+    query::search().await.map_err(|error| {
         log::debug!("the search for a hub failed: {error}");
         Failure::Network
-    })?;
-    for hub in &mut hubs {
-        // A hub on this machine answers at the loopback interface too.
-        hub.addresses.sort_by_key(|address| address.is_loopback());
-    }
-    // The answers of the same hubs arrive in any order.
-    hubs.sort_by_key(Announcement::place);
-    Ok(hubs)
+    })
 }
 
 /// Returns the names and the addresses of these hubs, for the user.

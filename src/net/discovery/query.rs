@@ -180,13 +180,23 @@ fn add(new: Announcement, hubs: &mut Vec<Announcement>) {
     if let Some(known) = hubs.iter().position(same) {
         for address in new.addresses {
             let addresses = &mut hubs[known].addresses;
-            if !addresses.contains(&address) && addresses.len() < MAX {
-                addresses.push(address);
+            if addresses.contains(&address) || addresses.len() >= MAX {
+                continue;
             }
+            // A hub on this machine answers at the loopback interface too.
+            let at = if address.is_loopback() {
+                addresses.len()
+            } else {
+                0
+            };
+            addresses.insert(at, address);
         }
     } else if hubs.len() < MAX {
         let addresses = new.addresses.into_iter().take(MAX).collect();
-        hubs.push(Announcement { addresses, ..new });
+        // The answers of the same hubs arrive in any order.
+        let key = (&new.name, new.port);
+        let at = hubs.partition_point(|hub| (&hub.name, hub.port) < key);
+        hubs.insert(at, Announcement { addresses, ..new });
     }
 }
 

@@ -17,7 +17,7 @@
 //! | [`secret`], [`logging`], [`systemd`] | tokens and keys; the log; the notifications for systemd |
 //! | [`market`] | symbols, prices, the calendar, staleness, the watchlist |
 //! | [`massive`], [`render`] | the JSON of the vendor and of the hub; the picture in memory |
-//! | [`net`] | DNS, TCP, TLS, the WebSocket upgrade, HTTP |
+//! | [`net`] | DNS, the search for a hub, TCP, TLS, the WebSocket upgrade, HTTP |
 //! | [`feed`], [`display`] | sessions, subscriptions, backoff, REST polling; OLED, PNG, terminal |
 //! | [`config`], [`simulator`] | the configuration file; a simulated vendor for the demo and the tests |
 //! | [`ticker`] | the state of the display's program, its pages, its event loop |

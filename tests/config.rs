@@ -208,6 +208,9 @@ fn a_value_of_the_wrong_type_is_refused_with_the_expected_type() {
         &["1, expected a list of texts"],
     );
     refused("[hub]\nurl = 3000", "2", &["expected an address"]);
+    // Without an address, the display searches for the only hub that announces itself.
+    let config = parse("[hub]").expect("[hub]");
+    assert!(config.source.endpoint.is_announced());
     refused(
         &format!("{HUB}[panel]\naddress = [60]"),
         "4",

@@ -104,12 +104,11 @@ impl ConfigReader<'_> {
         };
         let ca_file = table.text("ca_file");
         table.finish();
-        if provider == FeedProvider::Hub && !has_url {
-            let reason = "[hub] has no url, expected a line like url = \"ws://hub.local:3000\"";
-            self.note_missing(self.error(Some(span.clone()), reason));
-        }
         let endpoints = match &urls {
             Some(urls) => self.endpoints(provider, urls),
+            None if provider == FeedProvider::Hub => {
+                (!has_url).then(|| vec![Endpoint::announced()])
+            }
             None => Endpoint::parse(MASSIVE).ok().map(|vendor| vec![vendor]),
         };
         let mut endpoints = endpoints.into_iter().flatten();

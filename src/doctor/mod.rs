@@ -24,6 +24,7 @@ use std::time::Duration;
 use crate::config::{Config, PanelConfig, PanelKind};
 use crate::market::Calendar;
 use crate::net::connector::Connector;
+use crate::net::endpoint::Endpoint;
 use crate::net::source::FeedProvider;
 use crate::secret::{Environment, UNIT_SECRETS};
 use crate::time::Clock;
@@ -137,21 +138,21 @@ async fn run_all<'a>(
         Err(_) => PanelConfig::of(environment.board),
     };
     check_machine(&mut context, &panel, &mut examination);
-    match &config {
+    match config {
         Ok((connector, config)) => {
-            examination.note(configuration::configuration(context.file, config));
-            examination.note(configuration::token(config, &environment));
+            examination.note(configuration::configuration(context.file, &config));
+            examination.note(configuration::token(&config, &environment));
             for place in 0..=config.source.alternatives.len() {
                 let mut one = config.clone();
                 one.source = config.source.at(place);
                 if !config.source.alternatives.is_empty() {
                     examination.place = format!("{}: ", network::place(&one.source.endpoint));
                 }
-                check_network(&context, connector, &one, &mut examination).await;
+                check_network(&context, &connector, one, &mut examination).await;
             }
         }
         Err(error) => {
-            examination.note(configuration::wrong(error));
+            examination.note(configuration::wrong(&error));
             let reason = "this check needs the configuration";
             examination.skip(&["token", "dns", "tcp", "tls"], reason);
             examination.note(machine::clock(context.root, context.clock.now(), None));
@@ -203,11 +204,22 @@ fn check_machine(
 async fn check_network(
     context: &CheckContext<'_>,
     connector: &Connector,
-    config: &Config,
+    mut config: Config,
     examination: &mut CheckReport<'_>,
 ) {
+    let announced = config.source.endpoint.is_announced();
+    let (finding, addresses) = match announced {
+        true => {
+            let (finding, endpoint) = network::announced(connector, &config.source).await;
+            config.source.endpoint = endpoint.unwrap_or_else(Endpoint::announced);
+            let address = config.source.endpoint.address;
+            let address = address.map(|ip| (ip, config.source.endpoint.port).into());
+            (finding, address.into_iter().collect())
+        }
+        false => network::resolve(&config.source.endpoint).await,
+    };
+    let config = &config;
     let endpoint = &config.source.endpoint;
-    let (finding, addresses) = network::resolve(endpoint).await;
     let mut reached = examination.note(finding);
     let mut stream = None;
     if reached {

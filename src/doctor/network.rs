@@ -11,8 +11,11 @@ use tokio::time::timeout;
 use super::Finding;
 use super::machine::words;
 use crate::net::connector::Connector;
+use crate::net::discovery;
 use crate::net::endpoint::Endpoint;
 use crate::net::error_mapping::CertificateProblem;
+use crate::net::failure::Failure;
+use crate::net::source::FeedSource;
 use crate::time::{Now, Utc};
 
 /// The time limit for name resolution. A resolver waits five seconds for a dead name server before
@@ -31,6 +34,9 @@ const NO_TLS: &str = "Is this the port of a TLS server? A url with ws:// instead
 
 /// Formats an endpoint without its path, because the path may contain a secret.
 pub(super) fn place(endpoint: &Endpoint) -> String {
+    if endpoint.is_announced() {
+        return endpoint.to_string();
+    }
     let scheme = if endpoint.secure { "wss" } else { "ws" };
     let path = if endpoint.base.is_empty() { "" } else { "/…" };
     format!("{scheme}://{}{path}", endpoint.authority())
@@ -61,6 +67,60 @@ pub(super) async fn resolve(endpoint: &Endpoint) -> (Finding, Vec<SocketAddr>) {
     let list: Vec<String> = list.collect();
     let found = format!("{host} is {} ({took} ms)", list.join(", "));
     (Finding::ok("dns", found), addresses)
+}
+
+/// Searches for the hub that announces itself. Returns its endpoint if exactly one hub announces
+/// itself and has proved that it knows the token.
+pub(super) async fn announced(
+    connector: &Connector,
+    source: &FeedSource,
+) -> (Finding, Option<Endpoint>) {
+    let write = "Write the address of your hub to the configuration:\n  [hub]\n  url = \
+                 \"ws://192.0.2.7:3000\"";
+    let hubs = match discovery::search().await {
+        Ok(hubs) => hubs,
+        Err(reason) => {
+            let remedy = "Check the cable or the Wi-Fi:\n  ip address";
+            return (Finding::failed("dns", reason.to_string(), remedy), None);
+        }
+    };
+    let [hub] = &hubs[..] else {
+        let finding = match hubs.is_empty() {
+            true => {
+                let remedy = format!(
+                    "Is the hub running in this network, with announce = true? A firewall or a \
+                     guest network can block multicast. If nothing helps:\n{write}"
+                );
+                Finding::failed("dns", "no hub announces itself in this network", remedy)
+            }
+            false => {
+                let found = format!(
+                    "{} hubs announce themselves, and none of them is used: {}",
+                    hubs.len(),
+                    discovery::places(&hubs)
+                );
+                Finding::failed("dns", found, write)
+            }
+        };
+        return (finding, None);
+    };
+    match discovery::take(connector, source, hub).await {
+        Ok(endpoint) => {
+            let found = format!("found {}, which knows the token", hub.place());
+            (Finding::ok("dns", found), Some(endpoint))
+        }
+        Err(reason) => {
+            let found = format!("found {}, but it is not used: {reason}", hub.place());
+            let remedy = match reason {
+                Failure::Unproven | Failure::Token => format!(
+                    "Create a token on this hub and write it to the token file of this machine:\n  \
+                     deskticker-hub token add NAME\nIs it not your hub? {write}"
+                ),
+                _ => write.to_owned(),
+            };
+            (Finding::failed("dns", found, remedy), None)
+        }
+    }
 }
 
 fn nameless(host: &str) -> String {

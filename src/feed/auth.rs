@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::rest_paths;
 use crate::market::Symbol;
 use crate::net::connector::Connector;
+use crate::net::discovery;
 use crate::net::failure::Failure;
 use crate::net::http::{self, RestError};
 use crate::net::source::{FeedProvider, FeedSource};
@@ -250,11 +251,7 @@ impl AuthenticatedRest {
     ///
     /// The reason of the failure, and the wait that the server requested.
     pub(super) async fn get(&mut self, path: &str) -> Result<Bytes, RestError> {
-        let active = self.connector.active();
-        if active != self.active {
-            (self.active, self.source) = (active, self.all.at(active));
-            (self.recognised, self.current_token) = (None, None);
-        }
+        self.locate().await?;
         let kept = self.current_token.is_some();
         let mut answer = self.attempt(path).await;
         // A stored token can be expired, or its hub can have restarted, so one retry with a new
@@ -269,9 +266,28 @@ impl AuthenticatedRest {
         match &answer {
             Ok(_) => self.connector.answered(),
             Err(refusal) if refusal.reason == Failure::Plan => self.connector.answered(),
-            Err(_) => self.recognised = None,
+            Err(refusal) => {
+                self.recognised = None;
+                // A hub that has moved must be searched again, also if no WebSocket is open.
+                if self.all.endpoint.is_announced() && !refusal.reason.answered() {
+                    self.connector.lost();
+                }
+            }
         }
         answer
+    }
+
+    /// Sets the source to the hub in use: a hub of the configuration, or else the hub that announces
+    /// itself.
+    async fn locate(&mut self) -> Result<(), RestError> {
+        let active = self.connector.active();
+        let configured = self.all.at(active);
+        let located = discovery::locate(&self.connector, &configured).await?;
+        if active != self.active || located != self.source {
+            (self.active, self.source) = (active, located);
+            (self.recognised, self.current_token) = (None, None);
+        }
+        Ok(())
     }
 
     async fn attempt(&mut self, path: &str) -> Result<Bytes, RestError> {

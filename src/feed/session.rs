@@ -21,7 +21,7 @@ use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::source::{FeedProvider, FeedSource};
 use crate::net::upgrade::{Upgraded, WebSocket};
-use crate::net::{Boxed, closing, error_mapping};
+use crate::net::{Boxed, closing, discovery, error_mapping};
 use crate::secret::Secret;
 use crate::time::{Clock, Moment};
 
@@ -458,6 +458,7 @@ async fn try_once(
 ) -> Result<Upgraded, Failure> {
     // Each attempt needs a new token, because a short-lived token is valid for one upgrade. Each
     // attempt also verifies the server again.
+    let source = discovery::locate(&connector, &source).await?;
     let token = connect_token(&connector, &source).await?;
     let path = source.path(cluster, token.as_ref());
     connector.websocket(&source.endpoint, &path).await

@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::discovery::state::Discovery;
 use super::endpoint::Endpoint;
 use super::error_mapping::{CertificateProblem, not_after, tls_failure};
 use super::failure::Failure;
@@ -52,6 +53,8 @@ impl<S: AsyncRead + AsyncWrite + Debug + Send + Unpin> ByteStream for S {}
 #[derive(Clone, Debug)]
 pub struct Connector {
     tls: Arc<ClientConfig>,
+    /// True if the user has named a certificate.
+    has_ca_file: bool,
     shared: Arc<SharedNetState>,
 }
 
@@ -71,6 +74,8 @@ struct SharedNetState {
     rest: Arc<tokio::sync::Mutex<Option<RestConnection>>>,
     /// The number of the newest connection for REST requests.
     rest_id: AtomicU64,
+    /// The search for a hub that announces itself.
+    discovery: Discovery,
 }
 
 /// The slot of the connection for REST requests, locked by one request.
@@ -124,8 +129,17 @@ impl Connector {
             .with_no_client_auth();
         Ok(Self {
             tls: Arc::new(config),
+            has_ca_file: ca_file.is_some(),
             shared: Arc::default(),
         })
+    }
+
+    pub(super) fn has_ca_file(&self) -> bool {
+        self.has_ca_file
+    }
+
+    pub(super) fn discovery(&self) -> &Discovery {
+        &self.shared.discovery
     }
 
     /// Records a lost connection. The machine can be in another network now, so each verified hub
@@ -180,6 +194,7 @@ impl Connector {
     pub(crate) fn separate(&self) -> Self {
         Self {
             tls: self.tls.clone(),
+            has_ca_file: self.has_ca_file,
             shared: Arc::default(),
         }
     }
@@ -241,10 +256,14 @@ impl Connector {
     }
 
     /// Returns the failure that prevents each connection to the host: its name cannot be resolved, or
-    /// no route exists. This function sends nothing to the host.
+    /// no route exists. This function sends nothing to the host. For a hub that announces itself, the
+    /// function only checks the network interfaces.
     #[inline(never)]
     pub(crate) fn path(endpoint: Endpoint) -> Boxed<'static, Option<Failure>> {
         Box::pin(async move {
+            if endpoint.is_announced() {
+                return (!has_interface()).then_some(Failure::Network);
+            }
             match resolved(&endpoint).await {
                 Err(failure) => Some(failure),
                 Ok(addresses) => {
@@ -348,6 +367,13 @@ async fn resolved(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Failure> {
 fn has_route() -> bool {
     let address = |text: &str| text.parse().is_ok_and(is_routed);
     address("192.0.2.1:9") || address("[2001:db8::1]:9")
+}
+
+/// Returns true if this machine has a network interface that works, besides the loopback interface.
+pub(super) fn has_interface() -> bool {
+    let works =
+        |interface: &if_addrs::Interface| !interface.is_loopback() && interface.is_oper_up();
+    if_addrs::get_if_addrs().is_ok_and(|all| all.iter().any(works))
 }
 
 /// Returns true if this machine has a route to the address. `connect` on a UDP socket only reads the

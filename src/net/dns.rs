@@ -23,7 +23,10 @@ static FREE: Semaphore = Semaphore::const_new(THREADS);
 ///
 /// The error of the system resolver.
 pub(crate) async fn addresses(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
-    if let Ok(address) = endpoint.host.parse::<IpAddr>() {
+    if let Some(address) = endpoint
+        .address
+        .or_else(|| endpoint.host.parse::<IpAddr>().ok())
+    {
         return Ok(vec![SocketAddr::new(address, endpoint.port)]);
     }
     let name = (endpoint.host.clone(), endpoint.port);
@@ -92,6 +95,7 @@ mod tests {
                 host: host.into(),
                 port: 3000,
                 base: String::new(),
+                address: None,
             };
             let found = addresses(&endpoint).now_or_never().unwrap().unwrap();
             assert_eq!(found, [expected.parse().unwrap()]);

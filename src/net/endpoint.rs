@@ -2,6 +2,7 @@
 //! connection.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use tokio_tungstenite::tungstenite::http::Uri;
 
@@ -16,9 +17,27 @@ pub struct Endpoint {
     pub port: u16,
     /// The path prefix of each request, without a trailing slash.
     pub base: String,
+    /// The IP address, if an announcement contained it. Otherwise the host name is resolved.
+    pub address: Option<IpAddr>,
 }
 
 impl Endpoint {
+    /// Returns the endpoint of a hub that is not known yet: the only hub that announces itself.
+    pub const fn announced() -> Self {
+        Self {
+            secure: false,
+            host: String::new(),
+            port: 0,
+            base: String::new(),
+            address: None,
+        }
+    }
+
+    /// Returns true for [`Endpoint::announced`]. Every other endpoint has a host.
+    pub const fn is_announced(&self) -> bool {
+        self.host.is_empty()
+    }
+
     /// Parses `ws://host:port/base`. The schemes `wss`, `http` and `https` are also valid.
     ///
     /// # Errors
@@ -69,6 +88,7 @@ impl Endpoint {
                  \"ws://hub.local:3000\"",
             )?,
             base: uri.path().trim_end_matches('/').to_owned(),
+            address: None,
         })
     }
 
@@ -96,6 +116,9 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_announced() {
+            return f.write_str("the hub that announces itself in this network");
+        }
         let scheme = if self.secure { "wss" } else { "ws" };
         write!(f, "{scheme}://{}{}", self.authority(), self.base)
     }

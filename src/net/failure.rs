@@ -8,6 +8,12 @@ use core::fmt;
 pub enum Failure {
     /// This machine has no network.
     Network,
+    /// No hub announces itself in the local network, and the configuration has no address.
+    NoHub,
+    /// Several hubs announce themselves in the local network.
+    SeveralHubs,
+    /// The hub that announces itself did not prove that it knows the token.
+    Unproven,
     /// The name of the host cannot be resolved.
     Dns,
     /// No TCP connection to the host is possible.
@@ -113,6 +119,18 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Failure::Network => "this machine has no network: check the cable or the Wi-Fi",
+            Failure::NoHub => {
+                "no hub announces itself in this network: is the hub running? Or write its url to [hub]"
+            }
+            Failure::SeveralHubs => {
+                "several hubs announce themselves in this network, and none of them is used: write \
+                 the url of your hub to [hub]"
+            }
+            Failure::Unproven => {
+                "the hub that announces itself does not know the token of this display, so the hub \
+                 does not get the token: create a token there with `deskticker-hub token add NAME`, \
+                 or write the url of your hub to [hub]"
+            }
             Failure::Dns => "the host's name cannot be resolved: check the network and the address",
             Failure::Unreachable => "the host cannot be reached: is it switched on?",
             Failure::Refused => {

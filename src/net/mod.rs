@@ -1,8 +1,9 @@
-//! Network connections: name resolution, TCP, TLS, the WebSocket upgrade and HTTP requests. This
-//! module never interprets market data.
+//! Network connections: name resolution, the search for a hub, TCP, TLS, the WebSocket upgrade and
+//! HTTP requests. This module never interprets market data.
 
 pub(crate) mod closing;
 pub mod connector;
+pub(crate) mod discovery;
 pub(crate) mod dns;
 pub mod endpoint;
 pub mod error_mapping;

@@ -12,11 +12,14 @@ use super::failover::Failover;
 use super::state::{ConfigProblem, TickerState};
 use crate::config::settings::TickerSettings;
 use crate::display::Mailbox;
+use crate::feed::connection_status::ConnectionPhase;
 use crate::feed::poll_schedule::{PollRequest, RestDemand};
 use crate::feed::session::{Session, SubscriptionDemand};
-use crate::feed::{Update, poller};
+use crate::feed::{ConnectionStatus, Update, poller};
 use crate::market::{Calendar, Cluster, Instrument, WatchlistError};
 use crate::net::connector::Connector;
+use crate::net::discovery;
+use crate::net::failure::Failure;
 use crate::net::source::{FeedProvider, FeedSource};
 use crate::render::Size;
 use crate::systemd::Supervisor;
@@ -71,6 +74,7 @@ pub enum RunUntil {
 
 struct EventLoop {
     state: TickerState,
+    connector: Connector,
     clock: Clock,
     mailbox: Mailbox,
     failover: Failover,
@@ -121,6 +125,7 @@ async fn serve(
     state.set_described(mailbox.caption().is_some());
     let (updates, mut incoming) = mpsc::channel(QUEUE);
     let source = Arc::new(setup.source);
+    let connector = setup.connector.clone();
     let mut sessions = Vec::new();
     let mut links = JoinSet::new();
     for cluster in Cluster::ALL {
@@ -151,6 +156,7 @@ async fn serve(
 
     let mut event_loop = EventLoop {
         state,
+        connector,
         clock: setup.clock.clone(),
         mailbox,
         failover,
@@ -225,8 +231,30 @@ async fn serve(
 impl EventLoop {
     /// Applies an update. Returns true if the update may change the REST demand.
     fn take(&mut self, update: &Update) -> bool {
+        if let Update::Status(_, status) = update {
+            self.note_search(status);
+        }
         self.state.on(update, self.clock.now());
         update.may_change_needs()
+    }
+
+    /// Shows the names of the hubs if several announce themselves, until a connection works or fails
+    /// for another reason.
+    fn note_search(&mut self, status: &ConnectionStatus) {
+        let problem = match status.reason {
+            Some(Failure::SeveralHubs) => {
+                let hubs = discovery::several(&self.connector);
+                (hubs.len() > 1).then(|| ConfigProblem {
+                    title: format!("{} HUBS", hubs.len()),
+                    text: discovery::places(&hubs).replace("deskticker-hub on ", "")
+                        + ": write one as url",
+                    code: None,
+                })
+            }
+            None if status.phase != ConnectionPhase::Live => return,
+            _ => None,
+        };
+        self.state.set_search_problem(problem);
     }
 
     /// Sends the REST demand to the poller if the demand has changed.

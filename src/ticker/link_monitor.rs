@@ -333,11 +333,13 @@ const fn hop(reason: Failure) -> LinkHop {
         | Failure::PlainPort
         | Failure::TlsRequired => LinkHop::Tls,
         Failure::Portal | Failure::Filtered => LinkHop::Portal,
-        Failure::Token => LinkHop::Token,
+        Failure::Token | Failure::Unproven => LinkHop::Token,
         Failure::Key => LinkHop::Key,
         Failure::Plan => LinkHop::Plan,
         Failure::Silent | Failure::HubUpstream => LinkHop::Upstream,
-        Failure::Unreachable
+        Failure::NoHub
+        | Failure::SeveralHubs
+        | Failure::Unreachable
         | Failure::Refused
         | Failure::Gateway
         | Failure::UpgradeDropped

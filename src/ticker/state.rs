@@ -72,6 +72,8 @@ pub struct TickerState {
     fault: Option<ConfigProblem>,
     /// The content of the last frame in words; `None` if nobody reads the words.
     words: Option<Vec<String>>,
+    /// The problem of the search for a hub.
+    search: Option<ConfigProblem>,
     burn_in: BurnIn,
     light: PanelLight,
     draw_cache: DrawCache,
@@ -111,6 +113,7 @@ impl TickerState {
             alerts,
             fault: None,
             words: None,
+            search: None,
             burn_in: BurnIn::new(),
             light: PanelLight::default(),
             draw_cache: DrawCache::new(),
@@ -178,6 +181,16 @@ impl TickerState {
         self.fault = fault;
     }
 
+    /// Sets the problem of the search for a hub; `None` if there is no problem.
+    pub fn set_search_problem(&mut self, search: Option<ConfigProblem>) {
+        self.search = search;
+    }
+
+    /// Returns the problem for the display.
+    fn problem(&self) -> Option<&ConfigProblem> {
+        self.fault.as_ref().or(self.search.as_ref())
+    }
+
     /// Returns the calendar of the trading hours.
     pub const fn calendar(&self) -> &Calendar {
         &self.calendar
@@ -206,7 +219,7 @@ impl TickerState {
             now,
             valid_until: &valid_until,
         };
-        let page = match (page_spec, &self.fault) {
+        let page = match (page_spec, self.fault.as_ref().or(self.search.as_ref())) {
             // The text of the problem alternates with the prices. A person needs time to scan a QR code
             // or to type its text, so the QR code stays.
             (_, Some(fault))
@@ -229,7 +242,7 @@ impl TickerState {
             sign: self.link_monitor.icon(),
             simulated: self.link_monitor.simulated()
                 || page_spec.is_some_and(|page_spec| reader.simulated(page_spec)),
-            misconfigured: self.fault.is_some(),
+            misconfigured: self.fault.is_some() || self.search.is_some(),
             alert: alert.and_then(|(rule, lit)| {
                 Some(AlertView {
                     label: reader.label(rule.place)?,
@@ -317,7 +330,7 @@ impl TickerState {
         let minute = now.utc.map_or(CLOCK_CHECK, |utc| {
             Duration::from_millis((MINUTE - utc.0.rem_euclid(MINUTE)).unsigned_abs())
         });
-        let fault = self.fault.as_ref().map_or(Moment::NEVER, |_| {
+        let fault = self.problem().map_or(Moment::NEVER, |_| {
             let millis = self.interval_millis();
             Moment::from_millis((now.monotonic.as_millis() / millis + 1) * millis)
         });

@@ -42,6 +42,7 @@ pub(crate) fn create(
         host,
         port,
         base: String::new(),
+        address: None,
     };
     Ok(format!(
         "The certificate for {}, valid until {}: {public}
@@ -56,6 +57,9 @@ key = {:?}
 Copy the certificate to each display as /etc/deskticker/hub.pem, with the mode 644:
 
   sudo cat {public} | ssh pi@DISPLAY sudo install -m 644 /dev/stdin /etc/deskticker/hub.pem
+
+To a card with the image of deskticker, copy the certificate to the partition DESKTICKER; its path is
+then /boot/firmware/hub.pem.
 
 Write these lines to /etc/deskticker/deskticker.toml of each display:
 

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::registry::{self, Device, DeviceRegistry, Digest, RegistryError, RegistryFile};
 use super::sessions::DeviceSessions;
 use crate::files::FileStamp;
+use crate::net::discovery::proof;
 use crate::secret::Secret;
 use crate::time::{Clock, Moment, Now};
 
@@ -201,6 +202,15 @@ impl Authenticator {
     pub fn authenticate_request(&self, presented: &str, now: Now) -> Option<Device> {
         self.check(presented)
             .or_else(|| Some(self.verify(presented.trim(), now)?.device))
+    }
+
+    /// Returns the challenge of the hub and the proof that the hub knows the token of the display that
+    /// sent this request; `None` if no registered device has this token.
+    pub(crate) fn prove(&self, request: &proof::Request) -> Option<(String, String)> {
+        let known_devices = lock(&self.known_devices);
+        let devices = known_devices.devices.iter().map(|(_, digest)| digest);
+        let mut known = devices.chain(&self.static_token);
+        request.answer(known.find(|digest| request.is_from(digest))?)
     }
 
     /// Issues a short-lived token for a device. Also returns the expiry time in milliseconds since

@@ -152,6 +152,7 @@ fn start_connection(
             is_proxy,
             full: place.is_none(),
             unauthenticated_slot,
+            local: stream.local_addr().ok(),
         },
         deadline: now + Duration::from_secs(limits.head),
         _place: place,

@@ -4,11 +4,13 @@
 use hyper::Method;
 
 use crate::market::Cluster;
+use crate::net::discovery::proof;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Route {
     Socket(Cluster),
     Token,
+    Proof,
     Quotes,
     Minutes,
     Market,
@@ -18,11 +20,12 @@ pub(crate) enum Route {
 
 /// The name of each route for the log, which is also the path of the route, except for the minute
 /// bars.
-const NAMES: [(Route, &str); 9] = [
+const NAMES: [(Route, &str); 10] = [
     (Route::Socket(Cluster::Indices), "/ws/indices"),
     (Route::Socket(Cluster::Options), "/ws/options"),
     (Route::Socket(Cluster::Stocks), "/ws/stocks"),
     (Route::Token, "/api/ws-token"),
+    (Route::Proof, proof::PATH),
     (Route::Quotes, "/api/quotes"),
     (Route::Market, "/api/market/status"),
     (Route::Health, "/healthz"),
@@ -46,7 +49,7 @@ impl Route {
     pub(crate) const fn methods(self) -> (&'static [Method], &'static str) {
         match self {
             Self::Socket(_) => (&[Method::GET], "GET"),
-            Self::Token => (&[Method::POST], "POST"),
+            Self::Token | Self::Proof => (&[Method::POST], "POST"),
             _ => (&[Method::GET, Method::HEAD], "GET, HEAD"),
         }
     }

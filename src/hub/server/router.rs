@@ -1,7 +1,7 @@
 //! The router of the hub's HTTP server: checks the limits and the token of each request and returns
 //! the response. Owns no connection, and never logs a query or a header.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::Full;
@@ -32,6 +32,7 @@ use crate::hub::metrics::Metrics;
 use crate::hub::rest::aggregates::{AggregatesRequest, BarCache};
 use crate::hub::rest::quotes::QuoteCache;
 use crate::market::{Calendar, Cluster};
+use crate::net::discovery::proof;
 use crate::net::upgrade::{HUB_HEADER, lists};
 use crate::time::Clock;
 
@@ -75,6 +76,8 @@ pub(crate) struct Peer {
     pub(crate) full: bool,
     /// The place of the connection until its authentication.
     pub(crate) unauthenticated_slot: UnauthenticatedSlot,
+    /// The address of the hub to which the client has connected; `None` if it is not known.
+    pub(crate) local: Option<SocketAddr>,
 }
 
 /// The place of a request on its connection.
@@ -176,6 +179,7 @@ impl Router {
         match route {
             Route::Socket(cluster) => self.upgrade(request, cluster, settings, peer_info),
             Route::Token => self.token(request),
+            Route::Proof => self.prove(request, peer_info.local),
             Route::Quotes => {
                 let device = self.authenticate(request)?;
                 let tickers = parameter(request, "tickers").unwrap_or_default();
@@ -386,6 +390,32 @@ impl Router {
             }
             Err(reason) => refuse(StatusCode::INTERNAL_SERVER_ERROR, reason, &[]),
         }
+    }
+
+    /// Proves to a display that this hub knows its token. The display has found this hub by its
+    /// announcement, and sends its token only after this proof.
+    fn prove<B>(
+        &self,
+        request: &Request<B>,
+        local: Option<SocketAddr>,
+    ) -> Result<HttpResponse, RefusedResponse> {
+        let value = |name| parameter(request, name).unwrap_or_default();
+        let parsed = local
+            .and_then(|local| proof::Request::parse(&value("challenge"), &value("proof"), local));
+        let Some(parsed) = parsed else {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                "no proper challenge and proof",
+                &[],
+            );
+        };
+        let Some((challenge, proof)) = self.authenticator.prove(&parsed) else {
+            self.metrics.refused_tokens.add(1);
+            let reason = "no registered display has sent this proof to this address";
+            return refuse(StatusCode::FORBIDDEN, reason, &[]);
+        };
+        let body = json!({ "challenge": challenge, "proof": proof });
+        Ok(json_text(StatusCode::OK, body.to_string()))
     }
 
     /// Returns the health of the hub. A client that may not see the details gets only the status.

@@ -1,6 +1,6 @@
 //! Tests of a display without the address of its hub: the real programs in a network of their own, with
 //! the real announcement of the hub. Each test runs itself again in a new network namespace.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 #[path = "support/child_process.rs"]
 mod child_process;
@@ -392,7 +392,7 @@ fn a_hub_with_tls_is_used_if_its_certificate_is_trusted() {
     let mut command = clean_command(env!("CARGO_BIN_EXE_deskticker-hub"));
     command.args(["--simulate", "--config"]).arg(&settings);
     let mut hub = Program::spawn(command.env("MASSIVE_PROXY_TOKEN", TOKEN));
-    hub.wait_for_line("listening on wss://");
+    hub.wait_for_line("Simulated prices, listening on");
     let issuer = "(192.0.2.1:3000), but it is not used: the issuer of the server's certificate";
     let said = wait_for_finding(&config, issuer);
     assert!(!said.contains("token add"), "{said}");

@@ -622,7 +622,7 @@ fn a_hub_without_its_vendor_is_reported_as_a_failure() {
     doctor_run.assert_finding(
         "channels",
         CheckState::Failed,
-        "options: nothing is served at this address",
+        "options: the server has nothing at this address",
         "log",
     );
 }

@@ -41,7 +41,7 @@ const CORES: &[&str] = &[
     "ticker::time_consensus",
     "ticker::view_builder",
     "hub::broker::commands",
-    "hub::broker::conflation",
+    "hub::broker::frame_cache",
     "hub::broker::last_value",
     "hub::broker::liveness",
     "hub::broker::subscriptions",

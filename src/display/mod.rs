@@ -3,9 +3,9 @@
 //! frame never waits for the panel.
 
 mod brightness;
-pub(crate) mod burn_in;
 pub mod caption;
 pub mod keyboard;
+pub(crate) mod lit_minutes;
 mod lock;
 mod mailbox;
 pub mod oled;

@@ -162,8 +162,8 @@ impl fmt::Display for Failure {
                 "something in front of the hub refuses the request: a login page or a firewall?"
             }
             Failure::Path => {
-                "nothing is served at this address (404): is it a hub? A relay without REST needs \
-                 trust = true in [hub]"
+                "the server has nothing at this address (HTTP 404): is the server a hub? A relay \
+                 without REST needs trust = true in [hub]"
             }
             Failure::Busy => "the server is overloaded or has an internal error",
             Failure::Gateway => "a proxy answers, but the hub behind it does not answer",
@@ -173,20 +173,21 @@ impl fmt::Display for Failure {
                  them on"
             }
             Failure::Portal => {
-                "something else answered (a redirect or a web page): a captive portal?"
+                "a redirect or a web page came instead of data: does the network want a login, or is the \
+                 url wrong?"
             }
-            Failure::Protocol => "the server does not speak the protocol",
+            Failure::Protocol => "the answer of the server does not follow the protocol: is the server a hub?",
             Failure::TooLarge => "the server sent a message of more than 1 MiB",
             Failure::Key => "the vendor refused the key",
             Failure::Plan => "the vendor's plan does not include this data",
             Failure::Evicted => "another connection with the same account has replaced this one",
             Failure::Policy => "the server closed the connection because of its policy (code 1008)",
-            Failure::Timeout => "no answer in time",
+            Failure::Timeout => "the server did not answer in time",
             Failure::Silent => "no data arrives although the market is open",
             Failure::Dead => "the connection is dead: the server does not answer",
             Failure::Lost => "the connection was lost",
             Failure::Restarting => "the server is restarting",
-            Failure::Done => "no longer needed",
+            Failure::Done => "the connection is no longer needed",
         })
     }
 }

@@ -147,7 +147,7 @@ pub struct LinkReport {
     pub last: Option<Duration>,
     /// The number of hours for which the most used dot of the panel has been lit, and the number of
     /// hours for which the panel has been on.
-    pub burn_in: (u32, u32),
+    pub lit_hours: (u32, u32),
     /// The clusters of the watchlist that the vendor's plan does not include, by the order of
     /// [`crate::market::Cluster::ALL`].
     pub excluded: [bool; 3],

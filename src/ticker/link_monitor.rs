@@ -272,7 +272,7 @@ impl LinkMonitor {
         now: Now,
         prices: PriceSummary,
         clock: Option<ClockFault>,
-        burn_in: (u32, u32),
+        lit_hours: (u32, u32),
     ) -> LinkReport {
         self.roll(now.monotonic);
         LinkReport {
@@ -285,7 +285,7 @@ impl LinkMonitor {
             clock,
             reconnects: u32::try_from(self.returns()).unwrap_or(u32::MAX),
             last: self.last.map(|last| now.monotonic.since(last)),
-            burn_in,
+            lit_hours,
             excluded: self.excluded(),
         }
     }

@@ -3,11 +3,11 @@
 
 pub(crate) mod alerts;
 pub mod app;
-pub(crate) mod dimming;
 pub mod event_loop;
 mod failover;
 pub(crate) mod link_monitor;
 pub(crate) mod pages;
+pub(crate) mod panel_light;
 pub(crate) mod polling;
 pub mod state;
 pub(crate) mod time_consensus;

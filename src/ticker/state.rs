@@ -10,13 +10,14 @@ use std::time::Duration;
 use jiff::civil::DateTime;
 
 use super::alerts::Alerts;
-use super::dimming;
+
 use super::link_monitor::LinkMonitor;
 use super::pages::PageRotation;
+use super::panel_light;
 use super::time_consensus::TimeConsensus;
 use super::view_builder::ViewBuilder;
 pub use crate::config::settings::{AlertRule, PageSpec, TickerSettings};
-use crate::display::burn_in::BurnIn;
+use crate::display::lit_minutes::LitMinutes;
 use crate::display::{MAX_PICTURE_AGE, PanelLight};
 use crate::market::{Calendar, Cluster, Freshness, Watchlist, WatchlistError};
 use crate::render::{self, AlertView, DrawCache, Frame, LinkIcon, PageView, Size, View};
@@ -74,7 +75,7 @@ pub struct TickerState {
     words: Option<Vec<String>>,
     /// The problem of the search for a hub.
     search: Option<ConfigProblem>,
-    burn_in: BurnIn,
+    lit_minutes: LitMinutes,
     light: PanelLight,
     draw_cache: DrawCache,
     frame: Frame,
@@ -114,7 +115,7 @@ impl TickerState {
             fault: None,
             words: None,
             search: None,
-            burn_in: BurnIn::new(),
+            lit_minutes: LitMinutes::new(),
             light: PanelLight::default(),
             draw_cache: DrawCache::new(),
             frame: Frame::new(size),
@@ -230,7 +231,7 @@ impl TickerState {
             }
             (Some(PageSpec::Link), _) => {
                 let clock = self.time.fault(now.monotonic);
-                let hours = self.burn_in.hours();
+                let hours = self.lit_minutes.hours();
                 PageView::Link(self.link_monitor.report(now, reader.prices(), clock, hours))
             }
             (Some(page_spec), _) => reader.page(page_spec),
@@ -257,7 +258,7 @@ impl TickerState {
         }
         render::draw(&view, &mut self.draw_cache, &mut self.frame);
         self.valid_until = valid_until.get();
-        self.light = dimming::light(&self.settings, local, now.monotonic);
+        self.light = panel_light::light(&self.settings, local, now.monotonic);
         &self.frame
     }
 
@@ -297,7 +298,7 @@ impl TickerState {
     pub fn advance(&mut self, own: Now) {
         let now = self.time.observe_own(own);
         self.watchlist.start_days(now, &self.calendar);
-        self.burn_in
+        self.lit_minutes
             .count_minute(now.monotonic, &self.frame, self.light);
     }
 
@@ -343,7 +344,7 @@ impl TickerState {
             self.link_monitor.trouble(now.monotonic),
             self.alerts.deadline(now.monotonic),
             self.time.deadline(now.monotonic),
-            dimming::deadline(self.settings.shift, now.monotonic),
+            panel_light::deadline(self.settings.shift, now.monotonic),
         ]
         .into_iter()
         .min()

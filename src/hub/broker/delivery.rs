@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::conflation::ReadPosition;
+use super::frame_cache::ReadPosition;
 use crate::market::Channel;
 
 /// The index of a client in the last-value cache and in the broker. A new client can reuse the

@@ -12,8 +12,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::conflation::{self, ChannelSlot, FrameCache, QueuedTrade, ReadPosition};
 use super::delivery::{ClientSlot, Delivery, DeliveryOutcome, Group, Member, PublishOutcome};
+use super::frame_cache::{self, ChannelSlot, FrameCache, QueuedTrade, ReadPosition};
 use crate::hub::Arrival;
 use crate::market::{Channel, ChannelKind};
 use crate::time::Moment;
@@ -133,14 +133,14 @@ impl LastValueCache {
         });
         let mut missing: Vec<&ChannelSlot> = missing.map(|&id| &slots[id]).collect();
         let size: usize = missing.iter().map(|slot| slot.json.len()).sum();
-        let count = if size > conflation::PART {
+        let count = if size > frame_cache::PART {
             // The next deliveries send all values in parts. The client gets a value that it already
             // has again.
             (member.position.values, member.position.replay) = (0, true);
             0
         } else {
             missing.sort_unstable_by_key(|slot| slot.seq);
-            conflation::replay(&missing, now, replay)
+            frame_cache::replay(&missing, now, replay)
         };
 
         let (values, trades) = (member.position.values, member.position.trades);

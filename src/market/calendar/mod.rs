@@ -2,6 +2,7 @@
 //! and from the market status that the vendor reports. This module never reads a clock and never
 //! allocates.
 
+mod holidays;
 mod new_york;
 mod trading_hours;
 

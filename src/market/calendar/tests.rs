@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use jiff::civil::Weekday;
 
-use super::trading_hours::is_holiday;
+use super::holidays::is_holiday;
 use super::*;
 use crate::market::QuoteSource;
 

@@ -133,8 +133,9 @@ pub(crate) fn tall(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
     let numbers = view.format.numbers;
     let count = |number: u32| whole(number.into(), numbers);
     let (name, late) = late(report, numbers);
-    let (dot, panel) = (count(report.burn_in.0), count(report.burn_in.1));
-    let burn_in: heapless::String<40> = heapless::format!("{dot} of {panel} h").unwrap_or_default();
+    let (dot, panel) = (count(report.lit_hours.0), count(report.lit_hours.1));
+    let lit_hours: heapless::String<40> =
+        heapless::format!("{dot} of {panel} h").unwrap_or_default();
     let excluded = excluded(report);
     let rows: [(&str, &str); 5] = [
         ("messages", &rate(report, numbers)),
@@ -143,7 +144,7 @@ pub(crate) fn tall(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
         ("reconnects", &count(report.reconnects)),
         match &excluded {
             Some(names) => ("plan lacks", names),
-            None => ("wear", &burn_in),
+            None => ("wear", &lit_hours),
         },
     ];
     for (page, (name, value)) in (3..).zip(rows) {

@@ -283,7 +283,7 @@ pub(crate) fn some_report() -> impl Strategy<Value = LinkReport> {
                 clock,
                 reconnects,
                 last,
-                burn_in,
+                lit_hours,
                 excluded,
             )| {
                 LinkReport {
@@ -296,7 +296,7 @@ pub(crate) fn some_report() -> impl Strategy<Value = LinkReport> {
                     clock,
                     reconnects,
                     last,
-                    burn_in,
+                    lit_hours,
                     excluded,
                 }
             },

@@ -183,7 +183,7 @@ pub(crate) fn report() -> LinkReport {
         clock: None,
         reconnects: 3,
         last: Some(Duration::from_secs(1)),
-        burn_in: (1_234, 5_678),
+        lit_hours: (1_234, 5_678),
         excluded: [false; 3],
     }
 }

@@ -1,4 +1,4 @@
-//! Counts the time for which each dot of the panel has been lit, to estimate burn-in. The counters
+//! Counts the time for which each dot of the panel has been lit, to estimate its wear. The counters
 //! are in memory only, and a restart clears them; this module never reads a clock and never
 //! accesses the panel.
 
@@ -8,10 +8,10 @@ use crate::time::Moment;
 
 const ROWS: usize = 64;
 
-/// The burn-in counters of one panel. The panel is sampled once a minute: a dot that is lit in the
+/// The counters of one panel. The panel is sampled once a minute: a dot that is lit in the
 /// sample counts as lit for the whole minute.
 #[derive(Clone, Debug)]
-pub(crate) struct BurnIn {
+pub(crate) struct LitMinutes {
     /// The number of minutes for which each dot has been lit, row by row.
     dots: Box<[u32; WIDTH * ROWS]>,
     /// The number of minutes for which the panel has been on.
@@ -21,7 +21,7 @@ pub(crate) struct BurnIn {
     minute: u64,
 }
 
-impl BurnIn {
+impl LitMinutes {
     pub(crate) fn new() -> Self {
         Self {
             dots: Box::new([0; WIDTH * ROWS]),
@@ -64,7 +64,7 @@ mod tests {
     use crate::render::Size;
 
     #[test]
-    fn a_shifting_picture_halves_the_burn_in_of_the_most_used_pixel() {
+    fn a_shifting_picture_halves_the_lit_time_of_the_most_used_dot() {
         let mut frame = Frame::new(Size::Tall);
         frame.set(7, 20, true);
         let shifted = PanelLight {
@@ -75,7 +75,7 @@ mod tests {
             on: false,
             ..PanelLight::default()
         };
-        let (mut still, mut shifting) = (BurnIn::new(), BurnIn::new());
+        let (mut still, mut shifting) = (LitMinutes::new(), LitMinutes::new());
         for minute in 1..=240 {
             let now = Moment::from_secs(60 * minute);
             still.count_minute(now, &frame, PanelLight::default());

@@ -12,7 +12,7 @@ use super::Finding;
 use super::machine::words;
 use crate::net::connector::Connector;
 use crate::net::endpoint::Endpoint;
-use crate::net::error_mapping::CertificateProblem;
+use crate::net::failure_mapping::CertificateProblem;
 use crate::time::{Now, Utc};
 
 /// The time limit for name resolution. A resolver waits five seconds for a dead name server before

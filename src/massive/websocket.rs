@@ -40,8 +40,8 @@ pub struct MarketEvent {
     /// The time of the data by the clock of the feed, for a bar the end of the bar; `None` if the
     /// timestamp is missing or invalid.
     pub stamp: Option<Utc>,
-    /// The age that a hub reports in its field `age` (milliseconds); `None` if the field is missing.
-    /// A hub repeats its last value to a new client, so the data can be old.
+    /// The age that a hub reports in its field `age` (milliseconds); `None` if the field is
+    /// missing. A hub repeats its last value to a new client, so the data can be old.
     pub age: Option<Duration>,
 }
 

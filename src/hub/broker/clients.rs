@@ -1,5 +1,6 @@
-//! The clients of one cluster. Owns their connections, their subscriptions and the last-value cache,
-//! and holds or removes a client that reads too slowly; never decides the content of a message.
+//! The clients of one cluster. Owns their connections, their subscriptions and the last-value
+//! cache, and holds or removes a client that reads too slowly; never decides the content of a
+//! message.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,10 +9,10 @@ use std::time::{Duration, Instant};
 use hyper::body::Bytes;
 use tokio::sync::mpsc;
 
-use super::backlog::Backlog;
 use super::delivery::{ClientSlot, Delivery, DeliveryOutcome};
 use super::last_value::LastValueCache;
 use super::subscriptions::ClientSubscriptions;
+use super::total_backlog::TotalBacklog;
 use crate::hub::Interest;
 use crate::hub::metrics::Metrics;
 use crate::hub::server::admission::UnauthenticatedSlot;
@@ -46,7 +47,7 @@ pub(super) struct Clients {
     number: u64,
     input_sender: mpsc::Sender<(ClientId, ClientInput)>,
     buffer: Vec<u8>,
-    backlog: Backlog,
+    backlog: TotalBacklog,
     /// The receive times of the messages of the vendor since the last delivery.
     undelivered: Vec<Moment>,
 }
@@ -72,7 +73,7 @@ impl Clients {
         Self {
             cluster,
             last_values: LastValueCache::new(limits.trades as usize),
-            backlog: Backlog::new(limits.waiting_bytes, metrics.clone()),
+            backlog: TotalBacklog::new(limits.waiting_bytes, metrics.clone()),
             limits,
             metrics,
             clock,
@@ -415,7 +416,7 @@ impl Clients {
 /// Discards the waiting bytes of the slowest clients until no more bytes wait than allowed.
 fn discard_slowest(
     slots: &mut [Option<Client>],
-    backlog: &mut Backlog,
+    backlog: &mut TotalBacklog,
     now: Moment,
     dropped: &mut Vec<(ClientSlot, Dropped)>,
 ) {

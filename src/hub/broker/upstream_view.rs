@@ -1,5 +1,5 @@
-//! The broker's view of the upstream: its status, the source of its prices and the channels without a
-//! confirmation. Passes each report on to the clients; never handles a request of a client.
+//! The broker's view of the upstream: its status, the source of its prices and the channels without
+//! a confirmation. Passes each report on to the clients; never handles a request of a client.
 
 use std::collections::BTreeSet;
 

@@ -86,8 +86,8 @@ pub(crate) struct ConnectionUse {
     pub(crate) known: bool,
 }
 
-/// An upgrade that the hub has accepted. The listener passes the connection to the acceptor after the
-/// response.
+/// An upgrade that the hub has accepted. The listener passes the connection to the acceptor after
+/// the response.
 #[derive(Clone, Debug)]
 pub(crate) struct AcceptedUpgrade {
     pub(crate) cluster: Cluster,

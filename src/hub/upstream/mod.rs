@@ -37,8 +37,8 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(15);
 /// The first wait after the vendor refuses a key that it has never accepted for this cluster. A
 /// refusal may pass, for example while the vendor restarts a server.
 const DENIED_AT_FIRST: Duration = Duration::from_secs(30);
-/// The longest wait after such refusals. Each wait is twice as long as the previous one, because the
-/// vendor may block a client that retries too often.
+/// The longest wait after such refusals. Each wait is twice as long as the previous one, because
+/// the vendor may block a client that retries too often.
 const DENIED_AT_MOST: Duration = Duration::from_secs(600);
 
 /// Everything that an upstream needs to run.

@@ -1,5 +1,5 @@
-//! The rules for files of this program: how a file is replaced as a whole, how a change of a file is
-//! detected, and the warning for a readable file of a secret. This module knows no file format.
+//! The rules for files of this program: how a file is replaced as a whole, how a change of a file
+//! is detected, and the warning for a readable file of a secret. This module knows no file format.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io;

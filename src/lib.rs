@@ -1,7 +1,9 @@
-//! deskticker: a desk ticker for single-board computers. `deskticker` shows the prices of a watchlist
-//! on a small OLED; `deskticker-hub` holds the only connection to the vendor and serves all displays.
+//! deskticker: a desk ticker for single-board computers. `deskticker` shows the prices of a
+//! watchlist on a small OLED; `deskticker-hub` holds the only connection to the vendor and serves
+//! all displays.
 //!
-//! The promise: **a price on the display is either fresh or visibly not fresh.** The path of a price:
+//! The promise: **a price on the display is either fresh or visibly not fresh.** The path of a
+//! price:
 //!
 //! ```text
 //! socket ─ feed::session ─ massive::websocket ─ feed::Connection ─ feed::Update ─▶ ticker::state
@@ -25,21 +27,23 @@
 //! | [`demo`], [`doctor`], [`phone`] | everything in one process; the diagnosis; the set-up by phone |
 //! | [`setup`] | the set-up of a new display or hub: questions, checks, files, services |
 //!
-//! [`market`], [`massive`], [`render`], [`ticker::state`], the state machine [`feed::Connection`] and the
-//! cache in [`hub::broker`] are pure: time and events are arguments, and answers are return values. The
-//! other modules own a socket, a timer, a thread or a bus.
+//! [`market`], [`massive`], [`render`], [`ticker::state`], the state machine [`feed::Connection`]
+//! and the cache in [`hub::broker`] are pure: time and events are arguments, and answers are return
+//! values. The other modules own a socket, a timer, a thread or a bus.
 //!
 //! # Glossary
 //!
-//! - **cluster**: one of the vendor's WebSocket endpoints: indices, options or stocks. A session is the
-//!   connection to one cluster.
+//! - **cluster**: one of the vendor's WebSocket endpoints: indices, options or stocks. A session is
+//!   the connection to one cluster.
 //! - **channel**: one kind of event of one ticker, for example `V.I:SPX`.
 //! - **timestamp** (`stamp`): the time at which a value was true, by the clock of its source.
-//! - **agreed time**: the time that two of three time sources agree on: the wall clock, the `Date` of the
-//!   server, the newest timestamps of the stream.
+//! - **agreed time**: the time that two of three time sources agree on: the wall clock, the `Date`
+//!   of the server, the newest timestamps of the stream.
 //! - **freshness**: live, stale, delayed or closed; computed when the picture is drawn.
-//! - **provenance**: the source of a value: streamed or from REST, simulated or real, real-time or delayed.
-//! - **close**: the last value of a regular session. `CLOSED` on the display means exactly this value.
+//! - **provenance**: the source of a value: streamed or from REST, simulated or real, real-time or
+//!   delayed.
+//! - **close**: the last value of a regular session. `CLOSED` on the display means exactly this
+//!   value.
 //! - **snapshot**: the REST response for one instrument.
 //! - **conflation**: a slow client receives the newest value of a channel and not the missed ones.
 //! - **dirty window**: the part of the panel's memory that one I2C message rewrites.

@@ -41,7 +41,7 @@ enum LogFormat {
     /// The format for systemd's journal. The journal adds the time and expects the priority at the
     /// start of the line (sd-daemon(3)).
     Journald,
-    /// The format for every other reader: time, level and text.
+    /// The format without the journal, such as for a terminal or a file: time, level and text.
     Plain,
 }
 

@@ -31,7 +31,7 @@ impl Secret {
     /// Creates a secret from its exact value.
     ///
     /// # Errors
-    /// The text is empty, or contains white space, quotes or other characters that no token contains.
+    /// The text is empty, or contains white space, quotes or other characters that a token never has.
     pub fn new(text: &str) -> Result<Self, &'static str> {
         if text.is_empty() {
             return Err("the value is empty; expected a token on one line");
@@ -46,9 +46,9 @@ impl Secret {
         Ok(Self(text.to_owned()))
     }
 
-    /// Creates a secret from the text of a file or an environment variable, as people write it: with
-    /// white space, a byte order mark, comments, quotes, or its name in front (`NAME=value`). The
-    /// kind is `token` or `key`.
+    /// Creates a secret from the text of a file or an environment variable, as people write it:
+    /// with white space, a byte order mark, comments, quotes, or its name in front (`NAME=value`).
+    /// The kind is `token` or `key`.
     ///
     /// # Errors
     /// The text contains no secret, more than one, a secret of the other kind, or the hash of a

@@ -32,8 +32,8 @@ const STATE_DIRECTORY: &str = "/var/lib/deskticker";
 /// The directory of the additions to the unit, which `systemctl edit deskticker` writes.
 const ADDITIONS: &str = "/etc/systemd/system/deskticker.service.d";
 
-/// Returns the reason why the service of the display cannot write this file for other programs; `None`
-/// if it can. The reasons are the settings of the unit, and the additions to the unit.
+/// Returns the reason why the service of the display cannot write this file for other programs;
+/// `None` if it can. The reasons are the settings of the unit, and the additions to the unit.
 pub(crate) fn write_problem(file: &Path) -> Option<String> {
     let additions = std::fs::read_dir(ADDITIONS).into_iter().flatten().flatten();
     let additions = additions.filter_map(|entry| std::fs::read_to_string(entry.path()).ok());

@@ -151,6 +151,12 @@ impl Now {
         Some(self.utc?.0.saturating_sub_unsigned(self.monotonic.0))
     }
 
+    /// Returns the wall-clock time at a monotonic moment; `None` if the wall clock is not set.
+    pub fn utc_of(self, at: Moment) -> Option<Utc> {
+        let offset = self.offset()?;
+        Some(Utc(offset.saturating_add_unsigned(at.0)))
+    }
+
     /// Creates a time with a known wall-clock time; for tests and examples.
     pub const fn new(monotonic: Moment, utc: Utc) -> Self {
         Self {

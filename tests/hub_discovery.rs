@@ -1,5 +1,5 @@
-//! Tests of a display without the address of its hub: the real programs in a network of their own, with
-//! the real announcement of the hub. Each test runs itself again in a new network namespace.
+//! Tests of a display without the address of its hub: the real programs in a network of their own,
+//! with the real announcement of the hub. Each test runs itself again in a new network namespace.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 #[path = "support/child_process.rs"]
@@ -101,8 +101,8 @@ fn doctor(config: &Path) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Runs the doctor until its findings contain this text: a hub announces itself only after it has asked
-/// for three times 250 ms if another machine has its name (RFC 6762, section 8.1).
+/// Runs the doctor until its findings contain this text: a hub announces itself only after it has
+/// asked for three times 250 ms if another machine has its name (RFC 6762, section 8.1).
 #[track_caller]
 fn wait_for_finding(config: &Path, part: &str) -> String {
     let end = Instant::now() + Duration::from_secs(30);

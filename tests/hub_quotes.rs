@@ -39,6 +39,7 @@ fn quotes(address: impl std::fmt::Display, key: &str) -> (QuoteCache, ManualCloc
         clock.clone(),
         watch::Sender::default().subscribe(),
         watch::Sender::default().subscribe(),
+        Arc::default(),
     );
     (quotes, manual_clock, clock)
 }

@@ -94,7 +94,10 @@ fn one_device_has_only_its_share_of_the_connections() {
         // A request with a token gets the same answer before the upgrade.
         let bearer = format!("Authorization: Bearer {kitchen}\r\n");
         assert_eq!(hub.upgrade("/ws/indices", &bearer).await, 503);
-        assert_eq!(hub.metric("refused_device_share_total").await, 2.0);
+        assert_eq!(
+            hub.metric(r#"refused_total{reason="device_share"}"#).await,
+            2.0
+        );
         drop(second);
         let again = async { while hub.upgrade("/ws/indices", &bearer).await != 101 {} };
         tokio::time::timeout(hub_server::TIME_LIMIT, again)
@@ -145,8 +148,11 @@ fn one_device_has_only_its_share_of_the_channels_and_contracts() {
             "error not subscribed to: Q.O:SPY251219C00000002: this device holds as many contracts \
              as it may, 2 (device_contracts)"
         );
-        assert_eq!(hub.metric("refused_device_share_total").await, 2.0);
-        assert_eq!(hub.metric("refused_channels_total").await, 1.0);
+        assert_eq!(
+            hub.metric(r#"refused_total{reason="device_share"}"#).await,
+            2.0
+        );
+        assert_eq!(hub.metric(r#"refused_total{reason="channels"}"#).await, 1.0);
     });
 }
 

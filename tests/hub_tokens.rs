@@ -95,7 +95,7 @@ fn a_request_without_a_token_gets_401_and_with_a_wrong_token_403() {
                 .await;
             assert_eq!(wrong.status, 403);
         }
-        assert_eq!(hub.metric("refused_tokens_total").await, 6.0);
+        assert_eq!(hub.metric(r#"refused_total{reason="token"}"#).await, 6.0);
     });
 }
 

@@ -75,6 +75,7 @@ impl UpstreamUnderTest {
             minutes: BarCache::default(),
             greeted: watch::Sender::default(),
             settings: current,
+            metrics: Arc::default(),
             clock: clock.0,
         };
         Self {

@@ -1,6 +1,6 @@
 //! The copy of the last good configuration, for a start with a wrong configuration. This module
-//! owns the file of the copy, whose last line names the configuration. It never writes a secret or an
-//! incomplete text to the file, and never uses or replaces the copy of another configuration.
+//! owns the file of the copy, whose last line names the configuration. It never writes a secret or
+//! an incomplete text to the file, and never uses or replaces the copy of another configuration.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,8 +21,8 @@ pub struct LastGood {
 }
 
 impl LastGood {
-    /// Creates the handle of a copy at `path` of the configuration `config`, and writes nothing yet.
-    /// The directory must exist.
+    /// Creates the handle of a copy at `path` of the configuration `config`, and writes nothing
+    /// yet. The directory must exist.
     pub fn at(path: PathBuf, config: &Path) -> Self {
         Self {
             path,

@@ -61,7 +61,8 @@ pub struct Config {
     ca_stamp: Option<FileStamp>,
     /// The line of each symbol in the file; empty for the default watchlist.
     lines: Vec<usize>,
-    /// Settings that are valid, but possibly not meant in this way. Each text has a file and a line.
+    /// Settings that are valid, but possibly not meant in this way. Each text has a file and a
+    /// line.
     pub warnings: Vec<String>,
 }
 

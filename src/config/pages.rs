@@ -43,8 +43,8 @@ const ABBREVIATIONS: [(&str, &str); 15] = [
 
 impl ConfigReader<'_> {
     /// Reads the watchlist. Returns the symbols and the line of each symbol; there are no lines for
-    /// the default watchlist, and no symbols for a wrong list. `named` is true if the file contains a
-    /// list, also with a wrong value.
+    /// the default watchlist, and no symbols for a wrong list. `named` is true if the file contains
+    /// a list, also with a wrong value.
     pub(super) fn watchlist(
         &self,
         entries: Option<Spanned<Vec<Spanned<String>>>>,
@@ -88,8 +88,8 @@ impl ConfigReader<'_> {
         (symbols, lines)
     }
 
-    /// Reads the pages into `settings`, which already contain the watchlist. `lines` are the lines of
-    /// its symbols.
+    /// Reads the pages into `settings`, which already contain the watchlist. `lines` are the lines
+    /// of its symbols.
     pub(super) fn pages(
         &self,
         mut table: ConfigTable<'_, '_>,
@@ -147,7 +147,7 @@ fn symbol(text: &str) -> Result<Symbol, Mistake> {
                 let symbols = symbols.iter().map(|symbol| format!("\"{symbol}\""));
                 let symbols = symbols.collect::<Vec<_>>().join(", ");
                 Mistake::with(
-                    format!("{text:?}, expected one symbol in each text"),
+                    format!("{text:?}, expected one symbol in each pair of quotes"),
                     symbols,
                 )
             }

@@ -208,7 +208,8 @@ fn chosen<T: std::str::FromStr>(text: &str, names: &[&str]) -> Result<T, Mistake
         .to_lowercase()
         .replace(['×', '*'], "x")
         .replace([' ', '-'], "");
-    // A name of the same length with other characters can be something else: an sh1107 is no sh1106.
+    // A name of the same length with other characters can be something else: an sh1107 is no
+    // sh1106.
     let sorted = |name: &str| {
         let mut bytes = name.as_bytes().to_vec();
         bytes.sort_unstable();
@@ -245,8 +246,8 @@ fn printed_address(address: u8) -> Option<String> {
     matches!(address, 0x3c | 0x3d).then(|| format!("{:x}", address << 1))
 }
 
-/// Reads the I2C address of a panel: `0x3c`, `3c`, `60`; also `0x78` and `0x7a`, which are printed on
-/// many modules.
+/// Reads the I2C address of a panel: `0x3c`, `3c`, `60`; also `0x78` and `0x7a`, which are printed
+/// on many modules.
 ///
 /// # Errors
 /// The text is no address, or it can mean two addresses.
@@ -264,7 +265,7 @@ pub(crate) fn panel_address(text: &str) -> Result<u8, Mistake> {
     match number {
         // Without 0x, this is most likely the number on the module.
         Some(78) if decimal => Err(Mistake::with(
-            "78 is 0x4e; if the module has the number 0x78, its address is 0x3c here",
+            "78 is the decimal form of 0x4e; if the text on the module is 0x78, its address is 0x3c",
             "0x3c",
         )),
         Some(0x78) => Ok(0x3c),

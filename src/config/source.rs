@@ -1,5 +1,5 @@
-//! The source of the prices in the configuration, the tables `[hub]` and `[massive]`, and the secret
-//! of the source.
+//! The source of the prices in the configuration, the tables `[hub]` and `[massive]`, and the
+//! secret of the source.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -55,8 +55,8 @@ pub(crate) fn secret_source(
 }
 
 impl ConfigReader<'_> {
-    /// Reads the source. `named` is true if the file contains one of the two tables, also with a wrong
-    /// value.
+    /// Reads the source. `named` is true if the file contains one of the two tables, also with a
+    /// wrong value.
     pub(super) fn source(
         &self,
         hub: Option<ConfigTable<'_, '_>>,
@@ -186,9 +186,9 @@ impl ConfigReader<'_> {
         }
     }
 
-    /// Reads the secret from the first place that has one: the named file, a systemd credential, the
-    /// environment variable, or the file of the systemd unit. The error for a missing secret points
-    /// to the position `table`.
+    /// Reads the secret from the first place that has one: the named file, a systemd credential,
+    /// the environment variable, or the file of the systemd unit. The error for a missing secret
+    /// points to the position `table`.
     pub(crate) fn secret(
         &self,
         provider: FeedProvider,

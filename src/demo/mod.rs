@@ -135,8 +135,8 @@ fn hub_before(
     })
 }
 
-/// Starts a simulator, and gives a hub its prices in place of the vendor's. The simulator stops when it
-/// is dropped.
+/// Starts a simulator, and gives a hub its prices in place of the vendor's. The simulator stops
+/// when it is dropped.
 ///
 /// # Errors
 /// See [`simulated_hub`].

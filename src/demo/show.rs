@@ -1,6 +1,6 @@
 //! A whole demo on a panel: the prices, and by turns the faults against which the display protects
-//! its reader. This module decides what happens and tells it below the picture; the display itself is
-//! the usual one, and it gets every fault over real sockets.
+//! its reader. This module decides what happens and tells it below the picture; the display itself
+//! is the usual one, and it gets every fault over real sockets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +27,8 @@ use crate::time::{Clock, ManualClock, Moment, Now, Utc};
 const STEP: Duration = Duration::from_millis(20);
 /// The time before the first fault, and between two faults.
 const CALM: Duration = Duration::from_secs(6);
-/// The time between the start of a demo and the end of its session. The curve of the session is then
-/// almost complete.
+/// The time between the start of a demo and the end of its session. The curve of the session is
+/// then almost complete.
 const BEFORE_THE_BELL: Duration = Duration::from_secs(30 * 60);
 
 const KEYS: &str = "simulated prices · s: silence, h: hub dies, b: bell, a: alert, c: clock, ?, q";
@@ -315,7 +315,8 @@ impl Stage {
         self.display.await.ok();
     }
 
-    /// Replaces all parts by new ones.
+    /// Starts a new simulator, a new hub and a new display at the time `before` the bell, and stops
+    /// the old ones. If `closes` is true, the market closes at the bell.
     async fn restart(&mut self, before: Duration, closes: bool) -> Result<(), String> {
         let next = Self::at(
             self.demo.clone(),

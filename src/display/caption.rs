@@ -1,5 +1,5 @@
-//! The text below the picture of a demo. The demo and the event loop write the text, and the terminal
-//! shows it. This module never formats a price.
+//! The text below the picture of a demo. The demo and the event loop write the text, and the
+//! terminal shows it. This module never formats a price.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

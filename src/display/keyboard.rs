@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 /// The mode before the program has changed it.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
-/// Returns the pressed keys, without a wait for the Enter key and without an echo. Returns `None` if
-/// standard input is not the terminal of this process.
+/// Returns the pressed keys, without a wait for the Enter key and without an echo. Returns `None`
+/// if standard input is not the terminal of this process.
 pub fn keys() -> Option<mpsc::Receiver<char>> {
     // The system stops a process in the background that reads the terminal or changes its mode.
     let foreground = tcgetpgrp(stdin()).ok()? == rustix::process::getpgrp();

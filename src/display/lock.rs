@@ -1,6 +1,6 @@
 //! The lock of a panel: two programs must not write one panel. The lock is the name of an abstract
-//! Unix socket, so it needs no folder and no permission, it is valid between users, and it ends with
-//! its process. A second program learns the holder from the kernel (SO_PEERCRED, unix(7)).
+//! Unix socket, so it needs no folder and no permission, it is valid between users, and it ends
+//! with its process. A second program learns the holder from the kernel (SO_PEERCRED, unix(7)).
 
 use std::fs;
 use std::io;
@@ -72,7 +72,9 @@ impl PanelLock {
             Err(error) => error,
         };
         if error.kind() != io::ErrorKind::AddrInUse {
-            log::debug!("{panel} is not locked: {error}");
+            log::debug!(
+                "cannot lock {panel}: {error}; a second program on this panel is not detected"
+            );
             return Ok(None);
         }
         let holder = UnixStream::connect_addr(&address).and_then(|stream| {

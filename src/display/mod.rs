@@ -2,13 +2,13 @@
 //! panel thread and the mailbox for one picture; it never interprets a price, and the sender of a
 //! frame never waits for the panel.
 
-mod brightness;
 pub mod caption;
 pub mod keyboard;
 pub(crate) mod lit_minutes;
 mod lock;
 mod mailbox;
 pub mod oled;
+mod panel_light;
 mod panel_state;
 pub mod png;
 mod stall_watch;
@@ -21,14 +21,14 @@ use std::time::Duration;
 
 use crate::render::{Frame, Size};
 use crate::time::{Clock, Moment, Now};
-pub use brightness::PanelLight;
 pub(crate) use lock::Locked;
 pub use lock::PanelLock;
 pub use mailbox::{Mailbox, MailboxItem};
-pub use oled::bus_error::BusFault;
+pub use oled::bus_fault::BusFault;
 pub use oled::controller::{Chip, PanelSettings, Rotation};
 pub use oled::i2c::{LinuxBus, LinuxI2c};
 pub use oled::{Bus, Oled};
+pub use panel_light::PanelLight;
 pub use panel_state::PanelState;
 pub use png::{FinalPicture, Png};
 pub use stall_watch::MAX_PICTURE_AGE;

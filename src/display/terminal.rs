@@ -1,10 +1,10 @@
 //! Shows the picture on a terminal. This module owns the cursor of the terminal while the program
-//! runs, and restores it at the end; it never reads from the terminal. The last picture stays on the
-//! terminal, with a line that it is no longer live.
+//! runs, and restores it at the end; it never reads from the terminal. The last picture stays on
+//! the terminal, with a line that it is no longer live.
 //!
-//! The picture is scaled to the terminal, and the cursor returns to its place after each drawing, so
-//! other output, such as the log, continues below the picture. A demo on a terminal that is too small
-//! or cannot move its cursor prints the content of the display as lines of text.
+//! The picture is scaled to the terminal, and the cursor returns to its place after each drawing,
+//! so other output, such as the log, continues below the picture. A demo on a terminal that is too
+//! small or cannot move its cursor prints the content of the display as lines of text.
 
 mod scale;
 
@@ -61,8 +61,8 @@ pub fn restore() {
 pub struct ControllingTerminal(());
 
 impl ControllingTerminal {
-    /// Returns the controlling terminal of this process. `None` if the process has none, or if it must
-    /// continue without its terminal, because `nohup` started it.
+    /// Returns the controlling terminal of this process. `None` if the process has none, or if it
+    /// must continue without its terminal, because `nohup` started it.
     pub fn of_process() -> Option<Self> {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -103,8 +103,8 @@ pub struct Terminal<W: Write> {
 }
 
 impl Terminal<io::Stdout> {
-    /// Creates a panel on standard output. If standard output is not a terminal, the last picture is
-    /// written at the end of the program. `caption` is the text of a demo.
+    /// Creates a panel on standard output. If standard output is not a terminal, the last picture
+    /// is written at the end of the program. `caption` is the text of a demo.
     pub fn stdout(caption: Option<Caption>) -> Self {
         let term = std::env::var("TERM").unwrap_or_default();
         let pictures = !WITHOUT_PICTURES.contains(&&*term) || caption.is_none();
@@ -160,7 +160,7 @@ impl<W: Write> Terminal<W> {
         }
         lines.resize(LINES - 1, String::new());
         let mut keys = wrapped(&text.keys, columns).into_iter();
-        // At the end, an empty line replaces the keys.
+        // After the end of the program no key has an effect, so the line of the keys is empty.
         let keys = keys.next().filter(|_| self.ended.is_none());
         lines.push(keys.unwrap_or_default());
         lines

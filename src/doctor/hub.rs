@@ -37,8 +37,8 @@ pub(crate) struct ServerGreeting {
     pub(super) date: Option<Utc>,
 }
 
-/// Identifies the server with requests that contain no token. A server that the configuration trusts
-/// may stay unidentified.
+/// Identifies the server with requests that contain no token. A server that the configuration
+/// trusts may stay unidentified.
 pub(crate) async fn recognise(
     connector: &Connector,
     source: &FeedSource,
@@ -133,9 +133,9 @@ fn in_front(answer: &HttpAnswer, source: &FeedSource) -> Option<(&'static str, &
     }
 }
 
-/// Judges the response to a request without a token. Returns the finding, which is a failure for the
-/// web page of another server, and true for a deskticker-hub. Returns `None` for a response that
-/// says nothing about the kind of the server.
+/// Judges the response to a request without a token. Returns the finding, which is a failure for
+/// the web page of another server, and true for a deskticker-hub. Returns `None` for a response
+/// that says nothing about the kind of the server.
 fn judge(answer: &HttpAnswer, source: &FeedSource) -> Option<(Finding, bool)> {
     let status = answer.status.as_u16();
     let json = answer

@@ -13,8 +13,8 @@ use super::machine::words;
 use crate::net::connector::Connector;
 use crate::net::discovery;
 use crate::net::endpoint::Endpoint;
-use crate::net::error_mapping::CertificateProblem;
 use crate::net::failure::Failure;
+use crate::net::failure_mapping::CertificateProblem;
 use crate::net::source::FeedSource;
 use crate::time::{Now, Utc};
 

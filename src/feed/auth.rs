@@ -23,7 +23,7 @@ use crate::time::{Clock, Moment, Utc};
 
 /// The path at which a hub and the proxy issue short-lived tokens (`POST`).
 const PATH: &str = "/api/ws-token";
-/// The paths that return JSON without a token: the health report of our hub, and the error response
+/// The paths that return JSON without a token: the health report of a hub, and the error response
 /// of the proxy.
 pub(crate) const PROBE_PATHS: [&str; 2] = ["/healthz", "/api/quotes"];
 
@@ -56,10 +56,10 @@ struct TokenAnswer {
 ///
 /// # Errors
 ///
-/// If no path identifies a hub: [`Failure::Busy`], [`Failure::Gateway`], [`Failure::TlsRequired`] or
-/// [`Failure::Filtered`] as the responses show, [`Failure::Portal`] if the server answers with
-/// something else, [`Failure::Path`] if it has none of the paths. Otherwise the reason why no response
-/// arrived.
+/// If no path identifies a hub: [`Failure::Busy`], [`Failure::Gateway`], [`Failure::TlsRequired`]
+/// or [`Failure::Filtered`] as the responses show, [`Failure::Portal`] if the server answers with
+/// something else, [`Failure::Path`] if it has none of the paths. Otherwise the reason why no
+/// response arrived.
 ///
 /// Returns the number of the connection that delivered the proof, if a proof was necessary.
 async fn recognise(connector: &Connector, source: &FeedSource) -> Result<Option<u64>, RestError> {
@@ -137,15 +137,15 @@ pub(super) async fn connect_token(
         .or_else(|| source.secret.clone()))
 }
 
-/// Requests a short-lived token from a verified or trusted hub. Returns the token and its expiry time
-/// (in milliseconds since the Unix epoch), or `None` if the hub issues no short-lived token. A
-/// trusted relay can answer with anything, so its answer is never a failure. `only` is the connection
-/// for the request; see [`http::ask_on`].
+/// Requests a short-lived token from a verified or trusted hub. Returns the token and its expiry
+/// time (in milliseconds since the Unix epoch), or `None` if the hub issues no short-lived token. A
+/// trusted relay can answer with anything, so its answer is never a failure. `only` is the
+/// connection for the request; see [`http::ask_on`].
 ///
 /// # Errors
 ///
-/// No answer arrived, or the answer says nothing about short-lived tokens: the server is overloaded,
-/// the hub behind a proxy is away, or a web page answered.
+/// No answer arrived, or the answer says nothing about short-lived tokens: the server is
+/// overloaded, the hub behind a proxy is away, or a web page answered.
 async fn fresh(
     connector: &Connector,
     source: &FeedSource,
@@ -202,10 +202,11 @@ fn lifetime(expires_at: Option<f64>, now: Option<Utc>) -> Duration {
 #[derive(Clone, Copy)]
 struct Verification {
     at: Moment,
-    /// The number of lost connections at that time. A loss ends the verification.
+    /// The connector's number of lost or failed connections at the time `at`. A later loss ends the
+    /// verification.
     losses: u32,
-    /// The connection that delivered the proof. The verification is valid on this connection for any
-    /// time, and on other connections for [`VERIFIED_FOR`].
+    /// The connection that delivered the proof. The verification is valid on this connection for
+    /// any time, and on other connections for [`VERIFIED_FOR`].
     connection: Option<u64>,
 }
 
@@ -277,8 +278,8 @@ impl AuthenticatedRest {
         answer
     }
 
-    /// Sets the source to the hub in use: a hub of the configuration, or else the hub that announces
-    /// itself.
+    /// Sets the source to the hub in use: a hub of the configuration, or else the hub that
+    /// announces itself.
     async fn locate(&mut self) -> Result<(), RestError> {
         let active = self.connector.active();
         let configured = self.all.at(active);
@@ -375,8 +376,8 @@ impl AuthenticatedRest {
     }
 }
 
-/// Returns true if a response with status 403 refuses the requested data, and not the token. The hub
-/// and the proxy then pass on the message of the vendor. A token that was issued a moment ago
+/// Returns true if a response with status 403 refuses the requested data, and not the token. The
+/// hub and the proxy then pass on the message of the vendor. A token that was issued a moment ago
 /// (`issued`) is valid, unless the response names the token.
 fn is_about_data(json: Option<&[u8]>, issued: bool) -> bool {
     #[derive(Deserialize)]
@@ -395,8 +396,8 @@ fn is(answer: &Result<Bytes, RestError>, reason: Failure) -> bool {
     matches!(answer, Err(refusal) if refusal.reason == reason)
 }
 
-/// Returns true if a hub answers, accepts the token, and is not cut off from its vendor. `symbol` is
-/// an instrument for a request that the hub forwards to the vendor.
+/// Returns true if a hub answers, accepts the token, and is not cut off from its vendor. `symbol`
+/// is an instrument for a request that the hub forwards to the vendor.
 pub(crate) async fn hub_works(
     connector: Connector,
     source: FeedSource,

@@ -25,7 +25,8 @@ pub const DEAD_AFTER: Duration = Duration::from_secs(30);
 /// The maximum time in the state `Silent`; after this time the connection is opened again.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(90);
 /// The same limit for a server that does not report the loss of its upstream connection. The proxy
-/// keeps its clients connected then, and only a new connection makes it connect to the vendor again.
+/// keeps its clients connected then, and only a new connection makes it connect to the vendor
+/// again.
 pub const UNREPORTED_SILENCE_LIMIT: Duration = Duration::from_secs(2);
 /// The limit at such a server for a connection that has replaced a silent connection.
 pub const REOPENED_SILENCE_LIMIT: Duration = Duration::from_secs(20);
@@ -59,8 +60,8 @@ pub struct Connection {
     /// silence is normal then.
     max_silence: Option<Duration>,
     reason: Option<Failure>,
-    /// The failure of the name resolution or of the route that was found during the current wait. It
-    /// is newer than `reason`.
+    /// The failure of the name resolution or of the route that was found during the current wait.
+    /// It is newer than `reason`.
     path: Option<Failure>,
     connections: u32,
     /// True if a connection was closed because of silence, and no wanted data has arrived since
@@ -101,9 +102,9 @@ impl Connection {
         }
     }
 
-    /// Sets the connection as optional if REST can replace its data. An optional connection waits
-    /// for [`OPTIONAL_COOL_DOWN`] if the server does not have the cluster (404) or the plan does
-    /// not include the cluster.
+    /// Sets whether the connection is optional. The data of an optional connection can also come
+    /// from REST, so the connection waits for [`OPTIONAL_COOL_DOWN`] if the server does not have
+    /// the cluster (404) or if the plan does not include the cluster.
     pub const fn set_optional(&mut self, optional: bool) {
         self.optional = optional;
     }
@@ -174,8 +175,8 @@ impl Connection {
         }
     }
 
-    /// Records an event on a channel. Returns true if the channel is wanted: a proxy can also send the
-    /// data that only other clients requested.
+    /// Records an event on a channel. Returns true if the channel is wanted: a proxy can also send
+    /// the data that only other clients requested.
     pub fn data(&mut self, kind: ChannelKind, ticker: &str, now: Moment) -> bool {
         let (ConnectionState::Live { heard, .. } | ConnectionState::Silent { heard, .. }) =
             self.state

@@ -1,5 +1,5 @@
-//! The vocabulary of a connection: its events, its actions, its states and its status. The types only
-//! hold data and write a changed status to the log.
+//! The vocabulary of a connection: its events, its actions, its states and its status. The types
+//! only hold data and write a changed status to the log.
 
 use core::fmt;
 
@@ -119,7 +119,9 @@ impl ConnectionStatus {
             None | Some(Failure::Done) => log::info!("{cluster}: {phase}"),
             Some(_) if self.reason == before.reason => {}
             Some(reason) if cluster == Cluster::Stocks && reason.is_absence() => {
-                log::info!("{cluster}: the server has no stream of shares: shares come by REST");
+                log::info!(
+                    "{cluster}: the server does not stream shares, so their prices come from REST"
+                );
             }
             Some(reason) => log::warn!("{cluster}: {phase}: {reason}"),
         }

@@ -133,8 +133,8 @@ impl HubChoice {
         returns
     }
 
-    /// Returns the time at which [`HubChoice::observe`] or [`HubChoice::must_check`] can return true
-    /// for a hub that stays in this state.
+    /// Returns the time at which [`HubChoice::observe`] or [`HubChoice::must_check`] can return
+    /// true for a hub that stays in this state.
     pub fn deadline(&self, state: HubState) -> Moment {
         match self.count {
             0 | 1 => Moment::NEVER,

@@ -378,8 +378,8 @@ impl Schedule {
         }
     }
 
-    /// Records that the vendor refuses the quotes of these symbols to this plan. Returns true if the
-    /// refusal is final for each symbol; false if the symbols will be requested class by class.
+    /// Records that the vendor refuses the quotes of these symbols to this plan. Returns true if
+    /// the refusal is final for each symbol; false if the symbols will be requested class by class.
     pub(crate) fn not_in_plan(&mut self, symbols: &[Symbol], now: Moment) -> bool {
         self.any_answered = now;
         let mut classes = symbols.iter().map(Symbol::class);

@@ -21,7 +21,7 @@ use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::source::{FeedProvider, FeedSource};
 use crate::net::upgrade::{Upgraded, WebSocket};
-use crate::net::{Boxed, closing, discovery, error_mapping};
+use crate::net::{Boxed, closing, discovery, failure_mapping};
 use crate::secret::Secret;
 use crate::time::{Clock, Moment};
 
@@ -31,8 +31,8 @@ const SEND_LIMIT: Duration = Duration::from_secs(5);
 /// subscription requests in a row would leave the responses unread, and the responses would fill
 /// the network buffers.
 const MAX_ACTIONS_PER_READ: usize = 64;
-/// The time between two checks of the name and the route during a wait. A wait can last minutes, and
-/// the display must name the hop that fails now.
+/// The time between two checks of the name and the route during a wait. A wait can last minutes,
+/// and the display must name the hop that fails now.
 const PATH_CHECK: Duration = Duration::from_secs(2);
 
 /// The demand of the owner of a session.
@@ -322,13 +322,13 @@ impl<A: EventSink> Runner<A> {
         };
         let reason = match sent {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => error_mapping::failure(&error),
+            Ok(Err(error)) => failure_mapping::failure(&error),
             Err(_) => Failure::Timeout,
         };
         self.lost(reason);
     }
 
-    /// Closes the connection, if a connection exists, with a closing handshake. `code` is our close
+    /// Closes the connection, if a connection exists, with a closing handshake. `code` is the close
     /// code; `None` completes a close that the server started.
     async fn close_with(&mut self, code: Option<CloseCode>) {
         if let Some(socket) = self.socket.take() {
@@ -373,7 +373,7 @@ impl<A: EventSink> Runner<A> {
                 }
             },
             Some(Ok(Message::Close(frame))) => {
-                let reason = error_mapping::farewell(
+                let reason = failure_mapping::farewell(
                     frame.as_ref(),
                     self.session.source.provider,
                     self.server.is_hub,
@@ -397,14 +397,15 @@ impl<A: EventSink> Runner<A> {
             }
             Some(Err(error)) => {
                 log::debug!("{}: the connection failed: {error}", self.session.cluster);
-                match error_mapping::complaint(&error) {
+                match failure_mapping::complaint(&error) {
                     Some(code) => {
-                        self.server
-                            .link
-                            .on(ConnectionEvent::Closed(error_mapping::failure(&error)), now);
+                        self.server.link.on(
+                            ConnectionEvent::Closed(failure_mapping::failure(&error)),
+                            now,
+                        );
                         self.close_with(Some(code)).await;
                     }
-                    None => self.lost(error_mapping::failure(&error)),
+                    None => self.lost(failure_mapping::failure(&error)),
                 }
             }
             None => self.lost(Failure::Lost),

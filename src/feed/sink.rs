@@ -125,10 +125,10 @@ impl ServerState {
         }
     }
 
-    /// Returns the difference between the arrival of a pong and the time up to which this pong proves
-    /// that no data was lost. The difference is zero for the vendor. A hub still answers while its own
-    /// upstream connection is dead and the hub has not detected the loss yet. Therefore the difference
-    /// for a hub is the detection time plus a margin.
+    /// Returns the difference between the arrival of a pong and the time up to which this pong
+    /// proves that no data was lost. The difference is zero for the vendor. A hub still answers
+    /// while its own upstream connection is dead and the hub has not detected the loss yet.
+    /// Therefore the difference for a hub is the detection time plus a margin.
     pub(super) const fn proof_lag(&self) -> Duration {
         match self.provider {
             FeedProvider::Vendor => Duration::ZERO,
@@ -226,8 +226,8 @@ impl ServerState {
         *count += 1;
         if *count == 1 {
             log::warn!(
-                "{}: ignored {parse_error}; further errors of this kind are counted, but not \
-                 logged",
+                "{}: the server sent {parse_error}, which is ignored; further errors of this kind are \
+                 counted, but not logged",
                 self.cluster
             );
         }

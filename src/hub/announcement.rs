@@ -3,8 +3,8 @@
 //! this module accepts no connection.
 //!
 //! The hub announces itself, because most machines have no service for this: Debian's servers have
-//! neither Avahi nor multicast DNS in systemd-resolved, and Raspberry Pi OS has only Avahi. A file for
-//! one of these services also could not follow the port of the hub, or end with the hub.
+//! neither Avahi nor multicast DNS in systemd-resolved, and Raspberry Pi OS has only Avahi. A file
+//! for one of these services also could not follow the port of the hub, or end with the hub.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

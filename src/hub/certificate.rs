@@ -1,6 +1,6 @@
-//! Creates a certificate that has signed itself, and its private key, for a hub in a local network. A
-//! display trusts exactly this certificate if its `ca_file` names it. This module never replaces a
-//! file, and serves nothing.
+//! Creates a certificate that has signed itself, and its private key, for a hub in a local network.
+//! A display trusts exactly this certificate if its `ca_file` names it. This module never replaces
+//! a file, and serves nothing.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -36,7 +36,7 @@ pub struct NewCertificate {
 /// `folder`. Both files belong to the owner of the folder if root creates them.
 ///
 /// # Errors
-/// A name is no host name, the clock is not set, a file exists already, or the folder is not writable.
+/// A name is no host name, the clock is not set, a file exists, or the folder is not writable.
 pub fn create(names: &[String], folder: &Path, now: Option<Utc>) -> Result<NewCertificate, String> {
     for name in names {
         ServerName::try_from(name.as_str()).map_err(|_| {
@@ -84,8 +84,8 @@ pub fn create(names: &[String], folder: &Path, now: Option<Utc>) -> Result<NewCe
     })
 }
 
-/// Returns the first and the last day. The first day is yesterday, because the clock of a display can
-/// be a little behind.
+/// Returns the first and the last day. The first day is yesterday, because the clock of a display
+/// can be a little behind.
 fn validity(now: Utc) -> Result<(Date, Date), jiff::Error> {
     let today = Timestamp::from_millisecond(now.0)?;
     let today = today.to_zoned(jiff::tz::TimeZone::UTC).date();

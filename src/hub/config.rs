@@ -55,7 +55,8 @@ pub struct HubConfig {
     pub trusted_proxies: Vec<IpAddr>,
     /// The limits for connections, requests and clients.
     pub limits: Limits,
-    /// Settings that are valid, but possibly not meant in this way. Each text has a file and a line.
+    /// Settings that are valid, but possibly not meant in this way. Each text has a file and a
+    /// line.
     pub warnings: Vec<String>,
 }
 
@@ -143,8 +144,8 @@ impl HubConfig {
         Self::parse(&text, path, environment)
     }
 
-    /// Reads and checks a configuration like [`HubConfig::load`], for a hub with simulated prices. Such
-    /// a hub needs no key, and it reads no file if `path` is `None`.
+    /// Reads and checks a configuration like [`HubConfig::load`], for a hub with simulated prices.
+    /// Such a hub needs no key, and it reads no file if `path` is `None`.
     ///
     /// # Errors
     /// All errors in the configuration, with the file and the line.

@@ -1,6 +1,9 @@
 //! The state of each upstream, for `/healthz` and `/metrics`. The upstream notes each report here
 //! when it sends the report; this module never changes a report.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
@@ -26,8 +29,8 @@ pub(super) struct UpstreamState {
     simulated: bool,
     /// The time of the last change of `up`.
     since: Moment,
-    /// The time of the last event; `None` before the first event.
-    heard: Option<Moment>,
+    /// The number of times that the connection has come up.
+    connections: u64,
 }
 
 impl UpstreamState {
@@ -39,18 +42,31 @@ impl UpstreamState {
                 Ok(())
             }
             UpstreamEvent::Down(reason) | UpstreamEvent::Barred(reason) => Err(*reason),
-            UpstreamEvent::Unanswered(_) => return false,
-            UpstreamEvent::Events(_) => {
-                self.heard = Some(now);
-                return false;
-            }
+            UpstreamEvent::Unanswered(_) | UpstreamEvent::Events(_) => return false,
         };
         if self.up != Some(up) {
             self.up = Some(up);
             self.since = now;
+            self.connections += u64::from(up.is_ok());
         }
         let barred = matches!(report, UpstreamEvent::Barred(_));
         std::mem::replace(&mut self.barred, barred) != barred
+    }
+}
+
+/// The time of the last event of an upstream. A time of its own, because each event changes it.
+#[derive(Clone, Debug, Default)]
+struct LastEvent(Arc<AtomicU64>);
+
+impl LastEvent {
+    fn set(&self, now: Moment) {
+        // Zero means that no event has arrived.
+        self.0.store(now.as_millis().max(1), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<Moment> {
+        let millis = self.0.load(Ordering::Relaxed);
+        (millis > 0).then(|| Moment::from_millis(millis))
     }
 }
 
@@ -59,6 +75,7 @@ impl UpstreamState {
 pub struct ReportSender {
     queue: mpsc::Sender<UpstreamEvent>,
     state: watch::Sender<UpstreamState>,
+    last_event: LastEvent,
     clock: Clock,
 }
 
@@ -72,11 +89,12 @@ impl ReportSender {
             retry_at: Moment::ZERO,
             simulated,
             since: clock.now().monotonic,
-            heard: None,
+            connections: 0,
         };
         Self {
             queue,
             state: watch::Sender::new(state),
+            last_event: LastEvent::default(),
             clock,
         }
     }
@@ -87,8 +105,13 @@ impl ReportSender {
     /// The event loop has ended.
     pub async fn send(&self, report: UpstreamEvent) -> Result<(), ConsumerGone> {
         let now = self.clock.now().monotonic;
-        self.state
-            .send_if_modified(|state| state.apply(&report, now));
+        match report {
+            UpstreamEvent::Events(_) => self.last_event.set(now),
+            _ => {
+                let apply = |state: &mut UpstreamState| state.apply(&report, now);
+                self.state.send_if_modified(apply);
+            }
+        }
         self.queue.send(report).await.map_err(|_| ConsumerGone)
     }
 
@@ -112,6 +135,7 @@ impl ReportSender {
         UpstreamHealth {
             cluster,
             state: self.state.subscribe(),
+            last_event: self.last_event.clone(),
             interest,
         }
     }
@@ -123,6 +147,7 @@ pub struct UpstreamHealth {
     /// The cluster of the upstream.
     pub cluster: Cluster,
     state: watch::Receiver<UpstreamState>,
+    last_event: LastEvent,
     interest: watch::Receiver<Interest>,
 }
 
@@ -141,6 +166,17 @@ enum HealthState {
     /// The vendor refuses the cluster: the key is wrong, or the plan does not include the cluster.
     #[serde(rename = "refused")]
     Barred,
+}
+
+impl HealthState {
+    /// All states, with their names in the metrics.
+    const ALL: [(Self, &str); 5] = [
+        (Self::Idle, "idle"),
+        (Self::Live, "live"),
+        (Self::Closed, "closed"),
+        (Self::Down, "down"),
+        (Self::Barred, "refused"),
+    ];
 }
 
 impl UpstreamHealth {
@@ -217,7 +253,7 @@ pub fn report(
                 "channels": health.interest.borrow().len(),
                 "simulated": state.simulated,
                 "stateAgeSeconds": age(state.since),
-                "lastEventAgeSeconds": state.heard.map(age),
+                "lastEventAgeSeconds": health.last_event.get().map(age),
             }),
         );
     }
@@ -228,7 +264,8 @@ pub fn report(
     )
 }
 
-/// Writes the health of all upstreams and the configured limits in the Prometheus text format.
+/// Writes the health of all upstreams and the configured limits in the Prometheus text format. A time
+/// in the past has no sample while the wall clock is unknown.
 pub fn render(
     text: &mut String,
     all: &[UpstreamHealth],
@@ -236,15 +273,39 @@ pub fn render(
     calendar: &Calendar,
     now: Now,
 ) {
-    let label = |health: &UpstreamHealth| format!("{{cluster=\"{}\"}}", health.cluster);
     let each = |text: &mut String, name, help, value: &dyn Fn(&UpstreamHealth) -> Option<f64>| {
-        family(text, name, "gauge", help);
+        let is_counter = str::ends_with(name, "_total");
+        family(
+            text,
+            name,
+            if is_counter { "counter" } else { "gauge" },
+            help,
+        );
         for health in all {
             if let Some(value) = value(health) {
-                sample(text, name, &label(health), value);
+                sample(
+                    text,
+                    name,
+                    &format!("cluster=\"{}\"", health.cluster),
+                    value,
+                );
             }
         }
     };
+    let timestamp = |at: Moment| Some(now.utc_of(at)?.0 as f64 / 1000.0);
+    family(
+        text,
+        "upstream_state",
+        "gauge",
+        "The state of the connection to the vendor: 1 for the current state.",
+    );
+    for health in all {
+        let current = health.condition(calendar, now);
+        for (state, name) in HealthState::ALL {
+            let labels = format!("cluster=\"{}\",state=\"{name}\"", health.cluster);
+            sample(text, "upstream_state", &labels, u8::from(state == current));
+        }
+    }
     each(
         text,
         "upstream_up",
@@ -266,19 +327,28 @@ pub fn render(
     );
     each(
         text,
+        "upstream_changed_timestamp_seconds",
+        "The time at which the connection last came up or went down.",
+        &|health| timestamp(health.state.borrow().since),
+    );
+    each(
+        text,
+        "upstream_connections_total",
+        "Times that the connection has come up: 1 and each reconnect.",
+        &|health| Some(health.state.borrow().connections as f64),
+    );
+    each(
+        text,
         "upstream_channels",
         "Channels of the upstream that clients subscribe to.",
         &|health| Some(health.interest.borrow().len() as f64),
     );
-    // This sample is omitted before the first event, because an age of 0 would look fresh.
+    // This sample is omitted before the first event, because no time is the right one.
     each(
         text,
-        "upstream_last_event_age_seconds",
-        "Time since the last event.",
-        &|health| {
-            let heard = health.state.borrow().heard?;
-            Some(now.monotonic.since(heard).as_secs_f64())
-        },
+        "upstream_last_event_timestamp_seconds",
+        "The time of the last event.",
+        &|health| timestamp(health.last_event.get()?),
     );
     family(
         text,
@@ -287,7 +357,7 @@ pub fn render(
         "The configured limits; times in seconds.",
     );
     for (name, value, _) in limits.values() {
-        sample(text, "limit", &format!("{{name=\"{name}\"}}"), value);
+        sample(text, "limit", &format!("name=\"{name}\""), value);
     }
 }
 
@@ -360,7 +430,16 @@ mod tests {
         render(&mut text, &all, &limits, &Calendar::us(), clock.now());
         assert!(text.contains("upstream_up{cluster=\"indices\"} 0\n"));
         assert!(text.contains("upstream_needed{cluster=\"indices\"} 1\n"));
-        assert!(text.contains("last_event_age_seconds{cluster=\"indices\"} 1.5\n"));
+        assert!(text.contains("upstream_state{cluster=\"indices\",state=\"down\"} 1\n"));
+        assert!(text.contains("upstream_state{cluster=\"indices\",state=\"live\"} 0\n"));
+        assert!(text.contains("upstream_connections_total{cluster=\"indices\"} 1\n"));
+        let second = OPEN.0 / 1000;
+        for line in [
+            format!("last_event_timestamp_seconds{{cluster=\"indices\"}} {second}\n"),
+            format!("changed_timestamp_seconds{{cluster=\"indices\"}} {second}.5\n"),
+        ] {
+            assert!(text.contains(&line), "{line} in {text}");
+        }
 
         // At night the market is closed, so a lost connection is not an error.
         hand.set_utc(Some(Utc(OPEN.0 + 12 * 3_600_000)));

@@ -198,6 +198,7 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
             minutes: minutes.clone(),
             greeted: greeted.clone(),
             settings: settings.clone(),
+            metrics: metrics.clone(),
             clock: clock.clone(),
         };
         let (mut fanout, acceptor) = Fanout::new(
@@ -226,6 +227,7 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
             clock.clone(),
             greeted.subscribe(),
             settings.clone(),
+            metrics.clone(),
         ),
         minutes,
         health,

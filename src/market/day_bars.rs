@@ -1,5 +1,5 @@
-//! The bars of one instrument: the minute bars of its trading day, or bars of equal length since the
-//! first value if there are no trading hours or the time is unknown. This module owns the day's
+//! The bars of one instrument: the minute bars of its trading day, or bars of equal length since
+//! the first value if there are no trading hours or the time is unknown. This module owns the day's
 //! range and the curve over the bars. The memory has a fixed size and is allocated once.
 
 use core::time::Duration;
@@ -53,11 +53,11 @@ struct StoredBar {
 
 /// The bars, the range and the curve of one instrument.
 ///
-/// With a trading day, each bar has one minute. Without a trading day there is no range, and the bars
-/// cover the time since the first value. They start with one second each. When 129 bars are in use,
-/// each two neighbours become one bar of twice the length, so the curve has 64 to 128 points from
-/// then on. A gap that is longer than ten minutes and longer than all bars together restarts the
-/// curve: otherwise most of the curve would show the gap of a night.
+/// With a trading day, each bar has one minute. Without a trading day there is no range, and the
+/// bars cover the time since the first value. They start with one second each. When 129 bars are in
+/// use, each two neighbours become one bar of twice the length, so the curve has 64 to 128 points
+/// from then on. A gap that is longer than ten minutes and longer than all bars together restarts
+/// the curve: otherwise most of the curve would show the gap of a night.
 #[derive(Clone, Debug, Default)]
 pub struct DayBars {
     day: Option<TradingDay>,

@@ -104,8 +104,8 @@ impl MarketStatus {
     /// The number of groups of markets.
     pub const GROUPS: usize = 5;
 
-    /// Returns the index of this symbol's group in [`groups`](Self::groups). An index without a known group
-    /// belongs to the shares, because it is computed from prices of shares.
+    /// Returns the index of this symbol's group in [`groups`](Self::groups). An index without a
+    /// known group belongs to the shares, because it is computed from prices of shares.
     pub(super) fn group(symbol: &Symbol) -> usize {
         match symbol.class() {
             AssetClass::Equity | AssetClass::Option => 0,

@@ -32,9 +32,9 @@ pub enum QuoteSource {
 }
 
 impl QuoteSource {
-    /// Returns the maximum age of a value from this source while its session is open. `usual` is the
-    /// limit of the symbol for all values except minute bars. A minute bar has 75 s: the next bar
-    /// arrives after 60 s plus a delay of some seconds.
+    /// Returns the maximum age of a value from this source while its session is open. `usual` is
+    /// the limit of the symbol for all values except minute bars. A minute bar has 75 s: the next
+    /// bar arrives after 60 s plus a delay of some seconds.
     pub(super) const fn limit(self, usual: Duration) -> Duration {
         match self {
             QuoteSource::Minute => Duration::from_secs(75),

@@ -22,8 +22,9 @@ pub enum Freshness {
     None,
 }
 
-/// The settlement time of an index after the end of the session. The index is still computed in this
-/// time, and its official close arrives some minutes late. The last value in this time is the close.
+/// The settlement time of an index after the end of the session. The index is still computed in
+/// this time, and its official close arrives some minutes late. The last value in this time is the
+/// close.
 pub(super) const INDEX_SETTLEMENT: Duration = Duration::from_secs(30 * 60);
 /// The time after the open of a session during which the previous close can still be shown. After
 /// this time a missing value is reported as stale.
@@ -125,13 +126,13 @@ impl StalenessCheck<'_> {
             // A price of a share from extended hours.
             Some(SessionPart::Pre | SessionPart::Post) => as_of >= phase.since,
             Some(_) => false,
-            // A REST row has one timestamp for all its prices, so the timestamp of a row with a close
-            // is not the timestamp of the close.
+            // A REST row has one timestamp for all its prices, so the timestamp of a row with a
+            // close is not the timestamp of the close.
             None => self.class == AssetClass::Equity && !quote.is_close && as_of > phase.bell + own,
         };
         let extended = !quote.outside && self.phase.zip(as_of).is_some_and(is_extended);
-        // The maximum age, and the age at which the close replaces a price from outside the session.
-        // At the end of a share's extended hours, this happens without an additional wait.
+        // The maximum age, and the age at which the close replaces a price from outside the
+        // session. At the end of a share's extended hours, this happens without an additional wait.
         let (limit, replaced_at) = if extended {
             let limit = own.max(EXTENDED_STALE_AFTER);
             (limit, limit)
@@ -157,8 +158,8 @@ impl StalenessCheck<'_> {
         };
         let from_session = !quote.outside && !extended;
         if !phase.is_open() && from_session {
-            // An index that is still computed after the end of the session has no close yet, even if
-            // its REST row contains one.
+            // An index that is still computed after the end of the session has no close yet, even
+            // if its REST row contains one.
             let computed = self.class == AssetClass::Index
                 && young
                 && as_of.is_some_and(|as_of| as_of > phase.bell);
@@ -214,8 +215,8 @@ impl StalenessCheck<'_> {
     fn close_stands(&self, close: &Quote) -> Option<Moment> {
         let phase = self.phase?;
         if phase.part != Some(SessionPart::Regular) {
-            // Outside the regular hours there can be no trade for hours. The close is the last price
-            // until the next trade.
+            // Outside the regular hours there can be no trade for hours. The close is the last
+            // price until the next trade.
             return Some(Moment::NEVER);
         }
         // A delayed source also delivers the first value of the session late, so its delay is added
@@ -268,17 +269,17 @@ impl StalenessCheck<'_> {
             let same = self.link.unbroken && self.link.epoch == quote.epoch;
             return same && as_of <= end && heard >= silent_since;
         }
-        // The official close of an index arrives after the end of the session, so an earlier REST row
-        // may lack the close.
+        // The official close of an index arrives after the end of the session, so an earlier REST
+        // row may lack the close.
         let known = silent_since.max(end);
         let fetched = quote.as_of.confirmed_utc(self.now);
         (is_index || as_of <= end) && fetched.is_some_and(|fetched| fetched >= known)
     }
 
-    /// Returns true if the source could have known the quote when it reported the close. The close of
-    /// an index is itself a value of the index, so a close with an older timestamp is the close of an
-    /// earlier session. A difference of one limit is accepted, because a source updates its REST rows
-    /// some seconds late.
+    /// Returns true if the source could have known the quote when it reported the close. The close
+    /// of an index is itself a value of the index, so a close with an older timestamp is the close
+    /// of an earlier session. A difference of one limit is accepted, because a source updates its
+    /// REST rows some seconds late.
     fn is_later(&self, close: &Quote, quote: &Quote) -> bool {
         if close.as_of.stamp >= quote.as_of.stamp {
             return true;

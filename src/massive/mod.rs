@@ -72,8 +72,8 @@ pub(crate) fn rows<T: DeserializeOwned>(
 /// The tickers whose rows cannot be read, each with the error.
 pub type UnreadableRows = Vec<(Ticker, String)>;
 
-/// Returns the tickers and errors in `now` that `known` does not contain, and replaces the entries of
-/// the requested tickers in `known`.
+/// Returns the tickers and errors in `now` that `known` does not contain, and replaces the entries
+/// of the requested tickers in `known`.
 pub(crate) fn news(
     known: &mut Vec<(Ticker, String)>,
     now: Vec<(Ticker, String)>,

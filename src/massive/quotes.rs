@@ -1,6 +1,6 @@
 //! The rows of `/api/quotes`, which a hub writes and a display reads. The existing proxy sends such
-//! rows with fewer fields. When a display reads a row, every field except the symbol may be missing,
-//! and a row that cannot be read is skipped. Pure: this module does no I/O.
+//! rows with fewer fields. When a display reads a row, every field except the symbol may be
+//! missing, and a row that cannot be read is skipped. Pure: this module does no I/O.
 
 use std::ops::Not;
 use std::time::Duration;

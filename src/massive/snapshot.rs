@@ -258,8 +258,9 @@ impl SnapshotRow {
         closed.or_else(traded)
     }
 
-    /// Returns the price of a contract: the middle of a quote with a known time. The last trade is
-    /// not used, because it may be days old, and the close of the session is the same trade.
+    /// Returns the price of a contract: the middle of its quote, if the quote has a timestamp. The
+    /// last trade may be days old, and the close of the session is the price of that trade, so
+    /// neither of them is used.
     fn contract(&self, seed: &InstrumentSnapshot) -> Option<Last> {
         let price = seed.book?.mid()?;
         Some((price, Some(seed.book_stamp?), self.is_closed()))

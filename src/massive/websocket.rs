@@ -40,8 +40,8 @@ pub struct MarketEvent {
     /// The time of the data by the clock of the feed, for a bar the end of the bar; `None` if the
     /// timestamp is missing or invalid.
     pub stamp: Option<Utc>,
-    /// The age that a hub reports in its field `age` (milliseconds); `None` if the field is missing.
-    /// A hub repeats its last value to a new client, so the data can be old.
+    /// The age that a hub reports in its field `age` (milliseconds); `None` if the field is
+    /// missing. A hub repeats its last value to a new client, so the data can be old.
     pub age: Option<Duration>,
 }
 
@@ -159,6 +159,8 @@ pub enum RelayedEventRef<'a> {
         ticker: Cow<'a, str>,
         /// The age that an upstream hub reports; `None` if the event has no age.
         age: Option<Duration>,
+        /// The time of a value, a quote or a trade by the clock of the feed; `None` for a bar.
+        stamp: Option<Utc>,
         /// The complete JSON text of the event, as received.
         json: &'a str,
     },
@@ -173,10 +175,16 @@ pub fn passing(frame: &str) -> impl Iterator<Item = Result<RelayedEventRef<'_>, 
     objects::<Result<EventHeader<'_>, ParseError>>(frame).map(|object| {
         let (head, json) = object?;
         Ok(match head? {
-            EventHeader::Data { kind, ticker, age } => RelayedEventRef::Data {
+            EventHeader::Data {
                 kind,
                 ticker,
                 age,
+                stamp,
+            } => RelayedEventRef::Data {
+                kind,
+                ticker,
+                age,
+                stamp,
                 json,
             },
             EventHeader::Event(Event::Status(status_kind, message)) => {
@@ -193,6 +201,7 @@ enum EventHeader<'a> {
         kind: ChannelKind,
         ticker: Cow<'a, str>,
         age: Option<Duration>,
+        stamp: Option<Utc>,
     },
     Event(Event<'a>),
 }
@@ -218,12 +227,21 @@ impl<'a> FromFields<'a> for Result<EventHeader<'a>, ParseError> {
             _ => return fields.event().map(EventHeader::Event),
         };
         let age = age(fields.age);
+        let stamp = match kind {
+            ChannelKind::Second | ChannelKind::Minute => None,
+            _ => stamp(fields.t),
+        };
         let ticker = match kind {
             ChannelKind::Value => fields.ticker,
             _ => fields.sym,
         };
         let ticker = ticker.ok_or(ParseError::Field)?;
-        Ok(EventHeader::Data { kind, ticker, age })
+        Ok(EventHeader::Data {
+            kind,
+            ticker,
+            age,
+            stamp,
+        })
     }
 }
 

@@ -24,8 +24,8 @@ use tokio_rustls::client::TlsStream;
 
 use super::discovery::state::Discovery;
 use super::endpoint::Endpoint;
-use super::error_mapping::{CertificateProblem, not_after, tls_failure};
 use super::failure::Failure;
+use super::failure_mapping::{CertificateProblem, not_after, tls_failure};
 use super::rest_connection::{RestConnection, UNACKNOWLEDGED};
 use super::trust::Verifier;
 use super::{Boxed, dns};
@@ -83,8 +83,8 @@ pub(super) type RestSlot = tokio::sync::OwnedMutexGuard<Option<RestConnection>>;
 
 impl Connector {
     /// Creates a connector that trusts the usual certificate authorities and the certificates of an
-    /// optional PEM file, each as an authority and as the certificate of a server. The usual authorities are compiled in, so that an image needs no
-    /// certificate store.
+    /// optional PEM file, each as an authority and as the certificate of a server. The usual
+    /// authorities are compiled in, so that an image needs no certificate store.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Connector {
             let to_text = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
             let read = |error| match error {
                 pem::Error::Io(error) => to_text(&error),
-                // The message of the library shows a section name as bytes in decimal, so use our
+                // The message of the library shows a section name as bytes in decimal, so use the
                 // own message.
                 _ => to_text(&"the file contains a damaged certificate; expected a PEM file"),
             };
@@ -255,9 +255,9 @@ impl Connector {
         Box::pin(self.opened(endpoint, None))
     }
 
-    /// Returns the failure that prevents each connection to the host: its name cannot be resolved, or
-    /// no route exists. This function sends nothing to the host. For a hub that announces itself, the
-    /// function only checks the network interfaces.
+    /// Returns the failure that prevents each connection to the host: its name cannot be resolved,
+    /// or no route exists. This function sends nothing to the host. For a hub that
+    /// announces itself, the function only checks the network interfaces.
     #[inline(never)]
     pub(crate) fn path(endpoint: Endpoint) -> Boxed<'static, Option<Failure>> {
         Box::pin(async move {
@@ -376,8 +376,8 @@ pub(super) fn has_interface() -> bool {
     if_addrs::get_if_addrs().is_ok_and(|all| all.iter().any(works))
 }
 
-/// Returns true if this machine has a route to the address. `connect` on a UDP socket only reads the
-/// routing table and sends nothing.
+/// Returns true if this machine has a route to the address. `connect` on a UDP socket only reads
+/// the routing table and sends nothing.
 fn is_routed(address: SocketAddr) -> bool {
     let own: SocketAddr = match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),

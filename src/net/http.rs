@@ -1,5 +1,6 @@
 //! One HTTP request and its response, on a connection that stays open for the next request. This
-//! module follows no redirect. The code checks only the status and the content type, and never interprets the JSON.
+//! module follows no redirect. The code checks only the status and the content type, and never
+//! interprets the JSON.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::rest_connection::{JSON, RestConnection, RestRequest};
 use super::source::{FeedProvider, FeedSource};
-use super::{Boxed, error_mapping};
+use super::{Boxed, failure_mapping};
 use crate::time::Utc;
 
 /// The time limit of a request and its response.
@@ -98,7 +99,7 @@ impl HttpAnswer {
     /// Returns the reason of an unexpected response of this source, and the wait that the server
     /// requested.
     pub(crate) fn error(&self, source: &FeedSource) -> RestError {
-        let reason = error_mapping::refusal(self.status, &self.headers, &source.endpoint);
+        let reason = failure_mapping::refusal(self.status, &self.headers, &source.endpoint);
         let vendor = source.provider == FeedProvider::Vendor;
         RestError {
             // The vendor has no token: status 401 is about the key, and 403 about the plan.
@@ -206,9 +207,9 @@ async fn exchange_without_limit(
     })
 }
 
-/// Returns the maximum wait for the end of another request on the shared connection. After this wait
-/// the request gets a connection of its own. A hub requests data for many displays from the vendor,
-/// so its requests do not wait for each other.
+/// Returns the maximum wait for the end of another request on the shared connection. After this
+/// wait the request gets a connection of its own. A hub requests data for many displays from the
+/// vendor, so its requests do not wait for each other.
 const fn slot_wait(provider: FeedProvider) -> Duration {
     match provider {
         FeedProvider::Hub => Duration::from_millis(500),

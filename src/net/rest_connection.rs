@@ -20,8 +20,9 @@ const BODY_LIMIT: usize = 1 << 20;
 const SKIPPED_BODY_LIMIT: u64 = 16 << 10;
 /// The content type of a usable body. A character set can follow.
 pub(super) const JSON: &str = "application/json";
-/// The time after which the system closes a connection whose bytes the server does not acknowledge.
-/// The network can have changed since the last request, and a new connection then works at once.
+/// The maximum time until the server acknowledges sent bytes (`TCP_USER_TIMEOUT`). After this time,
+/// the kernel closes the connection. The limit is short, because the network can have changed since
+/// the last request: the old connection then never works again, but a new connection works at once.
 pub(super) const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
 
 /// A request without a body.
@@ -46,8 +47,9 @@ pub(crate) struct RestConnection {
 }
 
 impl RestConnection {
-    /// Begins HTTP on an open byte stream. A task of its own reads and writes the bytes, and notices
-    /// when the server closes the connection. The task ends when the returned value is dropped.
+    /// Begins HTTP on an open byte stream. A task of its own reads and writes the bytes, and
+    /// notices when the server closes the connection. The task ends when the returned value is
+    /// dropped.
     ///
     /// # Errors
     ///

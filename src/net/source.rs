@@ -31,8 +31,8 @@ pub struct FeedSource {
     /// True if this client sends its token without a verification of the server, because the
     /// configuration trusts every server at this address.
     pub trusted: bool,
-    /// The addresses of further hubs with the same secret. They are used in this order if the hub at
-    /// `endpoint` fails.
+    /// The addresses of further hubs with the same secret. They are used in this order if the hub
+    /// at `endpoint` fails.
     pub alternatives: Vec<Endpoint>,
 }
 

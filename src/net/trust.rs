@@ -1,6 +1,6 @@
-//! Verifies the certificate of a server. Adds two cases to the verifier of the library: a certificate
-//! that is marked as an authority and that the user has named itself, and a server that does not send
-//! its intermediate certificate. This module opens no connection and reads no file.
+//! Verifies the certificate of a server. Adds two cases to the verifier of the library: a
+//! certificate that is marked as an authority and that the user has named itself, and a server that
+//! does not send its intermediate certificate. This module opens no connection and reads no file.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use rustls::{
 };
 use webpki::EndEntityCert;
 
-/// The identifier `id-ad-caIssuers` (RFC 5280, section 4.2.2.1) as DER. A public authority writes the
-/// address of its intermediate certificate behind this identifier into each certificate.
+/// The identifier `id-ad-caIssuers` (RFC 5280, section 4.2.2.1) as DER. A public authority writes
+/// the address of its intermediate certificate behind this identifier into each certificate.
 const CA_ISSUERS: &[u8] = &[0x06, 8, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x02];
 
 /// The error for a server that sends its certificate without the intermediate certificate.
@@ -67,8 +67,8 @@ impl ServerCertVerifier for Verifier {
         let verdict =
             library.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verdict {
-            // `openssl req -x509` marks each certificate as an authority, and the library accepts no
-            // authority as the certificate of a server. The library reports this error after its
+            // `openssl req -x509` marks each certificate as an authority, and the library accepts
+            // no authority as the certificate of a server. The library reports this error after its
             // check of the validity and before its check of the name.
             Err(error) if is(&error, &webpki::Error::CaUsedAsEndEntity) => {
                 if !self.named.iter().any(|named| named == end_entity) {

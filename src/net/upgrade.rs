@@ -18,8 +18,8 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::connector::{Connector, NetStream};
 use super::endpoint::Endpoint;
-use super::error_mapping::refusal;
 use super::failure::Failure;
+use super::failure_mapping::refusal;
 
 /// The largest accepted message, in bytes. A larger message is rejected before parsing.
 pub const MESSAGE_LIMIT: usize = 1 << 20;

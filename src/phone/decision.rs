@@ -9,8 +9,8 @@ use crate::time::Moment;
 const OPEN_AFTER: Duration = Duration::from_secs(120);
 /// The time in which a Wi-Fi network must connect after the Pi has closed its own network.
 const CONNECT_LIMIT: Duration = Duration::from_secs(90);
-/// The time without a request of a phone after which the Pi tries its stored Wi-Fi network again. The
-/// radio cannot do both at the same time, and a router may start later than the Pi.
+/// The time without a request of a phone after which the Pi tries its stored Wi-Fi network again.
+/// The radio cannot do both at the same time, and a router may start later than the Pi.
 const UNUSED_LIMIT: Duration = Duration::from_secs(600);
 
 /// A step that the decision requests.

@@ -1,11 +1,11 @@
 //! The set-up by phone, on the card image. Without a network for two minutes, the Pi opens a Wi-Fi
-//! network of its own. The display shows its name, its code and a QR code. A page in this network takes
-//! the Wi-Fi, the hub and the token. Then the Pi closes its network and connects.
+//! network of its own. The display shows its name, its code and a QR code. A page in this network
+//! takes the Wi-Fi, the hub and the token. Then the Pi closes its network and connects.
 //!
 //! iwd is the access point, and systemd-networkd gives the phone its address. A script of the image
-//! starts them and stores the answers, with the same checks as for the files of the card. This module
-//! owns the decision, the page and the notice for the display, and never reads a stored secret. Only
-//! the program `deskticker-phone` uses this module.
+//! starts them and stores the answers, with the same checks as for the files of the card. This
+//! module owns the decision, the page and the notice for the display, and never reads a stored
+//! secret. Only the program `deskticker-phone` uses this module.
 
 pub mod decision;
 pub mod notice;
@@ -35,8 +35,8 @@ const FAREWELL: Duration = Duration::from_secs(3);
 
 /// The files, the addresses and the commands of the set-up by phone.
 pub struct PhoneSetup {
-    /// The command that opens and closes the network and stores the answers: `phone open NAME CODE`,
-    /// `phone close`, `phone store FOLDER`.
+    /// The command that opens and closes the network and stores the answers: `phone open NAME
+    /// CODE`, `phone close`, `phone store FOLDER`.
     pub tool: PathBuf,
     /// A folder in memory for the answers on their way to the command.
     pub folder: PathBuf,
@@ -50,8 +50,8 @@ pub struct PhoneSetup {
     pub radio: PathBuf,
     /// The address of the page.
     pub page: SocketAddr,
-    /// The address of the name server, which answers each name with the address of the page. A phone
-    /// then opens the page by itself.
+    /// The address of the name server, which answers each name with the address of the page. A
+    /// phone then opens the page by itself.
     pub names: SocketAddr,
     /// Returns the current network access.
     pub access: Box<dyn Fn() -> Access + Send>,
@@ -77,7 +77,7 @@ impl PhoneSetup {
     /// Runs until a value arrives in `stop`.
     ///
     /// # Errors
-    /// The machine has no command to open a network, or the folder for the answers cannot be created.
+    /// The machine has no command for a network, or the folder for the answers cannot be created.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), String> {
         if !self.tool.exists() {
             return Err(format!(
@@ -177,11 +177,16 @@ impl PhoneSetup {
 
     async fn close(&self) {
         if let Err(error) = self.tell("") {
-            log::warn!("{}: {error}", self.notice.display());
+            log::warn!(
+                "cannot clear the notice {}: {error}; the display may still show the notice",
+                self.notice.display()
+            );
         }
-        log::info!("the network for the set-up by phone is closed");
-        if let Err(error) = call(&self.tool, &["close"]).await {
-            log::warn!("cannot close the network for the set-up by phone: {error}");
+        match call(&self.tool, &["close"]).await {
+            Ok(_) => log::info!("the network for the set-up by phone is closed"),
+            Err(error) => {
+                log::warn!("cannot close the network for the set-up by phone: {error}");
+            }
         }
     }
 
@@ -191,8 +196,8 @@ impl PhoneSetup {
     }
 }
 
-/// Returns the current network access. `own` is the address of the Pi's own network, and `stored` is
-/// the folder with the stored Wi-Fi networks.
+/// Returns the current network access. `own` is the address of the Pi's own network, and `stored`
+/// is the folder with the stored Wi-Fi networks.
 pub fn access(own: IpAddr, stored: &Path) -> Access {
     let used = |interface: &if_addrs::Interface| {
         !interface.is_loopback() && !interface.is_link_local() && interface.ip() != own

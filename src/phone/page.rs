@@ -1,5 +1,5 @@
-//! The page of the set-up by phone, and the files that its answers become. Pure: this module reads and
-//! writes no file. The page never contains a password or a token: it only receives them.
+//! The page of the set-up by phone, and the files that its answers become. Pure: this module reads
+//! and writes no file. The page never contains a password or a token: it only receives them.
 
 use percent_encoding::percent_decode_str;
 
@@ -10,7 +10,8 @@ const HUB_PORT: u16 = 3000;
 /// The address of the hub on this Pi.
 const OWN_HUB: &str = "ws://127.0.0.1:3000";
 
-/// The answers of a person on the page. An empty text means that the person has not changed the value.
+/// The answers of a person on the page. An empty text means that the person has not changed the
+/// value.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Answers {
     /// The name of the Wi-Fi network.
@@ -88,8 +89,8 @@ impl Answers {
         (!self.key.is_empty()).then(|| format!("{}\n", self.key))
     }
 
-    /// Returns the configuration of the display with the address of the hub, or `None` if the address
-    /// stays the same.
+    /// Returns the configuration of the display with the address of the hub, or `None` if the
+    /// address stays the same.
     ///
     /// # Errors
     /// A text for the page: the address is invalid, or this configuration cannot get an address.
@@ -122,8 +123,8 @@ fn url(text: &str) -> Result<String, String> {
     }
 }
 
-/// Sets the url in the table `[hub]` of a configuration, and keeps all other lines. A table or a url
-/// that is inactive (`#[hub]`) becomes active.
+/// Sets the url in the table `[hub]` of a configuration, and keeps all other lines. A table or a
+/// url that is inactive (`#[hub]`) becomes active.
 fn with_hub(text: &str, url: &str) -> Result<String, String> {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let new = format!("url = \"{url}\"");
@@ -156,7 +157,8 @@ fn with_hub(text: &str, url: &str) -> Result<String, String> {
     })
 }
 
-/// Returns an error of the import as text for the page. The page has fields, and no files with lines.
+/// Returns an error of the import as text for the page. The page has fields, and no files with
+/// lines.
 pub fn import_error(error: &str) -> String {
     let (file, rest) = error.split_once(": ").unwrap_or(("", error));
     let name = file.split(':').next().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The web server and the name server of the set-up by phone. Both run only while the Pi's own network
-//! is open, at its address. This module never decides when the network opens or closes.
+//! The web server and the name server of the set-up by phone. Both run only while the Pi's own
+//! network is open, at its address. This module never decides when the network opens or closes.
 
 use std::convert::Infallible;
 use std::fs;
@@ -38,7 +38,8 @@ pub(super) struct Page {
     pub(super) config: PathBuf,
     pub(super) address: SocketAddr,
     pub(super) events: mpsc::Sender<PageEvent>,
-    /// The problem on the first page.
+    /// The problem that the empty form shows: the Wi-Fi of the last answers did not work, or the
+    /// report of a failed setup. `None` if there is no problem.
     pub(super) problem: Option<String>,
 }
 

@@ -50,8 +50,8 @@ pub enum PageView<'a> {
     Join {
         /// The name and the code of the network, and the address of the page.
         text: &'a str,
-        /// The QR code, with which a phone joins the network: a line for each row of modules, with `#`
-        /// for a dark module.
+        /// The QR code, with which a phone joins the network: a line for each row of modules, with
+        /// `#` for a dark module.
         code: &'a str,
     },
     /// The watchlist is empty.
@@ -200,8 +200,8 @@ pub enum LinkHop {
     Portal,
     /// The hub cannot be reached or does not respond.
     Hub,
-    /// The vendor cannot be reached, does not respond, or serves another connection with this key.
-    /// The display has no hub.
+    /// The display connects to the vendor without a hub, and the vendor cannot be reached, does not
+    /// respond, or serves another connection with this key.
     Vendor,
     /// The hub rejects the token.
     Token,

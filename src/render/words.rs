@@ -6,7 +6,8 @@ use super::parts::badge::age;
 use super::{InstrumentView, LinkIcon, LinkReport, PageView, View};
 use crate::market::{Denial, Freshness};
 
-/// Returns the content of a view in words: one entry for each instrument, and one for the connection.
+/// Returns the content of a view in words: one entry for each instrument, and one for the
+/// connection.
 pub fn words(view: &View<'_>) -> Vec<String> {
     let mut words = Vec::new();
     if let Some(alert) = view.alert {

@@ -1,5 +1,5 @@
-//! The questions of a set-up at the terminal of the user, and its output. This module owns the modes
-//! of the terminal while it reads a line, and knows no setting.
+//! The questions of a set-up at the terminal of the user, and its output. This module owns the
+//! modes of the terminal while it reads a line, and knows no setting.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -52,8 +52,8 @@ pub(super) struct Console {
 }
 
 impl Console {
-    /// Opens the terminal of this process, even if the standard input is a pipe. Without a terminal,
-    /// or without `ask`, each question has its default answer.
+    /// Opens the terminal of this process, even if the standard input is a pipe. Without a
+    /// terminal, or without `ask`, each question has its default answer.
     pub(super) fn open(ask: bool) -> Self {
         let terminal = || {
             let file = File::options().read(true).write(true).open("/dev/tty");
@@ -71,7 +71,7 @@ impl Console {
 
     /// Prints a line on standard output.
     pub(super) fn say(&self, text: &str) {
-        // Without a reader of the output, the set-up still has its exit code.
+        // An error is ignored: if nobody reads the output, the exit code still reports the result.
         let _ = writeln!(io::stdout(), "{text}");
     }
 

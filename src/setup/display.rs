@@ -44,8 +44,8 @@ pub struct DisplayOptions {
     pub dry_run: bool,
 }
 
-/// Sets up a display. Returns true if the set-up has written its files, false if the user did not want
-/// to, or after a dry run.
+/// Sets up a display. Returns true if the set-up has written its files, false if the user did not
+/// want to, or after a dry run.
 ///
 /// # Errors
 /// A message for the user: an answer is wrong and cannot be corrected, a file cannot be written, or

@@ -1,5 +1,6 @@
 //! Changes of files that belong to the user: one key of a TOML file or some lines of a boot
-//! configuration. Each other character of the file stays, and the old file is kept beside the new one.
+//! configuration. Each other character of the file stays, and the old file is kept beside the new
+//! one.
 
 use std::fs;
 use std::io;
@@ -11,8 +12,8 @@ use toml::de::{DeTable, DeValue};
 
 use crate::files::replace_file;
 
-/// Returns the place of a value in the text, and its content if it is a string. The table "" has the
-/// keys before the first table.
+/// Returns the place of a value in the text, and its content if it is a string. The table "" has
+/// the keys before the first table.
 fn value(text: &str, table: &str, key: &str) -> Option<(Range<usize>, Option<String>)> {
     let document = DeTable::parse(text).ok()?;
     let table = match table {
@@ -43,8 +44,9 @@ pub(super) fn list(text: &str, key: &str) -> Option<String> {
     Some(values.collect::<Vec<_>>().join(", "))
 }
 
-/// Returns the text with this value of a key. A new key is below the comment that contains it as an
-/// example, or below the header of its table.
+/// Returns the text in which the key has the value `new`. If the text does not contain the key, its
+/// line is inserted below its commented example, or else below the header of its table. A missing
+/// table is added at the end.
 pub(super) fn set(text: &str, table: &str, key: &str, new: &str) -> String {
     if let Some((span, _)) = value(text, table, key) {
         return format!("{}{new}{}", &text[..span.start], &text[span.end..]);
@@ -286,7 +288,7 @@ mod tests {
     #[test]
     fn the_lines_of_the_bus_are_active_for_all_models_and_only_once() {
         let wanted = ["dtparam=i2c_arm=on", "dtparam=i2c_arm_baudrate=400000"];
-        // The beginning and the end are those of Raspberry Pi OS.
+        // The first and the last lines are those of the `config.txt` of Raspberry Pi OS.
         let stock = "# a comment\n#dtparam=i2c_arm=on\n#dtparam=i2s=on\n[cm5]\ndtoverlay=dwc2\n";
         let text = boot_lines(stock, &wanted);
         let expected = "# a comment\ndtparam=i2c_arm=on\n#dtparam=i2s=on\n[cm5]\ndtoverlay=dwc2\n\

@@ -180,7 +180,8 @@ fn parse(text: &str, path: &Path, key: Option<&Secret>) -> Result<HubConfig, Str
     HubConfig::parse(&text, path, &environment).map_err(|error| error.to_string())
 }
 
-/// Asks for the key of the vendor. Returns `None` for simulated prices.
+/// Asks the user for the key of the vendor and checks the key at the vendor. Returns `None` if the
+/// user chooses simulated prices.
 async fn ask_key(
     given: Option<String>,
     file: &Path,

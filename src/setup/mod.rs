@@ -1,6 +1,6 @@
-//! The set-up of a display and of a hub on a new machine: questions at the terminal, each with a check
-//! at once, then the files, the bus and the service. The same answers can be options. Each step says
-//! before what it changes, and keeps what the user has written.
+//! The set-up of a display and of a hub on a new machine: questions at the terminal, each with a
+//! check at once, then the files, the bus and the service. The same answers can be options. Each
+//! step says before what it changes, and keeps what the user has written.
 
 mod console;
 mod display;
@@ -19,8 +19,8 @@ use console::Console;
 pub use display::{DisplayOptions, set_up as display};
 pub use hub::{HubOptions, set_up as hub};
 
-/// Shows the changes, also the start of the unit that follows, and writes the files if the user agrees.
-/// Returns true if the files are written.
+/// Shows the changes, also the start of the unit that follows, and writes the files if the user
+/// agrees. Returns true if the files are written.
 fn carry_out(
     files: Vec<(PathBuf, String, u32)>,
     unit: Option<&str>,

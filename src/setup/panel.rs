@@ -1,5 +1,5 @@
-//! The panel in a set-up: its I2C bus, the devices that answer, and a test picture with a number, so
-//! that a person sees that the settings are right.
+//! The panel in a set-up: its I2C bus, the devices that answer, and a test picture with a number,
+//! so that a person sees that the settings are right.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -21,8 +21,8 @@ const BUS_LIMIT: Duration = Duration::from_secs(3);
 /// The module that creates the device files of the buses.
 const MODULE: &str = "i2c-dev";
 
-/// Enables the I2C bus if its device file is missing: in the boot configuration, by its module, and,
-/// where the system can, without a restart of the machine. `root` is usually `/`.
+/// Enables the I2C bus if its device file is missing: in the boot configuration, by its module,
+/// and, where the system can, without a restart of the machine. `root` is usually `/`.
 ///
 /// # Errors
 /// A file cannot be written, or the user ends the set-up.
@@ -127,9 +127,9 @@ fn scan(bus: &Path, others: bool, console: &Console) -> Vec<(PathBuf, u8)> {
     found
 }
 
-/// Finds the panel on the bus, and shows a test picture with each likely combination of settings until
-/// the user types its number. Returns the settings that were seen to be right, or the given settings
-/// if nobody looks.
+/// Finds the panel on the bus, and shows a test picture with each likely combination of settings
+/// until the user types its number. Returns the settings that were seen to be right, or the given
+/// settings if nobody looks.
 ///
 /// # Errors
 /// No combination was right, or the user ends the set-up.

@@ -1,9 +1,10 @@
-//! The service of a program under systemd, and other commands of the system. Only root can use this.
+//! The service of a program under systemd, and other commands of the system. Only root can use
+//! this.
 
 use std::process::{Command, Stdio};
 
-/// Runs a command of the system, and returns its standard output. The error has the standard error of the command, or
-/// the reason why the command does not run.
+/// Runs a command of the system, and returns its standard output. The error has the standard error
+/// of the command, or the reason why the command does not run.
 pub(super) fn system(command: &[&str]) -> Result<String, String> {
     let [name, arguments @ ..] = command else {
         return Ok(String::new());

@@ -87,8 +87,8 @@ impl ClientConnection {
         }
     }
 
-    /// Serves the client until the connection ends. The error is `ConnectionClosed` if the simulator
-    /// drops the connection.
+    /// Serves the client until the connection ends. The error is `ConnectionClosed` if the
+    /// simulator drops the connection.
     async fn talk(&mut self) -> Result<(), Error> {
         let mut news = self.market.news.subscribe();
         let mut newest = self.market.newest[&self.cluster].subscribe();

@@ -106,7 +106,8 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Returns true if the simulator knows this symbol: every share and contract, and a few indices.
+    /// Returns true if the simulator knows this symbol: every share and contract, and a few
+    /// indices.
     pub fn knows(symbol: &Symbol) -> bool {
         random_walk::RandomWalk::new(symbol.ticker(), 0).is_some()
     }

@@ -238,8 +238,8 @@ impl EventLoop {
         update.may_change_needs()
     }
 
-    /// Shows the names of the hubs if several announce themselves, until a connection works or fails
-    /// for another reason.
+    /// Shows the names of the hubs if several announce themselves, until a connection works or
+    /// fails for another reason.
     fn note_search(&mut self, status: &ConnectionStatus) {
         let problem = match status.reason {
             Some(Failure::SeveralHubs) => {

@@ -1,5 +1,5 @@
-//! The use of several hubs: follows the state of the connections, checks the first hub while another
-//! one is in use, and moves all connections to the chosen hub. The decisions are in
+//! The use of several hubs: follows the state of the connections, checks the first hub while
+//! another one is in use, and moves all connections to the chosen hub. The decisions are in
 //! `feed::hub_choice`.
 
 use std::future::pending;
@@ -36,8 +36,8 @@ impl Failover {
         }
     }
 
-    /// Follows the state of the connections. `symbol` is an instrument of the watchlist for the check
-    /// of the first hub.
+    /// Follows the state of the connections. `symbol` is an instrument of the watchlist for the
+    /// check of the first hub.
     pub(super) fn follow(&mut self, icon: LinkIcon, symbol: Option<&Symbol>) {
         let now = self.clock.now().monotonic;
         if self.choice.observe(state(icon), now) {

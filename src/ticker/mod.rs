@@ -3,12 +3,12 @@
 
 pub(crate) mod alerts;
 pub mod app;
+pub(crate) mod demand;
 pub mod event_loop;
 mod failover;
+pub(crate) mod light_schedule;
 pub(crate) mod link_monitor;
-pub(crate) mod pages;
-pub(crate) mod panel_light;
-pub(crate) mod polling;
+pub(crate) mod page_rotation;
 pub mod state;
 pub(crate) mod time_consensus;
 pub(crate) mod view_builder;

@@ -11,9 +11,9 @@ use jiff::civil::DateTime;
 
 use super::alerts::Alerts;
 
+use super::light_schedule;
 use super::link_monitor::LinkMonitor;
-use super::pages::PageRotation;
-use super::panel_light;
+use super::page_rotation::PageRotation;
 use super::time_consensus::TimeConsensus;
 use super::view_builder::ViewBuilder;
 pub use crate::config::settings::{AlertRule, PageSpec, TickerSettings};
@@ -35,8 +35,8 @@ pub struct ConfigProblem {
     pub title: String,
     /// The complete message; for a configuration error with file and line.
     pub text: String,
-    /// A QR code that is shown beside the message: a line for each row of modules, with `#` for a dark
-    /// module.
+    /// A QR code that is shown beside the message: a line for each row of modules, with `#` for a
+    /// dark module.
     pub code: Option<String>,
 }
 
@@ -221,8 +221,8 @@ impl TickerState {
             valid_until: &valid_until,
         };
         let page = match (page_spec, self.fault.as_ref().or(self.search.as_ref())) {
-            // The text of the problem alternates with the prices. A person needs time to scan a QR code
-            // or to type its text, so the QR code stays.
+            // The text of the problem alternates with the prices. A person needs time to scan a QR
+            // code or to type its text, so the QR code stays.
             (_, Some(fault))
                 if alert.is_none()
                     && (fault.code.is_some() || self.shows_problem_now(now.monotonic)) =>
@@ -243,7 +243,7 @@ impl TickerState {
             sign: self.link_monitor.icon(),
             simulated: self.link_monitor.simulated()
                 || page_spec.is_some_and(|page_spec| reader.simulated(page_spec)),
-            misconfigured: self.fault.is_some() || self.search.is_some(),
+            misconfigured: self.problem().is_some(),
             alert: alert.and_then(|(rule, lit)| {
                 Some(AlertView {
                     label: reader.label(rule.place)?,
@@ -258,7 +258,7 @@ impl TickerState {
         }
         render::draw(&view, &mut self.draw_cache, &mut self.frame);
         self.valid_until = valid_until.get();
-        self.light = panel_light::light(&self.settings, local, now.monotonic);
+        self.light = light_schedule::light(&self.settings, local, now.monotonic);
         &self.frame
     }
 
@@ -344,7 +344,7 @@ impl TickerState {
             self.link_monitor.trouble(now.monotonic),
             self.alerts.deadline(now.monotonic),
             self.time.deadline(now.monotonic),
-            panel_light::deadline(self.settings.shift, now.monotonic),
+            light_schedule::deadline(self.settings.shift, now.monotonic),
         ]
         .into_iter()
         .min()

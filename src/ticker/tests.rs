@@ -5,7 +5,7 @@ use crate::market::{ChannelKind, Cluster, Price, Symbol, Ticker};
 use crate::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
 use crate::massive::websocket::{MarketData, MarketEvent};
 use crate::net::failure::Failure;
-use crate::ticker::polling::{SHARES, SHARES_EXTENDED};
+use crate::ticker::demand::{SHARES, SHARES_EXTENDED};
 use crate::time::Utc;
 
 /// Monday 2026-01-12, 9:35 in New York.

@@ -337,7 +337,7 @@ async fn all(selected: &str) -> bool {
     );
     let shed = async |stand: &Stand| {
         let waiting = stand.metric("bytes_waiting").await / 1024.0;
-        let shed = stand.metric("clients_shed_total").await;
+        let shed = stand.metric(r#"disconnected_total{reason="shed"}"#).await;
         let said = format!("{waiting:.0} KiB wait, {shed:.0} clients shed");
         Some((said, waiting <= 1024.0 && shed > 50.0))
     };

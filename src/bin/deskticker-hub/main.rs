@@ -265,8 +265,8 @@ fn devices(Devices { file, fixed }: &Devices) -> Result<Authenticator, String> {
     Ok(authenticator)
 }
 
-/// Returns the authenticator of a hub with simulated prices, and the new token that it accepts if no
-/// display has a token yet. Only a hub with a configuration uses the device registry.
+/// Returns the authenticator of a hub with simulated prices, and the new token that it accepts if
+/// no display has a token yet. Only a hub with a configuration uses the device registry.
 fn simulated_devices(
     Devices { file, fixed }: &Devices,
     has_file: bool,
@@ -387,8 +387,8 @@ fn raise_file_limit(connections: u64) {
     }
 }
 
-/// A receiver that changes to true after SIGTERM, SIGINT or SIGQUIT, or when the terminal of the start
-/// is closed. The hub then stops.
+/// A receiver that changes to true after SIGTERM, SIGINT or SIGQUIT, or when the terminal of the
+/// start is closed. The hub then stops.
 fn until_signal() -> Result<watch::Receiver<bool>, ExitReason> {
     let (stop, stopped) = watch::channel(false);
     if let Some(terminal) = ControllingTerminal::of_process() {
@@ -417,8 +417,8 @@ fn until_signal() -> Result<watch::Receiver<bool>, ExitReason> {
     Ok(stopped)
 }
 
-/// The instructions to connect a client to the simulated hub. `token` describes the token, or is the
-/// token itself if this process has generated it.
+/// The instructions to connect a client to the simulated hub. `token` describes the token, or is
+/// the token itself if this process has generated it.
 fn how_to_join(address: SocketAddr, tls: bool, token: &str) -> String {
     let host = match address.ip() {
         ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

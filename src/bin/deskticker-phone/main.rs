@@ -1,5 +1,5 @@
-//! The program `deskticker-phone`: the set-up by phone, with the files and the addresses of the card
-//! image (boards/root). Contains no logic of the set-up.
+//! The program `deskticker-phone`: the set-up by phone, with the files and the addresses of the
+//! card image (boards/root). Contains no logic of the set-up.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 

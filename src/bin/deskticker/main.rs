@@ -33,8 +33,8 @@ use tokio::sync::mpsc;
 
 use arguments::{Command, Options};
 
-/// The reason for an exit code other than 0: the exit code (sysexits.h), and the message. The message
-/// is empty if the program has already printed all messages.
+/// The reason for an exit code other than 0: the exit code (sysexits.h), and the message. The
+/// message is empty if the program has already printed all messages.
 struct ExitReason(u8, String);
 
 impl ExitReason {
@@ -362,9 +362,9 @@ const ENDING: [SignalKind; 3] = [
     SignalKind::quit(),
 ];
 
-/// Returns the receiver of a stop message at the end of `seconds`, if given, and at each signal that
-/// ends a command. A command that cannot reload its configuration also ends on SIGHUP, which arrives
-/// when the terminal is closed.
+/// Returns the receiver of a stop message at the end of `seconds`, if given, and at each signal
+/// that ends a command. A command that cannot reload its configuration also ends on SIGHUP, which
+/// arrives when the terminal is closed.
 fn stops(seconds: Option<f64>) -> Result<mpsc::Receiver<ControlMessage>, ExitReason> {
     let (controls, receiver) = mpsc::channel(4);
     on_signals(&controls, &ENDING, ControlMessage::Stop)?;

@@ -15,14 +15,15 @@ use toml::Spanned;
 
 use schema::Schema;
 
-/// The error text for a setting that must name the file of a secret. The text does not repeat the
-/// wrong value, which may be the secret itself.
+/// The error text for a setting whose value must be the path of a file with a secret. The text does
+/// not repeat the wrong value, because that value may be the secret itself.
 pub(in crate::config) const NO_PATH: &str =
     "expected the path of a file, like \"/etc/deskticker/token\"";
 
 /// The maximum length of a line that a message repeats.
 const LINE: usize = 120;
-/// The maximum length of an unknown name in a message. A longer name can be a secret in the wrong place.
+/// The maximum length of an unknown name in a message. A longer name can be a secret in the wrong
+/// place.
 const LONGEST_NAME: usize = 20;
 /// The maximum number of errors in one report.
 const MOST_ERRORS: usize = 50;
@@ -218,7 +219,8 @@ impl<'a> ConfigReader<'a> {
         self.errors.borrow_mut().push(Noted { error, missing });
     }
 
-    /// Collects an error about something that is missing. A syntax error can be its cause.
+    /// Collects an error about a missing setting or value. The error is removed if the file also
+    /// has a syntax error, because the syntax error can be the cause.
     pub(crate) fn note_missing(&self, error: ConfigError) {
         let missing = true;
         self.errors.borrow_mut().push(Noted { error, missing });
@@ -296,8 +298,10 @@ impl<'a> ConfigReader<'a> {
         self.text[start..end.map_or(self.text.len(), |end| start + end)].trim_end_matches('\r')
     }
 
-    /// Returns the line with another text at this position, without its comment. `None` if the
-    /// position has more than one line, or if the line can contain a secret.
+    /// Returns the line with the text `instead` at this position, and without the comment at the
+    /// end of the line. If the line is longer than [`LINE`], returns only `instead`. Returns `None`
+    /// if the position covers several lines, or if the line contains an inline table, which can
+    /// have a secret.
     pub(super) fn replaced(&self, span: &Range<usize>, instead: &str) -> Option<String> {
         let line = self.line_at(span.start);
         let start = self.text[..span.start].rfind('\n').map_or(0, |at| at + 1);
@@ -329,8 +333,8 @@ impl<'a> ConfigReader<'a> {
         }
     }
 
-    /// Returns the absolute path of a file that the configuration names. A relative path is relative
-    /// to the folder of the configuration.
+    /// Returns the absolute path of a file that the configuration names. A relative path is
+    /// relative to the folder of the configuration.
     pub(crate) fn resolve(&self, key: &str, file: &Spanned<String>) -> Option<PathBuf> {
         self.read(key, file, |text: &str| {
             let path = Path::new(text);

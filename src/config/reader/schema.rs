@@ -6,7 +6,8 @@
 pub(crate) enum Kind {
     /// A text in quotes.
     Text,
-    /// The path of the file of a secret. A message never repeats its value, which may be the secret.
+    /// The path of the file of a secret. A message never repeats its value, which may be the
+    /// secret.
     Secret,
     /// A whole number.
     Whole,

@@ -1,4 +1,5 @@
-//! The syntax errors of a configuration, in terms of its settings.
+//! Converts the syntax errors of the TOML parser into errors that name the setting, if a setting is
+//! known for the line. Removes the errors that are only a result of a syntax error.
 
 use toml::de::Error;
 
@@ -66,8 +67,8 @@ impl ConfigReader<'_> {
         }
     }
 
-    /// Returns the position and the key of a list of several lines that is not closed before the line
-    /// at this position.
+    /// Returns the position and the key of a list of several lines that is not closed before the
+    /// line at this position.
     fn open_list(&self, position: usize) -> Option<(usize, &'static str)> {
         let end = self.text[..position].rfind('\n').map_or(0, |at| at + 1);
         let mut start = end;

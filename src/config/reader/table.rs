@@ -1,5 +1,6 @@
 //! A table of the configuration. Each setting is taken out of the table once; the settings that
-//! remain are unknown. Every problem is collected in the reader, so that one report has all of them.
+//! remain are unknown. Every problem is collected in the reader, so that one report has all of
+//! them.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -58,8 +59,8 @@ impl<'r, 'a> ConfigTable<'r, 'a> {
         self.table.get(name).map(Spanned::span)
     }
 
-    /// Returns true if a single value counts as a list of one text. For a setting that is usually one
-    /// text, this is also a number.
+    /// Returns true if a single value counts as a list of one text. For a setting that is usually
+    /// one text, this is also a number.
     fn takes(&self, name: &str, single: &DeValue<'a>) -> bool {
         let is_text = self.known(name).is_some_and(|key| key.kind == Kind::Text);
         single.is_str() || is_text && !single.is_table()
@@ -277,7 +278,8 @@ impl<'r, 'a> ConfigTable<'r, 'a> {
         self.reader.note(error);
     }
 
-    /// Collects an error for each setting that has not been taken.
+    /// Collects an error for each unknown setting: a setting that no call has taken out of the
+    /// table.
     pub(crate) fn finish(self) {
         for (key, value) in &self.table {
             let is_table = match value.get_ref() {
@@ -388,8 +390,8 @@ impl<'r, 'a> ConfigTable<'r, 'a> {
         keys().find(|key| key.name == meant)
     }
 
-    /// Returns the number of the line that would begin `table` without its `#`, if this line is
-    /// between the first line of this table and the position.
+    /// Returns the line number of the last header above the position, if that header is a comment
+    /// and names `table`. A header is the line that begins a table.
     fn comment_header(&self, span: &Range<usize>, table: &str) -> Option<usize> {
         let schema = self.reader.schema;
         let before = self.reader.text.get(..span.start)?;
@@ -403,7 +405,8 @@ impl<'r, 'a> ConfigTable<'r, 'a> {
         (comment && name == table && self.name != table).then_some(number)
     }
 
-    /// Warns about a setting that belongs to a table whose first line is still a comment.
+    /// Warns if a setting was probably meant for another table: the header of that table stands
+    /// above the setting, but is still a comment.
     fn warn_if_header_is_a_comment(&self, name: &str, span: Range<usize>) {
         let others = self.reader.schema.keys();
         let others = others.filter(|key| key.name == name && key.table != self.name);

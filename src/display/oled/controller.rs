@@ -104,8 +104,8 @@ impl PanelSettings {
         })
     }
 
-    /// Returns the windows to send for the next picture, if `current` is the last window that was
-    /// sent.
+    /// Returns the windows to send, so that the panel shows the picture `next` instead of `shown`.
+    /// `current` is the last window that was sent; `None` if the chip's pointer is unknown.
     pub(crate) fn plan(&self, shown: &Frame, next: &Frame, current: Option<Window>) -> WindowPlan {
         match self.paged() {
             None => dirty_windows::plan(shown, next, current),

@@ -12,7 +12,7 @@ use embedded_hal::i2c::{ErrorType, I2c, Operation};
 use linux_embedded_hal::i2cdev::core::I2CDevice;
 use linux_embedded_hal::i2cdev::linux::{LinuxI2CDevice, LinuxI2CError};
 
-use super::bus_error::BusFault;
+use super::bus_fault::BusFault;
 use crate::display::Bus;
 
 /// The path of an I2C bus of Linux and the address of the panel.

@@ -5,7 +5,7 @@
 use display_interface::{DataFormat, DisplayError, WriteOnlyDataCommand};
 use embedded_hal::i2c::I2c;
 
-use super::bus_error::BusFault;
+use super::bus_fault::BusFault;
 
 /// The size of the buffer in bytes, enough for a full redraw. A redraw with windows is 60 bytes of
 /// settings as pairs and 1 KiB of picture. A page-by-page redraw is 2,029 bytes, with all pages

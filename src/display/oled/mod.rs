@@ -3,7 +3,7 @@
 //! the chip, and [`I2cMessage`] sends the bytes. The program retries a lost panel without end, and
 //! never trusts the panel's memory after an error.
 
-pub(crate) mod bus_error;
+pub(crate) mod bus_fault;
 pub(crate) mod controller;
 pub(crate) mod dirty_runs;
 pub mod dirty_windows;
@@ -15,7 +15,7 @@ use embedded_hal::i2c::I2c;
 use log::{debug, info, warn};
 use ssd1306::command::Command;
 
-use super::oled::bus_error::BusFault;
+use super::oled::bus_fault::BusFault;
 use super::oled::controller::PanelSettings;
 use super::oled::dirty_windows::Window;
 use super::oled::i2c::LinuxBus;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::bus_error::BusFault;
+use super::bus_fault::BusFault;
 use crate::time::Moment;
 
 /// The first wait after a failed connection. Each further wait is twice as long.

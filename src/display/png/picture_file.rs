@@ -92,8 +92,8 @@ impl PictureFile {
     }
 }
 
-/// Returns the file at the end of symbolic links. The user has created the links, so the picture must
-/// not replace them.
+/// Returns the file at the end of symbolic links. The user has created the links, so the picture
+/// must not replace them.
 pub(crate) fn target(path: &Path) -> PathBuf {
     let mut target = path.to_owned();
     // The kernel also follows at most 40 links.
@@ -106,8 +106,8 @@ pub(crate) fn target(path: &Path) -> PathBuf {
     target
 }
 
-/// Returns the kind of something that is not a regular file, such as `a device`. `None` for a regular
-/// file, and for a path without a file.
+/// Returns the kind of something that is not a regular file, such as `a device`. `None` for a
+/// regular file, and for a path without a file.
 pub(crate) fn other_kind(path: &Path) -> Option<&'static str> {
     let kind = fs::metadata(path).ok()?.file_type();
     match kind {

@@ -1,7 +1,7 @@
 //! Scales a picture to the characters of a terminal. Each character shows two dots, one above the
-//! other, in shades of grey. A picture that is smaller than the panel uses characters of four quarters
-//! in two shades, so that small text stays readable. This module writes no control sequence except
-//! colours.
+//! other, in shades of grey. A picture that is smaller than the panel uses characters of four
+//! quarters in two shades, so that small text stays readable. This module writes no control
+//! sequence except colours.
 
 use std::fmt::Write;
 
@@ -34,7 +34,8 @@ impl<'a> Picture<'a> {
     ) -> Option<Self> {
         let height = frame.size().height();
         let widest = columns.min(2 * rows * WIDTH / height);
-        // Above its own size, the picture grows by whole factors, so all its dots have one size.
+        // A picture larger than the panel is scaled only by a whole number (2, 3, ...), so that all
+        // dots have the same size.
         let width = if widest >= WIDTH {
             widest - widest % WIDTH
         } else {
@@ -76,8 +77,8 @@ impl<'a> Picture<'a> {
         }
     }
 
-    /// Returns the lit part of the picture below one dot of the terminal, 0 to 1. A dot is as wide as
-    /// a character, divided by `across`.
+    /// Returns the lit part of the picture below one dot of the terminal, 0 to 1. A dot is as wide
+    /// as a character, divided by `across`.
     fn cover(&self, x: usize, y: usize, across: usize) -> f32 {
         let height = self.frame.size().height();
         let (left, right) = span(x, self.width * across, WIDTH);

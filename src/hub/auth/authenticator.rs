@@ -204,8 +204,8 @@ impl Authenticator {
             .or_else(|| Some(self.verify(presented.trim(), now)?.device))
     }
 
-    /// Returns the challenge of the hub and the proof that the hub knows the token of the display that
-    /// sent this request; `None` if no registered device has this token.
+    /// Returns the challenge of the hub and the proof that the hub knows the token of the display
+    /// that sent this request; `None` if no registered device has this token.
     pub(crate) fn prove(&self, request: &proof::Request) -> Option<(String, String)> {
         let known_devices = lock(&self.known_devices);
         let devices = known_devices.devices.iter().map(|(_, digest)| digest);

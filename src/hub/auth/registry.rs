@@ -184,9 +184,9 @@ impl RegistryFile {
     }
 
     /// Revokes the token of a device, even if other lines of the file are invalid. The revocation
-    /// does not need space on the disk: the word `revoked` is first written over the hash, so that a
-    /// running hub refuses the token at once, and then the file is replaced without the rest of the
-    /// hash. Returns the reason if only the second step failed.
+    /// does not need space on the disk: the word `revoked` is first written over the hash, so that
+    /// a running hub refuses the token at once, and then the file is replaced without the rest of
+    /// the hash. Returns the reason if only the second step failed.
     ///
     /// # Errors
     /// The name is invalid, the device does not exist, or the file cannot be read or written.
@@ -231,7 +231,8 @@ impl RegistryFile {
         Ok(found)
     }
 
-    /// Returns an error if the file is missing. Its name is then most likely not the one of the hub.
+    /// Returns an error if the file is missing. Its name is then most likely not the one of the
+    /// hub.
     fn check_exists(&self) -> Result<(), RegistryError> {
         match self.path.exists() {
             true => Ok(()),

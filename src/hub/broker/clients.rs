@@ -1,17 +1,18 @@
-//! The clients of one cluster. Owns their connections, their subscriptions and the last-value cache,
-//! and holds or removes a client that reads too slowly; never decides the content of a message.
+//! The clients of one cluster. Owns their connections, their subscriptions and the last-value
+//! cache, and holds or removes a client that reads too slowly; never decides the content of a
+//! message.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
 use tokio::sync::mpsc;
 
-use super::backlog::Backlog;
 use super::delivery::{ClientSlot, Delivery, DeliveryOutcome};
 use super::last_value::LastValueCache;
 use super::subscriptions::ClientSubscriptions;
+use super::total_backlog::TotalBacklog;
 use crate::hub::Interest;
 use crate::hub::metrics::Metrics;
 use crate::hub::server::admission::UnauthenticatedSlot;
@@ -46,7 +47,9 @@ pub(super) struct Clients {
     number: u64,
     input_sender: mpsc::Sender<(ClientId, ClientInput)>,
     buffer: Vec<u8>,
-    backlog: Backlog,
+    backlog: TotalBacklog,
+    /// The receive times of the messages of the vendor since the last delivery.
+    undelivered: Vec<Moment>,
 }
 
 /// The reason for which the hub drops a client after a delivery.
@@ -70,7 +73,7 @@ impl Clients {
         Self {
             cluster,
             last_values: LastValueCache::new(limits.trades as usize),
-            backlog: Backlog::new(limits.waiting_bytes, metrics.clone()),
+            backlog: TotalBacklog::new(limits.waiting_bytes, metrics.clone()),
             limits,
             metrics,
             clock,
@@ -81,6 +84,7 @@ impl Clients {
             number: 0,
             input_sender,
             buffer: Vec::new(),
+            undelivered: Vec::new(),
         }
     }
 
@@ -145,8 +149,8 @@ impl Clients {
         }
         self.slots[client_slot] = Some(client);
         self.count += 1;
-        self.metrics.clients.add(1);
-        self.metrics.unauthenticated_clients.add(1);
+        self.metrics.clients.of(self.cluster).add(1);
+        self.metrics.unauthenticated_clients.of(self.cluster).add(1);
         Some(client_slot)
     }
 
@@ -159,7 +163,7 @@ impl Clients {
         let client = self.slots[client_slot].as_mut()?;
         let before = std::mem::replace(&mut client.state, state);
         if let ClientState::Unauthenticated { .. } = before {
-            self.metrics.unauthenticated_clients.sub(1);
+            self.metrics.unauthenticated_clients.of(self.cluster).sub(1);
         }
         Some(client)
     }
@@ -187,8 +191,9 @@ impl Clients {
             self.subscriptions.remove(channel, now);
         }
         self.changed = true;
-        self.metrics.subscriptions.add(topics.len() as u64);
-        self.metrics.subscriptions.sub(before.len() as u64);
+        let subscriptions = self.metrics.subscriptions.of(self.cluster);
+        subscriptions.add(topics.len() as u64);
+        subscriptions.sub(before.len() as u64);
         let mut replay = std::mem::take(&mut self.buffer);
         replay.clear();
         let topics = topics.into_iter().collect();
@@ -244,7 +249,7 @@ impl Clients {
         match outcome {
             WriteOutcome::All => {}
             WriteOutcome::Some => {
-                self.metrics.clients_blocked.add(1);
+                self.metrics.clients_blocked.of(self.cluster).add(1);
                 self.last_values.hold(client_slot);
             }
             // The client sends requests but does not read the responses. The buffer has no space
@@ -255,8 +260,11 @@ impl Clients {
             }
             WriteOutcome::Gone => return self.remove(client_slot),
         }
-        self.metrics.frames_sent.add(count);
-        self.metrics.bytes_sent.add(frames.len() as u64);
+        self.metrics.frames_sent.of(self.cluster).add(count);
+        self.metrics
+            .bytes_sent
+            .of(self.cluster)
+            .add(frames.len() as u64);
         let mut shed = Vec::new();
         discard_slowest(&mut self.slots, &mut self.backlog, now, &mut shed);
         self.drop_after_delivery(shed);
@@ -277,7 +285,8 @@ impl Clients {
     /// `released`, whose socket takes bytes again. Returns the number of frames.
     pub(super) fn deliver(&mut self, released: Option<ClientSlot>) -> u64 {
         let now = self.now();
-        let (slots, metrics) = (&mut self.slots, &self.metrics);
+        let began = Instant::now();
+        let (slots, metrics, cluster) = (&mut self.slots, &self.metrics, self.cluster);
         let backlog = &mut self.backlog;
         let mut sent = 0;
         let mut dropped = Vec::new();
@@ -290,12 +299,14 @@ impl Clients {
                 return DeliveryOutcome::Enough;
             };
             sent += count;
-            metrics.bytes_sent.add(frames.len() as u64);
+            metrics.bytes_sent.of(cluster).add(frames.len() as u64);
             let outcome = client.write(frames);
             backlog.note(client, now);
             match outcome {
                 WriteOutcome::All => return DeliveryOutcome::All,
-                WriteOutcome::Some | WriteOutcome::Full => metrics.clients_blocked.add(1),
+                WriteOutcome::Some | WriteOutcome::Full => {
+                    metrics.clients_blocked.of(cluster).add(1);
+                }
                 WriteOutcome::Gone => dropped.push((client_slot, Dropped::Gone)),
             }
             discard_slowest(slots, backlog, now, &mut dropped);
@@ -303,11 +314,32 @@ impl Clients {
         };
         match released {
             Some(client_slot) => self.last_values.release(client_slot, now, give),
-            None => self.last_values.deliver_pending(now, give),
+            None => {
+                self.last_values.deliver_pending(now, give);
+                self.count_delivery(began);
+            }
         }
-        self.metrics.frames_sent.add(sent);
+        self.metrics.frames_sent.of(self.cluster).add(sent);
         self.drop_after_delivery(dropped);
         sent
+    }
+
+    /// Notes the receive time of a message of the vendor, until its events are delivered.
+    pub(super) fn note_received(&mut self, at: Moment) {
+        if self.last_values.is_dirty() {
+            self.undelivered.push(at);
+        }
+    }
+
+    /// Adds a delivery to the metrics. The clock of the hub counts milliseconds, which is too coarse
+    /// for the duration of a delivery.
+    fn count_delivery(&mut self, began: Instant) {
+        let duration = self.metrics.delivery_duration.of(self.cluster);
+        duration.observe(began.elapsed());
+        let (now, latency) = (self.now(), self.metrics.delivery_latency.of(self.cluster));
+        for at in self.undelivered.drain(..) {
+            latency.observe(now.since(at));
+        }
     }
 
     fn drop_after_delivery(&mut self, dropped: Vec<(ClientSlot, Dropped)>) {
@@ -374,9 +406,9 @@ impl Clients {
         self.backlog.note(&mut client, Moment::ZERO);
         self.last_values.leave(client_slot);
         self.count -= 1;
-        self.metrics.clients.sub(1);
+        self.metrics.clients.of(self.cluster).sub(1);
         if let ClientState::Unauthenticated { .. } = client.state {
-            self.metrics.unauthenticated_clients.sub(1);
+            self.metrics.unauthenticated_clients.of(self.cluster).sub(1);
         }
     }
 }
@@ -384,7 +416,7 @@ impl Clients {
 /// Discards the waiting bytes of the slowest clients until no more bytes wait than allowed.
 fn discard_slowest(
     slots: &mut [Option<Client>],
-    backlog: &mut Backlog,
+    backlog: &mut TotalBacklog,
     now: Moment,
     dropped: &mut Vec<(ClientSlot, Dropped)>,
 ) {

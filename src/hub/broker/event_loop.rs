@@ -220,8 +220,8 @@ impl Fanout {
     }
 }
 
-/// Returns the interval between two reports of this number of subscriptions. A report costs time for
-/// each subscription, so clients that change one subscription again and again must not cause a
+/// Returns the interval between two reports of this number of subscriptions. A report costs time
+/// for each subscription, so clients that change one subscription again and again must not cause a
 /// report of many thousands each time.
 fn report_interval(subscriptions: usize) -> Duration {
     Duration::from_millis(subscriptions as u64 / 400)

@@ -15,8 +15,8 @@ use crate::time::Moment;
 const MAX_FRAME: usize = 256 << 10;
 
 /// The size after which the values of one delivery to one client end. The client gets the values of
-/// its other channels in the next delivery, so a client with many channels never needs memory for all
-/// of their values.
+/// its other channels in the next delivery, so a client with many channels never needs memory for
+/// all of their values.
 pub(crate) const PART: usize = 64 << 10;
 
 /// The maximum number of different read positions in one group for which frames are shared. The

@@ -1,8 +1,7 @@
-//! The broker of one cluster: decides the messages for each client, from the requests of the clients
-//! and the reports of the upstream. Never waits for a client.
+//! The broker of one cluster: decides the messages for each client, from the requests of the
+//! clients and the reports of the upstream. Never waits for a client.
 
 pub(crate) mod age;
-pub(crate) mod backlog;
 pub(crate) mod clients;
 pub(crate) mod commands;
 pub mod delivery;
@@ -11,6 +10,7 @@ pub(crate) mod frame_cache;
 pub mod last_value;
 pub(crate) mod liveness;
 pub(crate) mod subscriptions;
+pub(crate) mod total_backlog;
 pub(crate) mod upstream_view;
 
 use std::sync::Arc;

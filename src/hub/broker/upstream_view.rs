@@ -1,5 +1,5 @@
-//! The broker's view of the upstream: its status, the source of its prices and the channels without a
-//! confirmation. Passes each report on to the clients; never handles a request of a client.
+//! The broker's view of the upstream: its status, the source of its prices and the channels without
+//! a confirmation. Passes each report on to the clients; never handles a request of a client.
 
 use std::collections::BTreeSet;
 
@@ -113,18 +113,22 @@ impl UpstreamView {
 
     /// Stores events, and delivers them at once only if too many trades wait.
     fn publish(&mut self, events: &[RelayedEvent], clients: &mut Clients) {
-        clients.metrics.events_received.add(events.len() as u64);
+        let (metrics, cluster) = (clients.metrics.clone(), clients.cluster);
+        metrics.events_received.of(cluster).add(events.len() as u64);
         for event in events {
             // An event on a channel proves that the vendor's confirmation was only late.
             self.unanswered.remove(&event.channel);
             let last_values = &mut clients.last_values;
             let outcome = last_values.publish(&event.channel, &event.json, event.arrival);
             if outcome != PublishOutcome::Kept {
-                clients.metrics.events_conflated.add(1);
+                metrics.events_conflated.of(cluster).add(1);
             }
             if last_values.should_flush_trades() {
                 clients.deliver(None);
             }
+        }
+        if let Some(event) = events.first() {
+            clients.note_received(event.arrival.at);
         }
     }
 

@@ -14,6 +14,7 @@ pub(crate) use super::cache::CachedAnswer;
 use super::cache::{AnswerInfo, Cache, QuotesError};
 use super::quote_rows::{self, RequestedTicker};
 use crate::hub::HubSettings;
+use crate::hub::metrics::Metrics;
 use crate::market::Calendar;
 use crate::massive::{self, UnreadableRows, snapshot};
 use crate::net::connector::Connector;
@@ -33,6 +34,7 @@ pub struct QuoteCache {
     greeted: watch::Receiver<Option<bool>>,
     /// The settings, with the key of the vendor.
     settings: watch::Receiver<HubSettings>,
+    metrics: Arc<Metrics>,
     /// The cached responses. The lock is held only for short operations, never during an `await`.
     cache: Mutex<Cache>,
     /// One lock for each path with a request in progress. Other callers with this path wait for the
@@ -64,6 +66,7 @@ impl QuoteCache {
         clock: Clock,
         greeted: watch::Receiver<Option<bool>>,
         settings: watch::Receiver<HubSettings>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             source,
@@ -72,6 +75,7 @@ impl QuoteCache {
             clock,
             greeted,
             settings,
+            metrics,
             cache: Mutex::default(),
             request_locks: Mutex::default(),
             unreadable: Mutex::default(),
@@ -160,6 +164,11 @@ impl QuoteCache {
             let known = known(&body, now).ok_or(Failure::Protocol)?;
             Ok((body, known))
         });
+        let result = match &outcome {
+            Ok(_) => "ok".to_owned(),
+            Err(refusal) => format!("{:?}", refusal.reason).to_ascii_lowercase(),
+        };
+        self.metrics.vendor_requests.add(path_of(path), result);
         let mut cache = self.current_cache();
         let after = *self.greeted.borrow();
         match outcome {
@@ -191,6 +200,15 @@ impl QuoteCache {
         request_locks.retain(|_, request_lock| Arc::strong_count(request_lock) > 1);
         request_locks.entry(path.to_owned()).or_default().clone()
     }
+}
+
+/// Returns the first two parts of a path of the vendor. The metrics must not contain a ticker.
+fn path_of(path: &str) -> &'static str {
+    const PATHS: [&str; 3] = ["/v3/snapshot", "/v2/aggs", "/v1/marketstatus"];
+    let mut paths = PATHS.into_iter();
+    paths
+        .find(|known| path.starts_with(known))
+        .unwrap_or("(other path)")
 }
 
 impl From<Failure> for QuotesError {

@@ -1,5 +1,6 @@
-//! The files with the certificate and the private key of the hub: reads both files, reports an error
-//! with its remedy, and judges the certificate. The functions log nothing and open no connection.
+//! The files with the certificate and the private key of the hub: reads both files, reports an
+//! error with its remedy, and judges the certificate. The functions log nothing and open no
+//! connection.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -7,14 +8,14 @@ use std::path::Path;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::net::error_mapping::not_after;
+use crate::net::failure_mapping::not_after;
 use crate::net::trust::needs_intermediate;
 use crate::time::Utc;
 
 /// The identifier of the extension `subjectAltName` (RFC 5280, section 4.2.1.6) as DER.
 const SUBJECT_ALT_NAME: &[u8] = &[0x06, 3, 0x55, 0x1d, 17];
-/// The remaining validity, in days, below which a certificate causes a warning: an automatic renewal
-/// would have replaced the certificate earlier.
+/// The remaining validity, in days, below which a certificate causes a warning: an automatic
+/// renewal would have replaced the certificate earlier.
 const SOON: i64 = 10;
 const DAY: i64 = 86_400_000;
 
@@ -80,8 +81,8 @@ fn user() -> String {
     name.unwrap_or_else(|| format!("the user {id}"))
 }
 
-/// Returns a warning for each reason why displays refuse this chain of the file `path`, or will refuse
-/// it soon.
+/// Returns a warning for each reason why displays refuse this chain of the file `path`, or will
+/// refuse it soon.
 pub(super) fn warnings(path: &Path, chain: &[CertificateDer<'_>], now: Option<Utc>) -> Vec<String> {
     let Some(first) = chain.first() else {
         return Vec::new();

@@ -125,8 +125,8 @@ fn checked(
     });
 }
 
-/// The rate limiter: one token bucket for each key, which refills with time. A key is an address or a
-/// device.
+/// The rate limiter: one token bucket for each key, which refills with time. A key is an address or
+/// a device.
 #[derive(Debug)]
 pub struct RateLimiter<K> {
     buckets: HashMap<K, TokenBucket>,

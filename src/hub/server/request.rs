@@ -20,8 +20,8 @@ const PROXY_HEADERS: [HeaderName; 3] = [
 ];
 
 /// Returns the origin of a request. The address is the peer or, behind a trusted reverse proxy, the
-/// last address in `X-Forwarded-For` that is not a trusted proxy. A trusted proxy that sends no such
-/// header is a program on its own machine.
+/// last address in `X-Forwarded-For` that is not a trusted proxy. A trusted proxy that sends no
+/// such header is a program on its own machine.
 pub(crate) fn origin_of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpAddr]) -> Origin {
     let direct = Origin::direct(peer);
     if !PROXY_HEADERS.iter().any(|name| headers.contains_key(name)) {

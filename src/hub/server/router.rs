@@ -28,7 +28,7 @@ use crate::hub::auth::authenticator::Authenticator;
 use crate::hub::auth::registry::Device;
 use crate::hub::broker::event_loop::Acceptor;
 use crate::hub::health::{self, UpstreamHealth};
-use crate::hub::metrics::Metrics;
+use crate::hub::metrics::{Metrics, process};
 use crate::hub::rest::aggregates::{AggregatesRequest, BarCache};
 use crate::hub::rest::quotes::QuoteCache;
 use crate::market::{Calendar, Cluster};
@@ -89,8 +89,8 @@ pub(crate) struct ConnectionUse {
     pub(crate) known: bool,
 }
 
-/// An upgrade that the hub has accepted. The listener passes the connection to the acceptor after the
-/// response.
+/// An upgrade that the hub has accepted. The listener passes the connection to the acceptor after
+/// the response.
 #[derive(Clone, Debug)]
 pub(crate) struct AcceptedUpgrade {
     pub(crate) cluster: Cluster,
@@ -120,6 +120,10 @@ impl Router {
             .decide(request, peer_info, usage, origin, route, &settings)
             .await;
         let answer = outcome.unwrap_or_else(|refusal| *refusal);
+        let path = route.map_or("(unknown path)", Route::name);
+        self.metrics
+            .http_requests
+            .add(path, answer.status().as_u16());
         // The hub logs one line for each response, without any text from the client, and logs a
         // refusal with its reason at level `info`. A rate limit prevents a client from filling the
         // log with refusals.
@@ -129,7 +133,7 @@ impl Router {
             if complain { Level::Info } else { Level::Debug },
             "{origin} {} {} {} {}",
             method_name(request.method()),
-            route.map_or("(unknown path)", Route::name),
+            path,
             answer.status().as_u16(),
             reason.map_or("", |reason| reason.0)
         );
@@ -439,6 +443,7 @@ impl Router {
         let mut text = self.metrics.render();
         let (calendar, now) = (&self.calendar, self.clock.now());
         health::render(&mut text, &self.health, &settings.limits, calendar, now);
+        process::render(&mut text, now);
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
         with(Response::new(Full::from(text)), CONTENT_TYPE, content_type)
     }

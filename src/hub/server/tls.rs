@@ -103,7 +103,8 @@ impl Tls {
         })
     }
 
-    /// Returns a warning for each reason why displays refuse the certificate, or will refuse it soon.
+    /// Returns a warning for each reason why displays refuse the certificate, or will refuse it
+    /// soon.
     pub fn warnings(&self, now: Option<Utc>) -> Vec<String> {
         certificate_files::warnings(&self.files.certificate, &self.files.chain, now)
     }

@@ -62,7 +62,8 @@ const RATED: [Pause; 4] = [
 ];
 
 impl Pause {
-    /// Returns the counter of the pauses for this reason.
+    /// Returns the metric that counts the pauses with this reason. During a pause, the hub does not
+    /// read from the client.
     pub(crate) const fn counter(self, metrics: &Metrics) -> &Counter {
         match self {
             Pause::Unauthenticated => &metrics.paused_unauthenticated,

@@ -191,7 +191,7 @@ pub(crate) enum WriteOutcome {
 /// The maximum number of bytes that may wait for one client after its socket is full. These bytes
 /// are responses to a client that sends requests but does not read. Values do not wait here, except
 /// the rest of a write that was only partly accepted.
-const BACKLOG_LIMIT: usize = 256 << 10;
+const CLIENT_BACKLOG_LIMIT: usize = 256 << 10;
 
 /// One client with its unsent bytes, as the broker stores it.
 #[derive(Debug)]
@@ -275,7 +275,9 @@ impl Client {
             self.socket_state.blocked();
         } else {
             self.behind += bytes.len();
-            if self.behind > BACKLOG_LIMIT && !matches!(self.state, ClientState::Closing { .. }) {
+            if self.behind > CLIENT_BACKLOG_LIMIT
+                && !matches!(self.state, ClientState::Closing { .. })
+            {
                 return WriteOutcome::Full;
             }
         }

@@ -53,8 +53,8 @@ impl FrameError {
     }
 }
 
-/// The number of frames, complete messages and control frames that a decoder has received. A message
-/// is a text or a binary message; a control frame is a ping, a pong or a close frame.
+/// The number of frames, complete messages and control frames that a decoder has received. A
+/// message is a text or a binary message; a control frame is a ping, a pong or a close frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrameCounts {
     /// The number of frames of any kind.

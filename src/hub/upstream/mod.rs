@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::health::ReportSender;
+use super::metrics::Metrics;
 use super::rest::aggregates::BarCache;
 use super::{Arrival, HubSettings, Interest, RelayedEvent, UpstreamEvent};
 use crate::feed::ConnectionStatus;
@@ -36,8 +37,8 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(15);
 /// The first wait after the vendor refuses a key that it has never accepted for this cluster. A
 /// refusal may pass, for example while the vendor restarts a server.
 const DENIED_AT_FIRST: Duration = Duration::from_secs(30);
-/// The longest wait after such refusals. Each wait is twice as long as the previous one, because the
-/// vendor may block a client that retries too often.
+/// The longest wait after such refusals. Each wait is twice as long as the previous one, because
+/// the vendor may block a client that retries too often.
 const DENIED_AT_MOST: Duration = Duration::from_secs(600);
 
 /// Everything that an upstream needs to run.
@@ -59,6 +60,8 @@ pub struct Upstream {
     pub greeted: watch::Sender<Option<bool>>,
     /// The settings, with the key of the vendor. Each update ends the wait after a refusal.
     pub settings: watch::Receiver<HubSettings>,
+    /// The metrics of the hub.
+    pub metrics: Arc<Metrics>,
     /// The monotonic clock and the wall clock.
     pub clock: Clock,
 }
@@ -131,6 +134,9 @@ impl Upstream {
                 proven: false,
                 minutes: self.minutes.clone(),
                 greeted: self.greeted.clone(),
+                cluster: self.cluster,
+                metrics: self.metrics.clone(),
+                clock: self.clock.clone(),
             },
             clock: self.clock.clone(),
         };
@@ -294,6 +300,9 @@ struct UpstreamSink {
     proven: bool,
     minutes: BarCache,
     greeted: watch::Sender<Option<bool>>,
+    cluster: Cluster,
+    metrics: Arc<Metrics>,
+    clock: Clock,
 }
 
 impl EventSink for UpstreamSink {
@@ -348,6 +357,10 @@ impl EventSink for UpstreamSink {
     ) -> Result<(), ConsumerGone> {
         let (mut events, mut bars) = (Vec::new(), Vec::new());
         let bytes = Bytes::from(frame.clone());
+        self.metrics.messages_received.of(self.cluster).add(1);
+        let length = bytes.len() as u64;
+        self.metrics.bytes_received.of(self.cluster).add(length);
+        let utc = self.clock.now().utc_of(now);
         for passing in websocket::passing(frame) {
             match passing {
                 Ok(RelayedEventRef::Status(status_kind, message)) => {
@@ -357,8 +370,16 @@ impl EventSink for UpstreamSink {
                     kind,
                     ticker,
                     age,
+                    stamp,
                     json,
                 }) => {
+                    // A repeated event says nothing about the connection.
+                    if let (None, Some(utc), Some(stamp)) = (age, utc, stamp) {
+                        self.metrics
+                            .vendor_latency
+                            .of(self.cluster)
+                            .observe(utc.since(stamp));
+                    }
                     // An event that arrives after the end of its subscription is dropped, because
                     // no client wants this event.
                     if server.data(kind, &ticker, now)

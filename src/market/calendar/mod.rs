@@ -30,8 +30,8 @@ pub struct MarketPhase {
     pub since: Utc,
     /// The end of the open session (exclusive), or the start of the next session.
     pub until: Utc,
-    /// The end of the last regular session, whose last value is the close. While no session is open,
-    /// a value with a later timestamp can also be the close.
+    /// The end of the last regular session, whose last value is the close. While no session is
+    /// open, a value with a later timestamp can also be the close.
     pub bell: Utc,
     /// The part of the trading day. `None` if no session is open.
     pub part: Option<SessionPart>,

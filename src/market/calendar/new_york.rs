@@ -25,8 +25,8 @@ pub fn new_york_midnight(day: Date) -> Option<Utc> {
     utc(day.into())
 }
 
-/// Converts a date and a time of day in New York to UTC. The time must not be between 1:00 and 3:00,
-/// when the clocks change.
+/// Converts a date and a time of day in New York to UTC. The time must not be between 1:00 and
+/// 3:00, when the clocks change.
 pub(super) fn utc(time: DateTime) -> Option<Utc> {
     let instant = NEW_YORK.to_timestamp(time).ok()?;
     Some(Utc(instant.as_millisecond()))

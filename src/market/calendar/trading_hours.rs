@@ -60,8 +60,8 @@ impl Hours {
     }
 
     /// Returns the hours on the last trading day of a contract. `self` are the hours on all other
-    /// days. Options on indices close on their last day with the index that settles them (Cboe, "SPX
-    /// Weeklys").
+    /// days. Options on indices close on their last day with the index that settles them (Cboe,
+    /// "SPX Weeklys").
     pub(super) fn on_last_day(self, contract: &Contract<'_>) -> Hours {
         match contract.root {
             "SPXW" | "NDXP" | "RUTW" | "XSP" | "MRUT" | "XND" | "OEX" | "XEO" => Hours::Regular,

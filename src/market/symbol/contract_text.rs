@@ -1,5 +1,5 @@
-//! Option contracts as brokers and exchanges write them. Returns the ticker only if the text has one
-//! meaning.
+//! Option contracts as brokers and exchanges write them. Returns the ticker only if the text has
+//! one meaning.
 
 use super::Contract;
 
@@ -7,8 +7,8 @@ const MONTHS: [&str; 12] = [
     "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
 ];
 
-/// Returns the ticker of an option contract without `O:`, such as `SPY251219C00650000`. The text can
-/// have one of these forms:
+/// Returns the ticker of an option contract without `O:`, such as `SPY251219C00650000`. The text
+/// can have one of these forms:
 ///
 /// - `SPY251219C00650000`, `SPY   251219C00650000`: the form of the OCC, also with 21 characters.
 /// - `.SPY251219C650`, `-SPY251219C650`: the strike in dollars (thinkorswim, Fidelity).

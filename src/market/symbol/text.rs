@@ -60,7 +60,8 @@ type Classified<'a> = Result<(AssetClass, Cow<'a, str>), Cow<'static, str>>;
 /// - `SPY`, `BRK.B`, `AMpB`: a share; its case is kept. A text without upper-case letters is
 ///   converted to upper case, because no ticker of a share has only lower-case letters.
 /// - `stock:COMP`: the share, if an index has the same name.
-/// - `O:SPY251219C00650000`: an option contract, in upper or lower case, or in the form of a broker.
+/// - `O:SPY251219C00650000`: an option contract, in upper or lower case, or in the form of a
+///   broker.
 /// - `^GSPC`, `$SPX.X`, `.DJI`: a well-known index as other vendors write it.
 /// - `BRK-B`, `BRK/B`: the share `BRK.B`.
 impl FromStr for Symbol {
@@ -231,7 +232,8 @@ fn share(text: &str) -> Classified<'_> {
     Ok((AssetClass::Equity, upper.into()))
 }
 
-/// Returns the ticker of a share with another separator before its class: `BRK-B`, `BRK/B`, `BAC-PL`.
+/// Returns the ticker of a share with another separator before its class: `BRK-B`, `BRK/B`,
+/// `BAC-PL`.
 fn with_other_separator(upper: &str) -> Option<String> {
     let (root, class) = upper.split_once(['-', '/'])?;
     let class = match class.as_bytes() {

@@ -289,8 +289,8 @@ impl Instrument {
             return self.take(new, context);
         };
         match recency(&stored, &new, now) {
-            // The latest value has no timestamp, so it is unknown which of the two is newer. The bar
-            // is used only after the value has exceeded its limit.
+            // The latest value has no timestamp, so it is unknown which of the two is newer. The
+            // bar is used only after the value has exceeded its limit.
             _ if stored.as_of.stamp.is_none() => Outcome::Older,
             Recency::Newer => self.take(new, context),
             // A correction of the bar that supplied the latest value.

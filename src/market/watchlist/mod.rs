@@ -264,8 +264,8 @@ impl Watchlist {
         instrument.day = Some((day, until));
     }
 
-    /// Stores the analytics of an option contract, unless later ones are stored: a hub may repeat an
-    /// old response.
+    /// Stores the analytics of an option contract, unless later ones are stored: a hub may repeat
+    /// an old response.
     pub fn set_analytics(&mut self, ticker: &str, values: OptionAnalytics, as_of: AsOf, now: Now) {
         if let Some(instrument) = self.find_mut(ticker) {
             let stored = instrument.analytics.and_then(|(_, stored)| stored.age(now));
@@ -294,8 +294,8 @@ impl Watchlist {
         }
     }
 
-    /// Marks each instrument of a cluster as not streamed, because the vendor's plan does not include
-    /// the cluster.
+    /// Marks each instrument of a cluster as not streamed, because the vendor's plan does not
+    /// include the cluster.
     pub fn set_cluster_not_streamed(&mut self, cluster: Cluster) {
         let instruments = self.instruments.iter_mut();
         for instrument in instruments.filter(|one| one.symbol.cluster() == cluster) {

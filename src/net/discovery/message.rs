@@ -1,6 +1,6 @@
-//! The two DNS messages of a search (RFC 1035, section 4; RFC 6763): writes the question for a service,
-//! and reads the records of an answer. A library for all types of records would need 40 KB of the
-//! program for this. The functions are pure, and invalid bytes never cause a panic.
+//! The two DNS messages of a search (RFC 1035, section 4; RFC 6763): writes the question for a
+//! service, and reads the records of an answer. A library for all types of records would need 40 KB
+//! of the program for this. The functions are pure, and invalid bytes never cause a panic.
 
 use std::net::Ipv4Addr;
 
@@ -72,8 +72,8 @@ pub(super) fn question(id: u16, service: &Name) -> Vec<u8> {
     message
 }
 
-/// Returns the records of the answer to the question with this number (RFC 6762, section 6.7); `None`
-/// if the message is another one or is damaged.
+/// Returns the records of the answer to the question with this number (RFC 6762, section 6.7);
+/// `None` if the message is another one or is damaged.
 pub(super) fn records(message: &[u8], id: u16) -> Option<Vec<Record>> {
     let mut reader = Reader { message, at: 0 };
     let [own, flags, questions, answers, authorities, additional] =

@@ -1,6 +1,6 @@
 //! The hub of a configuration without an address: the only hub that announces itself in the local
-//! network, after its proof that it knows the token of this display. This module sends no token, and
-//! takes no hub if several announce themselves.
+//! network, after its proof that it knows the token of this display. This module sends no token,
+//! and takes no hub if several announce themselves.
 
 mod message;
 pub(crate) mod proof;
@@ -27,12 +27,12 @@ const PAUSE: Duration = Duration::from_secs(4);
 /// The time limit for the proof of a hub.
 const PROOF_LIMIT: Duration = Duration::from_secs(3);
 
-/// Returns the source with the address of its hub: the configured address, or the address of the hub
-/// that announces itself.
+/// Returns the source with the address of its hub: the configured address, or the address of the
+/// hub that announces itself.
 ///
 /// # Errors
-/// [`Failure::NoHub`], [`Failure::SeveralHubs`], [`Failure::Unproven`], or the reason why the announced
-/// hub or the network cannot be reached.
+/// [`Failure::NoHub`], [`Failure::SeveralHubs`], [`Failure::Unproven`], or the reason why the
+/// announced hub or the network cannot be reached.
 #[inline(never)]
 pub(crate) fn locate<'a>(
     connector: &'a Connector,
@@ -134,8 +134,8 @@ pub(crate) fn places(hubs: &[Announcement]) -> String {
     places.join(", ")
 }
 
-/// Returns the endpoint of an announced hub that proves that it knows the token. If the configuration
-/// names a certificate, a hub without TLS is not used.
+/// Returns the endpoint of an announced hub that proves that it knows the token. If the
+/// configuration names a certificate, a hub without TLS is not used.
 ///
 /// # Errors
 /// The reason why the hub did not prove it at any of its addresses.

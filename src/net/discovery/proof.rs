@@ -1,16 +1,16 @@
-//! The proof that an announced hub knows the token of this display. Both sides have the SHA-256 of the
-//! token: the display computes it, and the hub stores it. This hash is the key of two keyed hashes
-//! (HMAC-SHA-256, RFC 2104), and neither the token nor its hash is sent:
+//! The proof that an announced hub knows the token of this display. Both sides have the SHA-256 of
+//! the token: the display computes it, and the hub stores it. This hash is the key of two keyed
+//! hashes (HMAC-SHA-256, RFC 2104), and neither the token nor its hash is sent:
 //!
 //! ```text
 //! display ─▶ hub   challenge D, HMAC(key, "display", address, D)
 //! display ◀─ hub   challenge H, HMAC(key, "hub", address, D, H)
 //! ```
 //!
-//! A challenge is 32 fresh random bytes. The address is the one to which the display has connected, so
-//! a false hub cannot forward the exchange to the real hub at another address. The first hash shows the
-//! hub which token is meant; without it a stranger could collect hashes of all tokens from a hub. The
-//! functions are pure except for the random numbers.
+//! A challenge is 32 fresh random bytes. The address is the one to which the display has connected,
+//! so a false hub cannot forward the exchange to the real hub at another address. The first hash
+//! shows the hub which token is meant; without it a stranger could collect hashes of all tokens
+//! from a hub. The functions are pure except for the random numbers.
 
 use std::net::SocketAddr;
 
@@ -24,7 +24,8 @@ use crate::secret::Secret;
 
 /// The path of the exchange at a hub (`POST`).
 pub(crate) const PATH: &str = "/api/hub-proof";
-/// The text at the begin of each hashed message, so that no other use of the key has the same message.
+/// The text at the begin of each hashed message, so that no other use of the key has the same
+/// message.
 const DOMAIN: &str = "deskticker hub proof 1";
 
 /// The number of bytes of a challenge.
@@ -46,8 +47,8 @@ struct HubAnswer {
     proof: String,
 }
 
-/// Begins an exchange with the server at this address. Returns the path and the query of the request.
-/// Returns `None` if the machine has no randomness.
+/// Begins an exchange with the server at this address. Returns the path and the query of the
+/// request. Returns `None` if the machine has no randomness.
 pub(super) fn begin(token: &Secret, address: SocketAddr) -> Option<(String, Pending)> {
     let pending = Pending {
         key: key(digest(&SHA256, token.reveal().as_bytes()).as_ref()),
@@ -101,8 +102,8 @@ impl Request {
         hmac::verify(&key(hash), &message, &self.proof).is_ok()
     }
 
-    /// Returns a fresh challenge of the hub and its proof, both as hexadecimal digits; `None` if the
-    /// machine has no randomness.
+    /// Returns a fresh challenge of the hub and its proof, both as hexadecimal digits; `None` if
+    /// the machine has no randomness.
     pub(crate) fn answer(&self, hash: &[u8; 32]) -> Option<(String, String)> {
         let own = fresh()?;
         let message = message("hub", self.address, &self.challenge, &own);
@@ -115,8 +116,8 @@ fn key(hash: &[u8]) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, hash)
 }
 
-/// Returns a message of one side. Every part but the address has a fixed length, and a zero byte ends
-/// the texts, so two different exchanges never have the same message.
+/// Returns a message of one side. Every part but the address has a fixed length, and a zero byte
+/// ends the texts, so two different exchanges never have the same message.
 fn message(side: &str, address: SocketAddr, display: &Challenge, hub: &[u8]) -> Vec<u8> {
     let mut message = format!("{DOMAIN}\0{side}\0{address}\0").into_bytes();
     message.extend_from_slice(display);

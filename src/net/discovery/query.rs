@@ -1,7 +1,7 @@
 //! The search for hubs that announce themselves in the local network: one question by multicast DNS
 //! (RFC 6762, section 5.1) at each network interface, and the answers to it. Only IPv4 is searched,
-//! because a hub announces its IPv4 addresses in each usual configuration. This module connects to no
-//! hub and believes nothing of an announcement.
+//! because a hub announces its IPv4 addresses in each usual configuration. This module connects to
+//! no hub and believes nothing of an announcement.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,7 +19,8 @@ const SERVICE: &str = "_deskticker._tcp.local";
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 const PORT: u16 = 5353;
 
-/// The times of the questions, from the start of the search. Wi-Fi does not repeat a lost multicast.
+/// The times of the questions, from the start of the search. Wi-Fi does not repeat a lost
+/// multicast.
 const QUESTIONS: [Duration; 3] = [
     Duration::ZERO,
     Duration::from_millis(500),
@@ -27,9 +28,9 @@ const QUESTIONS: [Duration; 3] = [
 ];
 /// The duration of a search without any answer.
 const LIMIT: Duration = Duration::from_millis(2500);
-/// The duration of the search after the first answer. A second hub answers within this time: an answer
-/// is sent at once or up to 120 ms later (RFC 6762, section 6), and the next question follows within
-/// this time.
+/// The duration of the search after the first answer. A second hub answers within this time: an
+/// answer is sent at once or up to 120 ms later (RFC 6762, section 6), and the next question
+/// follows within this time.
 const OTHERS: Duration = Duration::from_millis(700);
 /// The maximum number of hubs and of addresses of one hub. A false hub can invent any number.
 const MAX: usize = 8;
@@ -154,7 +155,8 @@ fn read(message: &[u8], id: u16, from: IpAddr, hubs: &mut Vec<Announcement>) -> 
             _ => None,
         });
         let mut addresses: Vec<IpAddr> = addresses.collect();
-        // The sender is surely in this network, and an address in its message may be in another one.
+        // The sender is surely in this network, and an address in its message may be in another
+        // one.
         if addresses.is_empty() || addresses.contains(&from) {
             addresses.retain(|address| *address != from);
             addresses.insert(0, from);

@@ -1,5 +1,5 @@
-//! The state of the search for a hub, which all users of a connector share. This module searches for
-//! nothing.
+//! The state of the search for a hub, which all users of a connector share. This module searches
+//! for nothing.
 
 use std::sync::Mutex;
 use std::time::Instant;

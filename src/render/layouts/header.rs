@@ -124,9 +124,10 @@ pub(crate) fn draw(
     };
     match (&mark, word) {
         (Some(StatusBadge::Age(age)), Some(stale)) => {
-            // The age uses the large font, so that the age is readable from two metres. The large
-            // age stands below the fraction, or beside the price if the header is not in the first
-            // line. If the large age does not fit, the small age takes the place of STALE.
+            // The age uses the large font, so that a person can read the age from two metres. In
+            // the first line (page 0), the age is below the raised fraction of the price. Otherwise
+            // the age is beside the price. If the large age does not fit, the small age replaces
+            // STALE.
             let mut large = match page {
                 0 => Row::new(TOP + 2, fraction.start + GAP..WIDTH),
                 _ => Row::new(TOP + 1, fraction.end + GAP..WIDTH),

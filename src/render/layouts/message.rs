@@ -21,8 +21,8 @@ pub fn notice(size: Size, word: &str, meaning: &str) -> Frame {
     frame
 }
 
-/// Returns a picture that shows if the settings of a panel are right: a line along all four edges, the
-/// first half of a number at the top left, and the second half at the bottom right.
+/// Returns a picture that shows if the settings of a panel are right: a line along all four edges,
+/// the first half of a number at the top left, and the second half at the bottom right.
 pub fn test_picture(size: Size, number: &str) -> Frame {
     let mut frame = Frame::new(size);
     let (first, second) = number.split_at(number.len() / 2);
@@ -68,8 +68,8 @@ pub(crate) fn page(view: &View<'_>, title: &str, text: &str, frame: &mut Frame) 
 }
 
 /// Draws the page of the set-up by phone: a QR code at the left, and the text at the right. A low
-/// panel has no space for a QR code with dots that a phone can recognise, so it shows the text alone.
-/// The code has a line for each row of modules, with `#` for a dark module.
+/// panel has no space for a QR code with dots that a phone can recognise, so it shows the text
+/// alone. The code has a line for each row of modules, with `#` for a dark module.
 pub(crate) fn join(view: &View<'_>, text: &str, code: &str, frame: &mut Frame) {
     let side = Size::Tall.height();
     let modules = code.lines().count();

@@ -14,8 +14,8 @@ use crate::time::Now;
 
 /// The maximum length of the setup report, in bytes: more than the display has space for.
 const LINE: u64 = 512;
-/// The maximum length of the notice of the set-up by phone: a line, and the largest QR code that fits
-/// on a panel.
+/// The maximum length of the notice of the set-up by phone: a line, and the largest QR code that
+/// fits on a panel.
 const NOTICE: u64 = LINE + 64 * 64;
 
 /// The paths of the files of the application.
@@ -40,8 +40,8 @@ impl Files {
         Some(LastGood::at(path, &self.config))
     }
 
-    /// Loads the last good configuration, if there is a copy of this configuration without an error.
-    /// Its relative paths are relative to the configuration, and not to the copy.
+    /// Loads the last good configuration, if there is a copy of this configuration without an
+    /// error. Its relative paths are relative to the configuration, and not to the copy.
     pub(super) fn load_last_good(&self, environment: &Environment) -> Option<LoadedConfig> {
         let text = self.last_good()?.text()?;
         LoadedConfig::parse(&text, &self.config, environment).ok()
@@ -67,7 +67,7 @@ pub struct ConfigWatcher {
     reported: Option<ConfigProblem>,
 }
 
-/// The configuration at the start.
+/// The configuration with which the ticker application starts.
 #[derive(Debug)]
 pub enum InitialConfig {
     /// A good configuration, or the last good one.
@@ -136,8 +136,8 @@ impl ConfigWatcher {
         Ok((beginning, self.reported.clone()))
     }
 
-    /// Does another check; returns `None` if nothing has changed. If `requested` is true, a user has
-    /// requested a reload, and the configuration is read at once.
+    /// Does another check; returns `None` if nothing has changed. If `requested` is true, a user
+    /// has requested a reload, and the configuration is read at once.
     pub fn look(&mut self, requested: bool, now: Now) -> Option<ConfigUpdate> {
         let seen = self.seen();
         let changed = self.watch.look(seen, now.monotonic);
@@ -155,8 +155,8 @@ impl ConfigWatcher {
         Some(ConfigUpdate { loaded, fault })
     }
 
-    /// Returns the most important problem: the notice of the set-up by phone, because it is about the
-    /// missing network; then the configuration, then the setup.
+    /// Returns the most important problem: the notice of the set-up by phone, because it is about
+    /// the missing network; then the configuration, then the setup.
     fn fault(&self) -> Option<ConfigProblem> {
         let problem = self.phone.as_ref().or(self.wrong.as_ref());
         problem.or(self.setup.as_ref()).cloned()
@@ -242,8 +242,8 @@ fn log_each(result: &str, errors: &ConfigErrors) {
     }
 }
 
-/// Returns the first line of a file, and the rest of it; `None` if the file does not exist or has no
-/// text.
+/// Returns the first line of a file, and the rest of it; `None` if the file does not exist or has
+/// no text.
 fn head(path: &Path, limit: u64) -> Option<(String, String)> {
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).ok()?;

@@ -60,8 +60,8 @@ impl TickerState {
             }
             Update::MarketStatus(status, simulated) => {
                 self.set_simulated(*simulated);
-                // A timestamp in the future comes from a wrong clock of the server. The status itself is
-                // current.
+                // A timestamp in the future comes from a wrong clock of the server. The status
+                // itself is current.
                 let latest = now.utc.unwrap_or(status.as_of);
                 self.calendar.set_status(MarketStatus {
                     as_of: status.as_of.min(latest),

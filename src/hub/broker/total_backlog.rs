@@ -1,5 +1,6 @@
-//! The bytes that wait for slow clients, for all clients together. Finds the slowest client when too
-//! many bytes wait. Never reads a clock, and never closes a client itself.
+//! The unsent bytes of the clients of one cluster. The limit applies to the clients of all clusters
+//! together. Above the limit, this module finds the slowest client of its own cluster. Never reads
+//! a clock, and never closes a client itself.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,17 +10,18 @@ use crate::hub::metrics::Metrics;
 use crate::hub::session::client::Client;
 use crate::time::Moment;
 
-/// The clients for which bytes wait.
+/// The clients of one cluster that have unsent bytes, in the order of their last progress.
 #[derive(Debug)]
-pub(super) struct Backlog {
+pub(super) struct TotalBacklog {
     /// The maximum number of bytes that may wait for all clients of all clusters together.
     limit: u64,
     metrics: Arc<Metrics>,
-    /// The time at which the socket of each client last took bytes, and the client.
+    /// The clients with unsent bytes. The key is the time at which the socket last accepted bytes,
+    /// so the first entry is the slowest client.
     waiting: BTreeSet<(Moment, ClientSlot)>,
 }
 
-impl Backlog {
+impl TotalBacklog {
     pub(super) const fn new(limit: u64, metrics: Arc<Metrics>) -> Self {
         Self {
             limit,

@@ -24,8 +24,8 @@ const SUSPECT: Duration = Duration::from_secs(20);
 /// a streamed share.
 const STREAMS: Duration = Duration::from_secs(10);
 
-/// The REST polling interval of a share in regular hours. With the requests for the market status and
-/// for a new token, a display sends at most 24 requests a minute.
+/// The REST polling interval of a share in regular hours. With the requests for the market status
+/// and for a new token, a display sends at most 24 requests a minute.
 pub(crate) const SHARES: Duration = Duration::from_millis(2_800);
 /// The REST polling interval of a share before and after the regular hours.
 pub(crate) const SHARES_EXTENDED: Duration = Duration::from_secs(5);
@@ -40,8 +40,8 @@ const POLL_UNCLOSED: Duration = Duration::from_secs(60);
 const BASE: Duration = Duration::from_millis(2_500);
 const FIRST_MINUTES: i64 = 120_000;
 /// The polling interval of the market status. It is short because each response also contains the
-/// time of the server. With a new token and an occasional request for quotes, a display whose prices
-/// are all streamed sends at most three requests a minute.
+/// time of the server. With a new token and an occasional request for quotes, a display whose
+/// prices are all streamed sends at most three requests a minute.
 const MARKET: Duration = Duration::from_secs(30);
 /// The polling interval of the market status while the last known status is older than the current
 /// regular hours.

@@ -7,7 +7,6 @@ mod fanout_host;
 
 use std::time::Duration;
 
-use deskticker::hub::broker::event_loop::{PendingClient, Transport};
 use deskticker::hub::server::limits::Limits;
 use deskticker::hub::{RelayedEvent, UpstreamEvent};
 use deskticker::market::{Channel, Cluster};
@@ -594,28 +593,6 @@ async fn a_client_that_answers_no_ping_is_dropped() {
     within_time(dead.read_to_end(&mut heard)).await.unwrap();
     assert!(heard.ends_with(&[0x89, 0, 0x89, 0]), "two pings");
     assert_eq!(fixture.metrics.clients.value(), 1);
-}
-
-#[tokio::test]
-async fn a_tls_client_behind_a_socket_pair_is_served_like_a_tcp_client() {
-    let fixture = FanoutUnderTest::new().await;
-    let (ours, inner) = tokio::net::UnixStream::pair().unwrap();
-    let pending_client = PendingClient {
-        socket: Transport::Pair(inner),
-        read_ahead: Bytes::new(),
-        device: Some(device()),
-        unauthenticated_slot: None,
-    };
-    fixture
-        .acceptor
-        .admit(pending_client)
-        .expect("room at the door");
-    let mut client = Client::new(ours).await;
-    client.statuses().await;
-    client.statuses().await;
-    client.subscribe("V.I:SPX").await;
-    fixture.publish(&[("V.I:SPX", 1)]).await;
-    assert_eq!(client.values().await, ["V.I:SPX 1"]);
 }
 
 #[tokio::test]

@@ -61,9 +61,8 @@ use upstream::Upstream;
 /// the upstream stop reading.
 const QUEUE: usize = 64;
 /// The time limit of the shutdown. A close message that no client reads in this time is dropped.
-/// The event loops stop a little earlier, because their last messages still have to pass through
-/// TLS. The hub must end within two seconds, and a small busy machine needs a part of this time to
-/// free a thousand clients.
+/// The event loops stop a little earlier. The hub must end within two seconds, and a small busy
+/// machine needs a part of this time to free a thousand clients.
 const END_LIMIT: Duration = Duration::from_millis(1200);
 
 /// An event from an upstream for the subscribed clients.

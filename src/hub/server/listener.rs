@@ -21,10 +21,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_rustls::server::TlsStream;
 
 use super::admission::Origin;
 use super::limits::SlotPermit;
@@ -157,18 +156,11 @@ fn start_connection(
         deadline: now + Duration::from_secs(limits.head),
         _place: place,
     };
-    let clock = router.clock.clone();
     Some(async move {
-        let carried = tokio::select! {
-            () = crate::hub::stopped(&mut stop) => None,
-            () = evicted.evicted() => None,
-            carried = connection.serve_request(stream, settings.tls) => carried,
-        };
-        drop(evicted);
-        // The TLS task continues during the shutdown, because the event loop sends its close frames
-        // through this task.
-        if let Some((stream, outer)) = carried {
-            tls::carry(stream, outer, clock).await;
+        tokio::select! {
+            () = crate::hub::stopped(&mut stop) => {}
+            () = evicted.evicted() => {}
+            () = connection.serve_request(stream, settings.tls) => {}
         }
     })
 }
@@ -225,41 +217,27 @@ struct HttpConnection {
 }
 
 impl HttpConnection {
-    /// Serves the request. For an upgrade over TLS, returns the TLS stream and the outer end of the
-    /// socket pair, and the caller must copy bytes between both.
-    async fn serve_request(
-        self,
-        stream: TcpStream,
-        tls: Option<Tls>,
-    ) -> Option<(TlsStream<TcpStream>, UnixStream)> {
+    /// Serves the requests. Passes the connection to the event loop after an upgrade.
+    async fn serve_request(self, stream: TcpStream, tls: Option<Tls>) {
         let Some(tls) = tls else {
-            let (stream, read_ahead, admission) = self.exchange(stream).await?;
-            self.hand_over(Transport::Tcp(stream), read_ahead, admission);
-            return None;
+            if let Some((stream, read_ahead, admission)) = self.exchange(stream).await {
+                self.hand_over(Transport::Tcp(stream), read_ahead, admission);
+            }
+            return;
         };
         let stream = tokio::select! {
             accepted = tls.accept(stream) => match accepted {
                 Ok(stream) => stream,
                 Err(error) => {
                     log::debug!("{}: the TLS handshake failed: {error}", self.peer_info.peer);
-                    return None;
+                    return;
                 }
             },
-            () = self.router.clock.sleep_until(self.deadline) => {
-                self.too_slow();
-                return None;
-            }
+            () = self.router.clock.sleep_until(self.deadline) => return self.too_slow(),
         };
-        let (stream, read_ahead, admission) = self.exchange(stream).await?;
-        match UnixStream::pair() {
-            Ok((inner, outer)) => {
-                self.hand_over(Transport::Pair(inner), read_ahead, admission);
-                Some((stream, outer))
-            }
-            Err(error) => {
-                log::warn!("cannot create a socket pair for a client: {error}");
-                None
-            }
+        if let Some((stream, read_ahead, admission)) = self.exchange(stream).await {
+            let (transport, read_ahead) = tls::upgraded(stream, &read_ahead);
+            self.hand_over(transport, read_ahead, admission);
         }
     }
 

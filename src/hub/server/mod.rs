@@ -12,3 +12,4 @@ pub(crate) mod request_head;
 pub(crate) mod response;
 pub(crate) mod router;
 pub mod tls;
+mod unanswered;

@@ -21,10 +21,6 @@ use crate::hub::metrics::Metrics;
 use crate::hub::server::admission::UnauthenticatedSlot;
 use crate::time::{Clock, Moment};
 
-/// The size of the read buffer in bytes. The buffer is on the stack and exists only during a read.
-/// The limit `bytes_per_turn` is at most this size.
-const READ_BUFFER: usize = 4096;
-
 /// The unique identity of a client. A later client can reuse the slot, but never the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientId {
@@ -136,22 +132,25 @@ impl Reader {
     /// Reads once and decodes the bytes. Returns false at the end of the stream or after a fatal
     /// error.
     fn read(&mut self, socket: &ClientSocket, authenticated: bool, now: Moment) -> bool {
-        let mut piece = [0; READ_BUFFER];
-        let length = self.allowance.turn(authenticated).min(READ_BUFFER);
-        match socket.socket.try_read(&mut piece[..length]) {
-            Ok(0) => false,
-            Ok(count) => {
-                self.decode(&piece[..count], now);
-                true
+        let most = self.allowance.turn(authenticated);
+        let read = socket.socket.try_read(most, |bytes| self.decode(bytes));
+        match read {
+            Ok(received) => {
+                self.charge(received.count, now);
+                received.is_open
             }
             Err(error) => {
-                matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+                let is_open =
+                    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted);
+                if !is_open {
+                    log::debug!("the connection of a client failed: {error}");
+                }
+                is_open
             }
         }
     }
 
-    fn decode(&mut self, mut bytes: &[u8], now: Moment) {
-        let length = bytes.len();
+    fn decode(&mut self, mut bytes: &[u8]) {
         loop {
             self.inputs.push(match self.decoder.decode(&mut bytes) {
                 Ok(None) => break,
@@ -160,7 +159,13 @@ impl Reader {
                 Err(fault) => ClientInput::Broken(fault),
             });
         }
-        self.allowance.take(length, self.decoder.take_counts(), now);
+    }
+
+    /// Takes the decoded frames and this number of bytes of the connection from the allowance. With
+    /// TLS, a client can send many bytes without any content.
+    fn charge(&mut self, bytes: usize, now: Moment) {
+        let counts = self.decoder.take_counts();
+        self.allowance.take(bytes, counts, now);
     }
 }
 
@@ -341,7 +346,8 @@ pub(crate) async fn listen(
         allowance: Allowance::new(limits),
         inputs: Vec::new(),
     };
-    reader.decode(&read_ahead, clock.now().monotonic);
+    reader.decode(&read_ahead);
+    reader.charge(read_ahead.len(), clock.now().monotonic);
     drop(read_ahead);
     let mut last_pause = None;
     let mut open = true;

@@ -2,6 +2,7 @@
 
 pub(crate) mod allowance;
 pub(crate) mod client;
+pub mod encrypted;
 pub(crate) mod protocol;
 pub mod transport;
 pub mod websocket;

@@ -4,7 +4,7 @@
 #[path = "../basics.rs"]
 mod basics;
 #[path = "../ws_client.rs"]
-mod ws_client;
+pub mod ws_client;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -25,6 +25,7 @@
 //! | [`ticker`] | the state of the display's program, its pages, its event loop |
 //! | [`hub`] | server, authentication, last-value cache, conflation, upstream connections |
 //! | [`demo`], [`doctor`], [`phone`] | everything in one process; the diagnosis; the set-up by phone |
+//! | [`command_line`] | the help of one command, and the errors about options, for both programs |
 //! | [`setup`] | the set-up of a new display or hub: questions, checks, files, services |
 //!
 //! [`market`], [`massive`], [`render`], [`ticker::state`], the state machine [`feed::Connection`]
@@ -51,6 +52,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod board;
+pub mod command_line;
 pub mod config;
 pub mod demo;
 pub mod display;

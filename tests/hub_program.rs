@@ -66,6 +66,90 @@ fn help_and_version_are_printed_and_wrong_arguments_exit_with_64() {
 }
 
 #[test]
+fn the_help_of_one_command_is_printed() {
+    let whole = run(&["help"]).stdout;
+    assert_eq!(whole, run(&["--help"]).stdout);
+    let text = String::from_utf8(run(&["token", "add", "--help"]).stdout).unwrap();
+    for part in [
+        "token add NAME",
+        "token revoke NAME",
+        "--file FILE",
+        "--version",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(!text.contains("--listen"), "{text}");
+    let error = run(&["chekc"]);
+    assert_eq!(error.status.code(), Some(64));
+    let text = String::from_utf8(error.stderr).unwrap();
+    assert!(text.contains("did you mean check"), "{text}");
+}
+
+#[test]
+fn check_reports_all_errors_of_the_configuration_and_of_its_files_in_file_order() {
+    let folder = directory("program-check");
+    let config = folder.join("hub.toml");
+    let check = |text: &str| {
+        std::fs::write(&config, text).unwrap();
+        let mut command = program();
+        command.args(["check", "--config"]).arg(&config);
+        let output = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let said = text(output.stdout) + &text(output.stderr);
+        (output.status.code().unwrap(), said)
+    };
+    std::fs::write(folder.join("devices"), "kitchen md5:1\n").unwrap();
+    std::fs::write(folder.join("ca.pem"), "nothing\n").unwrap();
+    let (code, said) = check(
+        "lisen = \"0.0.0.0:3000\"\n\
+         [massive]\n\
+         key_file = \"nokey\"\n\
+         ca_file = \"ca.pem\"\n\
+         clusters = [\"index\"]\n\
+         [devices]\n\
+         file = \"devices\"\n\
+         [tls]\n\
+         cert = \"no.pem\"\n\
+         key = \"no.key\"\n",
+    );
+    assert_eq!(code, 78, "{said}");
+    let name = config.display().to_string();
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains(&name)).collect();
+    for (line, (place, part)) in lines.iter().zip([
+        ("1", "did you mean `listen`"),
+        ("3", "key_file: "),
+        ("4", "ca_file: "),
+        ("5", "for example: clusters = "),
+        ("7", "devices: "),
+        ("8", "tls: "),
+    ]) {
+        assert!(
+            line.contains(&format!("{name}:{place}: ")),
+            "{place}\n{said}"
+        );
+        assert!(line.contains(part), "{part}\n{said}");
+    }
+    assert_eq!(lines.len(), 6, "{said}");
+
+    std::fs::write(folder.join("key"), "k3y\n").unwrap();
+    std::fs::write(folder.join("devices"), "").unwrap();
+    let good = "[massive]\nkey_file = \"key\"\n[devices]\nfile = \"devices\"\n";
+    let (code, said) = check(good);
+    assert_eq!(code, 0, "{said}");
+    let summary = "ok: clusters indices, options, upstream wss://socket.massive.com, listening on \
+                   ws://0.0.0.0:3000, 0 displays with a token\n";
+    assert!(said.contains(summary), "{said}");
+    assert!(said.contains("no display can connect yet"), "{said}");
+    let mut missing = program();
+    let missing = missing.args(["check", "--config", "/nowhere/hub.toml"]);
+    let said = String::from_utf8(missing.output().unwrap().stderr).unwrap();
+    assert!(
+        said.contains("write this file") && said.contains("--simulate"),
+        "{said}"
+    );
+}
+
+#[test]
 fn tokens_are_added_listed_and_revoked() {
     let path = directory("program-tokens").join("devices");
     let file = path.to_str().unwrap();

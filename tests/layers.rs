@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["simulator"],
     &["ticker"],
     &["hub"],
-    &["demo", "doctor", "phone"],
+    &["command_line", "demo", "doctor", "phone"],
     &["setup"],
 ];
 

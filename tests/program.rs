@@ -72,7 +72,13 @@ fn invalid_arguments_are_reported_with_a_pointer_to_help() {
         (&["dmeo"], "dmeo"),
         (&["demo", "run"], "run"),
         (&["demo", "--seconds"], "--seconds"),
-        (&["demo", "--seconds", "soon"], "soon"),
+        (&["demo", "--seconds", "soon"], "--seconds \"soon\""),
+        (&["demo", "--size", "big"], "--size \"big\""),
+        (&["demo", "--chip", "x"], "--chip \"x\""),
+        (&["demo", "--panel", "x"], "--panel \"x\""),
+        (&["run", "--confg", "x"], "did you mean --config"),
+        (&["chekc"], "did you mean check"),
+        (&["help", "nothing"], "unknown command \"nothing\""),
         (&["demo", "--seconds", "0"], "--seconds"),
         (&["demo", "--seconds", "NaN"], "--seconds"),
         (&["demo", "--speed", "inf"], "--speed"),
@@ -108,6 +114,21 @@ fn invalid_arguments_are_reported_with_a_pointer_to_help() {
         assert!(err.ends_with("Try: deskticker --help\n"), "{err}");
         assert!(!err.contains("s3cr3t"));
     }
+}
+
+#[test]
+fn the_help_of_one_command_is_printed_in_three_ways() {
+    let (code, whole, _) = run(&["help"]);
+    assert_eq!((code, &whole), (0, &run(&["--help"]).1));
+    let (code, text, _) = run(&["snapshot", "--help"]);
+    assert_eq!(code, 0);
+    assert!(text.starts_with("Usage: deskticker snapshot [OPTIONS]\n\n  snapshot  write"));
+    assert!(
+        text.contains("--demo") && !text.contains("--bundle"),
+        "{text}"
+    );
+    assert_eq!(run(&["help", "snapshot"]).1, text);
+    assert_eq!(run(&["snapshot", "-h"]).1, text);
 }
 
 #[test]

@@ -66,6 +66,30 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
+/// Reads the text of a configuration file. `trial` is a command that needs no configuration.
+///
+/// # Errors
+/// The file cannot be read, or is not UTF-8.
+pub(crate) fn file_text(path: &Path, schema: Schema, trial: &str) -> Result<String, ConfigError> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::NotFound => format!(
+                "; write this file (the README has an example), give another file with --config, \
+                 or try `{trial}`"
+            ),
+            _ => String::new(),
+        };
+        let reason = format!("cannot be read: {error}{hint}");
+        ConfigReader::new("", path, schema).error(None, reason)
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let text = &String::from_utf8_lossy(error.as_bytes());
+        let reason = "expected text in UTF-8; save the file with that encoding";
+        ConfigReader::new(text, path, schema).error(Some(valid..valid), reason)
+    })
+}
+
 impl Config {
     /// Reads and checks a configuration file and the secret of its source.
     ///
@@ -80,23 +104,7 @@ impl Config {
     /// # Errors
     /// The file cannot be read, or is not UTF-8.
     pub fn text(path: &Path) -> Result<String, ConfigError> {
-        let place = ConfigReader::new("", path, SCHEMA);
-        let bytes = std::fs::read(path).map_err(|error| {
-            let hint = match error.kind() {
-                std::io::ErrorKind::NotFound => {
-                    "; write this file (the README has an example), give another file with \
-                     --config, or try `deskticker demo`"
-                }
-                _ => "",
-            };
-            place.error(None, format!("cannot be read: {error}{hint}"))
-        })?;
-        String::from_utf8(bytes).map_err(|error| {
-            let valid = error.utf8_error().valid_up_to();
-            let text = &String::from_utf8_lossy(error.as_bytes());
-            let reason = "expected text in UTF-8; save the file with that encoding";
-            ConfigReader::new(text, path, SCHEMA).error(Some(valid..valid), reason)
-        })
+        file_text(path, SCHEMA, "deskticker demo")
     }
 
     /// Checks a text that has been read from `path`, and reads the secret of its source.

@@ -4,16 +4,21 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
+use super::auth::authenticator::Authenticator;
 use super::auth::registry;
 use super::server::limits::{self, Limits};
+use super::server::tls::Tls;
 use crate::config::{
-    ConfigError, ConfigErrors, ConfigReader, ConfigTable, Key, Kind, Mistake, Schema, key, nearest,
+    self, ConfigError, ConfigErrors, ConfigReader, ConfigTable, Key, Kind, Mistake, Schema, key,
+    nearest,
 };
 use crate::market::Cluster;
+use crate::net::connector::Connector;
 use crate::net::endpoint::Endpoint;
 use crate::net::source::{FeedProvider, FeedSource};
 use crate::secret::{Environment, Secret};
@@ -168,6 +173,25 @@ impl HubConfig {
     /// # Errors
     /// All errors in the configuration, with the file and the line.
     pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigErrors> {
+        Self::read(text, path, environment, false)
+    }
+
+    /// Checks a configuration like [`HubConfig::load`], and also the files that it names: the
+    /// certificate, its key, the authority and the device registry.
+    ///
+    /// # Errors
+    /// All errors in the configuration and in these files, with the file and the line.
+    pub fn check(path: Option<&Path>, environment: &Environment) -> Result<Self, ConfigErrors> {
+        let (text, path) = text(path)?;
+        Self::read(&text, path, environment, true)
+    }
+
+    fn read(
+        text: &str,
+        path: &Path,
+        environment: &Environment,
+        with_files: bool,
+    ) -> Result<Self, ConfigErrors> {
         let reader = ConfigReader::new(text, path, SCHEMA);
         let (mut root, syntax_errors) = reader.root();
         let listen = reader.listen(root.text("listen"));
@@ -191,7 +215,9 @@ impl HubConfig {
         if let Some(table) = devices {
             table.finish();
         }
-        let tls = root.table("tls").and_then(|table| reader.tls(table));
+        let tls = root.table("tls");
+        let tls_span = tls.as_ref().map(ConfigTable::span);
+        let tls = tls.and_then(|table| reader.tls(table));
         let mut metrics = root.table("metrics");
         let public_metrics = metrics.as_mut().and_then(|table| table.flag("public"));
         let public_metrics = public_metrics.unwrap_or(false);
@@ -211,14 +237,21 @@ impl HubConfig {
         reader.set(&mut rest, "rest_url", &rest_url, |url: &str| {
             crate::config::endpoint(url).map(Some)
         });
+        let ca_span = ca_file.as_ref().map(Spanned::span);
         let ca_file = ca_file.and_then(|file| reader.resolve("ca_file", &file));
+        let file_span = file.as_ref().map(Spanned::span);
         // The path is set even if the file is missing: the first `token add` must not require a
         // restart.
         let file = match file {
             Some(file) => reader.resolve("file", &file),
             None => Some(registry::DEFAULT_PATH.into()),
         };
-        let fixed = reader.optional_secret(FeedProvider::Hub, &token_file, environment);
+        // The file of this token in the folder of the service belongs to a display.
+        let own = Environment {
+            unit_secrets: None,
+            ..environment.clone()
+        };
+        let fixed = reader.optional_secret(FeedProvider::Hub, &token_file, &own);
         let fixed = fixed.unwrap_or_else(|error| {
             reader.note(error);
             None
@@ -227,6 +260,19 @@ impl HubConfig {
             && let Err(reason) = check_static_token(token)
         {
             reader.note(reader.error(token_file.as_ref().map(Spanned::span), reason));
+        }
+        if with_files {
+            let note = |span: Option<Range<usize>>, name: &str, reason: Option<String>| {
+                if let Some(reason) = reason {
+                    reader.note(reader.error(span, format!("{name}: {reason}")));
+                }
+            };
+            let tls = tls.as_ref();
+            let tls = tls.and_then(|(cert, key)| Tls::load(cert, key).err());
+            note(tls_span, "tls", tls);
+            note(ca_span, "ca_file", Connector::new(ca_file.as_deref()).err());
+            let registry = Authenticator::new(file.clone(), None).err();
+            note(file_span, "devices", registry);
         }
         reader.syntax_errors(syntax_errors);
         let incomplete = || ConfigReader::new(text, path, SCHEMA).error(None, "is incomplete");
@@ -300,16 +346,11 @@ pub fn listen_port(path: Option<&Path>) -> Result<u16, ConfigErrors> {
 fn text(path: Option<&Path>) -> Result<(String, &Path), ConfigError> {
     let usual = Path::new(DEFAULT_PATH);
     let from = path.unwrap_or(usual);
-    match std::fs::read_to_string(from) {
-        Ok(text) => Ok((text, from)),
-        Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
-            Ok((String::new(), from))
-        }
-        Err(error) => {
-            let reader = ConfigReader::new("", from, SCHEMA);
-            Err(reader.error(None, format!("cannot be read: {error}")))
-        }
+    if path.is_none() && !from.exists() {
+        return Ok((String::new(), from));
     }
+    let text = config::file_text(from, SCHEMA, "deskticker-hub --simulate")?;
+    Ok((text, from))
 }
 
 impl ConfigReader<'_> {

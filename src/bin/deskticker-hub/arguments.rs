@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use deskticker::command_line::{self, Commands};
 use deskticker::hub::config;
 use deskticker::setup::HubOptions;
 
@@ -19,6 +20,8 @@ Commands:
   setup               set up this machine as a hub: ask for the vendor's key, the address, TLS and
                       the first display, write the files, start the service, and print the line to
                       type at the display
+  check               check a configuration, and print all errors, each with its line and its
+                      correction
   token add NAME      create a token for a new display; the token is printed only once, because the
                       hub stores only its hash
   token list          print the names of the displays that have a token
@@ -26,6 +29,7 @@ Commands:
                       seconds
   certificate NAME…   create a certificate for these host names and addresses of the hub, and its
                       private key; print the lines for the hub and for the displays
+  help [COMMAND]      print this help, or the help of this command
 
 Options for run:
       --config FILE   the configuration (default: /etc/deskticker/hub.toml; without this file,
@@ -34,10 +38,13 @@ Options for run:
       --simulate      send simulated prices; needs no key, no plan and no configuration. With
                       --config, all settings except those of [massive] come from this file
 
+Options for check:
+      --config FILE   the configuration (default: /etc/deskticker/hub.toml)
+
 Options for setup (a value that is not given is asked for at the terminal):
       --key-file FILE the file with the vendor's key; - reads it from the standard input
       --simulate      simulated prices in place of the vendor's
-      --listen ADDR   as for run
+      --listen ADDR   the address and port for clients (default: 0.0.0.0:3000)
       --tls-cert FILE, --tls-key FILE
                       the certificate and its private key, for TLS
       --name HOST     the name or address of this hub for the displays (default: hub.local)
@@ -51,14 +58,14 @@ Options for setup (a value that is not given is asked for at the terminal):
 Options for token:
       --file FILE     the device registry (default: the file in the configuration, or
                       /var/lib/deskticker-hub/devices)
-      --config FILE   the configuration, as for run
+      --config FILE   the configuration (default: /etc/deskticker/hub.toml)
 
 Options for certificate:
       --folder DIR    the folder for hub.pem and hub.key (default: /var/lib/deskticker-hub); a file
                       that exists is never replaced
-      --config FILE   the configuration, as for run; only its port is used
+      --config FILE   the configuration (default: /etc/deskticker/hub.toml); only its port is used
 
-  -h, --help          print this help
+  -h, --help          print this help; behind a command, the help of this command
   -V, --version       print the version
 
 To try the hub without a key and without files:  deskticker-hub --simulate
@@ -75,6 +82,27 @@ const CERTIFICATE_FORM: &str =
     "expected host names or addresses, like certificate hub.local 192.168.1.5";
 const TOKEN_FORM: &str = "expected token add NAME, token list or token revoke NAME";
 
+/// The commands by name, and the options that each command accepts.
+const COMMANDS: &Commands = &[
+    ("run", "config listen simulate"),
+    (
+        "setup",
+        "config listen simulate key-file tls-cert tls-key name device yes dry-run",
+    ),
+    ("check", "config"),
+    ("token", "file config"),
+    ("certificate", "config folder"),
+    ("help", ""),
+];
+
+/// Returns the help of a command, or the whole help.
+fn help(command: Option<&str>) -> Result<String, String> {
+    match command {
+        None => Ok(HELP.to_owned()),
+        Some(command) => command_line::help_of(HELP, "deskticker-hub", command, COMMANDS),
+    }
+}
+
 /// The parsed command with its arguments.
 pub(super) enum Command {
     Print(String),
@@ -83,6 +111,7 @@ pub(super) enum Command {
         listen: Option<SocketAddr>,
         simulate: bool,
     },
+    Check(Option<PathBuf>),
     Setup(HubOptions),
     Token {
         change: TokenCommand,
@@ -119,7 +148,9 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             given.push(name.to_owned());
         }
         match argument {
-            Short('h') | Long("help") => return Ok(Command::Print(HELP.to_owned())),
+            Short('h') | Long("help") => {
+                return Ok(Command::Print(help(words.first().map(String::as_str))?));
+            }
             Short('V') | Long("version") => {
                 return Ok(Command::Print(format!(
                     "deskticker-hub {}\n",
@@ -128,7 +159,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             }
             Long("config") => config = Some(PathBuf::from(parser.value()?)),
             Long("listen") => {
-                let text = parser.value()?.string()?;
+                let text = command_line::text(&mut parser, "listen")?;
                 let address = config::parse_listen(&text);
                 listen = Some(address.map_err(|reason| format!("--listen {reason}"))?);
             }
@@ -136,33 +167,31 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             Long("folder") => folder = Some(PathBuf::from(parser.value()?)),
             Long("simulate") => simulate = true,
             Long("key-file") => setup.key_file = Some(parser.value()?.into()),
-            Long("tls-cert") => setup.tls_cert = Some(parser.value()?.string()?),
-            Long("tls-key") => setup.tls_key = Some(parser.value()?.string()?),
-            Long("name") => setup.name = Some(parser.value()?.string()?),
-            Long("device") => setup.device = Some(parser.value()?.string()?),
+            Long("tls-cert") => setup.tls_cert = Some(command_line::text(&mut parser, "tls-cert")?),
+            Long("tls-key") => setup.tls_key = Some(command_line::text(&mut parser, "tls-key")?),
+            Long("name") => setup.name = Some(command_line::text(&mut parser, "name")?),
+            Long("device") => setup.device = Some(command_line::text(&mut parser, "device")?),
             Long("yes") => setup.ask = false,
             Long("dry-run") => setup.dry_run = true,
             Value(word) if words.len() < 3 || words[0] == "certificate" => {
                 words.push(word.string()?)
             }
+            Long(option) => return Err(command_line::unknown_option(option, COMMANDS)),
             other => return Err(other.unexpected()),
         }
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let allowed = match words[..] {
-        [] | ["run"] => "config listen simulate",
-        ["setup"] => "config listen simulate key-file tls-cert tls-key name device yes dry-run",
-        ["certificate", ..] => "config folder",
-        _ => "file config",
-    };
-    let stray = |option: &&String| allowed.split(' ').all(|name| name != *option);
-    let stray = given.iter().find(stray).cloned();
+    let name = words.first().copied().unwrap_or("run");
+    let stray = command_line::stray_option(name, &given, COMMANDS);
     let command = match words[..] {
         [] | ["run"] => Command::Run {
             config,
             listen,
             simulate,
         },
+        ["check"] => Command::Check(config),
+        ["help"] => Command::Print(help(None)?),
+        ["help", command] => Command::Print(help(Some(command))?),
         ["setup"] => Command::Setup(HubOptions {
             config,
             simulate,
@@ -186,15 +215,33 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             config,
         },
         ["token"] => return Err(TOKEN_FORM.into()),
-        [other, ..] => {
-            return Err(format!(
-                "unknown command {other:?}; expected run, setup, certificate or token"
-            )
-            .into());
+        [known, ref rest @ ..] if COMMANDS.iter().any(|(name, _)| *name == known) => {
+            return Err(format!("the command {known} takes no word {:?}", rest.join(" ")).into());
         }
+        [other, ..] => return Err(command_line::unknown_command(other, COMMANDS).into()),
     };
     match stray {
-        Some(stray) => Err(format!("this command has no option --{stray}").into()),
+        Some(error) => Err(error),
         None => Ok(command),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_help_of_each_command_has_exactly_the_options_of_the_command() {
+        for (name, allowed) in COMMANDS {
+            let text = help(Some(name)).unwrap();
+            let starts = text.split("--").skip(1);
+            let options =
+                starts.map(|rest| rest.split(|c: char| c != '-' && !c.is_ascii_lowercase()));
+            let options: BTreeSet<_> = options.filter_map(|mut parts| parts.next()).collect();
+            let all = allowed.split_whitespace().chain(["help", "version"]);
+            assert_eq!(options, all.collect(), "{name}");
+        }
     }
 }

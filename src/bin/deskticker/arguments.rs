@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use deskticker::board::{self, Board};
+use deskticker::command_line::{self, Commands};
 use deskticker::config::{DEFAULT_PATH, PanelConfig, PanelKind};
 use deskticker::display::Rotation;
 use deskticker::market::{Symbol, Watchlist};
 use deskticker::setup::DisplayOptions;
 
-pub(super) const HELP: &str = "\
+const HELP: &str = "\
 deskticker: market prices on a small screen, fresh or visibly not fresh
 
 Usage: deskticker [COMMAND] [OPTIONS]
@@ -24,6 +25,8 @@ Commands:
   say       show a word on the panel instead of prices, then end; the word stays on the panel, so
             no other deskticker may run at the same time
   doctor    check the board, the panel, the network and the hub, and print a remedy for each failure
+  help [COMMAND]
+            print this help, or the help of this command
 
 Options for demo:
       --panel KIND     terminal (default), png, or oled for a display on the I2C bus
@@ -50,34 +53,35 @@ Options for setup (a value that is not given is asked for at the terminal):
       --watchlist LIST the symbols, separated by commas
       --panel KIND     oled, png or terminal; for an oled also --chip, --size, --bus, --address as
                        for demo, and --rotation 0 or 180; for a png --output
-      --config FILE    the configuration to write (default: as for run); with another file, the
-                       set-up writes the token beside this file, and leaves the service as it is
+      --config FILE    the configuration to write (default: /etc/deskticker/deskticker.toml); with
+                       another file, the set-up writes the token beside this file, and leaves the
+                       service as it is
       --yes            ask nothing: the present values or the defaults apply, without a test picture
       --dry-run        only print the changes
 
 Options for check:
-      --config FILE    the configuration, as for run
+      --config FILE    the configuration (default: /etc/deskticker/deskticker.toml)
 
 Options for snapshot:
       --output FILE    the picture file (required)
-      --config FILE    the configuration, as for run
+      --config FILE    the configuration (default: /etc/deskticker/deskticker.toml)
       --demo           show simulated prices instead of the prices of the hub
       --seconds N      the longest wait for the prices, in seconds (default: 10)
 
 Options for say WORD [MEANING]:
-      --config FILE    the configuration, as for run; only its panel settings must be valid, and
-                       otherwise the panel settings of the board apply
+      --config FILE    the configuration (default: /etc/deskticker/deskticker.toml); only its panel
+                       settings must be valid, and otherwise the panel settings of the board apply
       --after-stop     for ExecStopPost of a systemd unit: show the word on an oled or in a png, but
                        not if the ticker has ended normally; give up after 2 s
       --last-good FILE with --after-stop: the copy of the last good configuration, whose panel is
                        used if the configuration is wrong
 
 Options for doctor:
-      --config FILE    the configuration, as for run
+      --config FILE    the configuration (default: /etc/deskticker/deskticker.toml)
       --json           print an array of {check, state, found, mend}
       --bundle FILE    also write a report without secrets; FILE must not exist
 
-  -h, --help           print this help
+  -h, --help           print this help; behind a command, the help of this command
   -V, --version        print the version
 
 The token of the hub comes from the file token_file of the configuration, from the systemd
@@ -103,25 +107,51 @@ pub(super) enum Command {
 }
 
 /// The commands by name, and the options that each command accepts.
-const COMMANDS: [(&str, Command, &str); 8] = [
-    ("run", Command::Run, "config last-good"),
-    ("check", Command::Check, "config"),
-    ("say", Command::Say, "config after-stop last-good"),
+const COMMANDS: &Commands = &[
     (
         "demo",
-        Command::Demo,
         "panel seconds speed watchlist size chip bus address output",
     ),
-    ("boards", Command::Boards, ""),
-    ("snapshot", Command::Snapshot, "output config demo seconds"),
-    ("doctor", Command::Doctor, "config json bundle"),
+    ("run", "config last-good"),
     (
         "setup",
-        Command::Setup,
         "config hub token-file ca-file watchlist panel chip size bus address rotation output yes \
          dry-run",
     ),
+    ("check", "config"),
+    ("snapshot", "output config demo seconds"),
+    ("boards", ""),
+    ("say", "config after-stop last-good"),
+    ("doctor", "config json bundle"),
+    ("help", ""),
 ];
+
+/// Returns the command with this name.
+fn command(name: &str) -> Result<Command, String> {
+    Ok(match name {
+        "demo" => Command::Demo,
+        "run" => Command::Run,
+        "setup" => Command::Setup,
+        "check" => Command::Check,
+        "snapshot" => Command::Snapshot,
+        "boards" => Command::Boards,
+        "say" => Command::Say,
+        "doctor" => Command::Doctor,
+        "help" => Command::Help,
+        _ => return Err(command_line::unknown_command(name, COMMANDS)),
+    })
+}
+
+/// Returns the help of a command, or the whole help.
+///
+/// # Errors
+/// The program has no such command.
+pub(super) fn help(command: Option<&str>) -> Result<String, String> {
+    match command {
+        None => Ok(HELP.to_owned()),
+        Some(command) => command_line::help_of(HELP, "deskticker", command, COMMANDS),
+    }
+}
 
 /// The parsed command line: a command, and the values of all options.
 pub(super) struct Options {
@@ -142,7 +172,7 @@ pub(super) struct Options {
     pub(super) setup: Setup,
     /// The names of the options on the command line.
     pub(super) given: Vec<String>,
-    /// The word to say and its meaning, if given.
+    /// The word to say and its meaning, or the command for the help, if given.
     pub(super) words: Vec<String>,
 }
 
@@ -196,7 +226,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
         given: Vec::new(),
         words: Vec::new(),
     };
-    let mut command: Option<String> = None;
+    let mut name: Option<String> = None;
     let mut given: Vec<String> = Vec::new();
     while let Some(argument) = parser.next()? {
         if let Long(name) = argument {
@@ -206,6 +236,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
         match argument {
             Short('h') | Long("help") => {
                 options.command = Command::Help;
+                options.words = name.into_iter().collect();
                 return Ok(options);
             }
             Short('V') | Long("version") => {
@@ -214,16 +245,18 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
             }
             Long("config") => options.config = parser.value()?.into(),
             Long("last-good") => options.last_good = Some(parser.value()?.into()),
-            Long("panel") => options.panel.kind = parser.value()?.parse()?,
-            Long("seconds") => {
-                options.seconds = Some(positive(parser.value()?.parse()?, "--seconds")?);
+            Long("panel") => options.panel.kind = command_line::value(&mut parser, "panel")?,
+            Long("seconds") => options.seconds = Some(positive(&mut parser, "seconds")?),
+            Long("speed") => options.speed = positive(&mut parser, "speed")?,
+            Long("watchlist") => {
+                setup.watchlist = Some(command_line::text(&mut parser, "watchlist")?);
             }
-            Long("speed") => options.speed = positive(parser.value()?.parse()?, "--speed")?,
-            Long("watchlist") => setup.watchlist = Some(parser.value()?.string()?),
-            Long("size") => oled.size = parser.value()?.parse()?,
-            Long("chip") => oled.chip = parser.value()?.parse()?,
+            Long("size") => oled.size = command_line::value(&mut parser, "size")?,
+            Long("chip") => oled.chip = command_line::value(&mut parser, "chip")?,
             Long("bus") => oled.bus = parser.value()?.into(),
-            Long("address") => oled.address = address(&parser.value()?.string()?)?,
+            Long("address") => {
+                oled.address = address(&command_line::text(&mut parser, "address")?)?
+            }
             Long("rotation") => {
                 oled.rotation = match parser.value()?.to_str() {
                     Some("0") => Rotation::Upright,
@@ -231,7 +264,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
                     _ => return Err("--rotation: expected 0 or 180".into()),
                 };
             }
-            Long("hub") => setup.hub = Some(parser.value()?.string()?),
+            Long("hub") => setup.hub = Some(command_line::text(&mut parser, "hub")?),
             Long("token-file") => setup.token_file = Some(parser.value()?.into()),
             Long("ca-file") => setup.ca_file = Some(parser.value()?.into()),
             Long("yes") => setup.yes = true,
@@ -241,26 +274,24 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
             Long("after-stop") => options.after_stop = true,
             Long("json") => options.json = true,
             Long("bundle") => options.bundle = Some(parser.value()?.into()),
-            Value(word) if command.is_none() => command = Some(word.string()?),
-            Value(word) if command.as_deref() == Some("say") && options.words.len() < 2 => {
+            Value(word) if name.is_none() => name = Some(word.string()?),
+            Value(word)
+                if (name.as_deref() == Some("say") && options.words.len() < 2)
+                    || (name.as_deref() == Some("help") && options.words.is_empty()) =>
+            {
                 options.words.push(word.string()?);
             }
+            Long(option) => return Err(command_line::unknown_option(option, COMMANDS)),
             other => return Err(other.unexpected()),
         }
     }
-    let name = command.as_deref().unwrap_or("run");
-    let Some((_, command, allowed)) = COMMANDS.iter().find(|(known, ..)| *known == name) else {
-        return Err(format!(
-            "unknown command {name:?}; expected demo, run, setup, check, snapshot, boards, say or doctor"
-        )
-        .into());
-    };
-    let allows = |option: &str| allowed.split(' ').any(|name| name == option);
-    if let Some(stray) = given.iter().find(|option| !allows(option)) {
-        return Err(format!("the command {name} has no option --{stray}").into());
+    let name = name.as_deref().unwrap_or("run");
+    let command = command(name)?;
+    if let Some(error) = command_line::stray_option(name, &given, COMMANDS) {
+        return Err(error);
     }
     options.given = given;
-    options.command = *command;
+    options.command = command;
     if let (Command::Demo, Some(list)) = (command, &options.setup.watchlist) {
         options.watchlist = symbols(list)?;
     }
@@ -294,13 +325,15 @@ fn symbols(list: &str) -> Result<Vec<Symbol>, lexopt::Error> {
     }
 }
 
-fn positive(number: f64, option: &str) -> Result<f64, lexopt::Error> {
+fn positive(parser: &mut lexopt::Parser, option: &str) -> Result<f64, lexopt::Error> {
+    let text = command_line::text(parser, option)?;
+    let number = text.parse().ok();
     // The limit is one year: no user needs a longer time, and a `Duration` can contain this value.
-    if number > 0.0 && number <= 31_536_000.0 {
-        Ok(number)
-    } else {
-        Err(format!("{option}: expected a number above 0, at most 31536000").into())
-    }
+    number
+        .filter(|number| *number > 0.0 && *number <= 31_536_000.0)
+        .ok_or_else(|| {
+            format!("--{option} {text:?}: expected a number above 0, at most 31536000").into()
+        })
 }
 
 fn address(text: &str) -> Result<u8, lexopt::Error> {
@@ -320,4 +353,25 @@ fn address(text: &str) -> Result<u8, lexopt::Error> {
         .ok_or_else(|| {
             format!("--address {text}: expected a 7-bit address, usually 0x3c or 0x3d").into()
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_help_of_each_command_has_exactly_the_options_of_the_command() {
+        for (name, allowed) in COMMANDS {
+            let text = help(Some(name)).unwrap();
+            let starts = text.split("--").skip(1);
+            let options =
+                starts.map(|rest| rest.split(|c: char| c != '-' && !c.is_ascii_lowercase()));
+            let options: BTreeSet<_> = options.filter_map(|mut parts| parts.next()).collect();
+            let all = allowed.split_whitespace().chain(["help", "version"]);
+            assert_eq!(options, all.collect(), "{name}");
+        }
+        assert!(COMMANDS.iter().all(|(name, _)| command(name).is_ok()));
+    }
 }

@@ -77,7 +77,11 @@ fn print(text: &str) -> Result<(), ExitReason> {
 
 fn perform(options: Options) -> Result<(), ExitReason> {
     let level = match options.command {
-        Command::Help => return print(arguments::HELP),
+        Command::Help => {
+            let command = options.words.first().map(String::as_str);
+            let help = arguments::help(command);
+            return print(&help.map_err(|error| ExitReason(64, error))?);
+        }
         Command::Version => return print(concat!("deskticker ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Boards => return print(&board::list(Board::for_machine(&board::MODEL))),
         // Log lines would damage the picture in the terminal. The caption of the picture contains

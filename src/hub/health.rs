@@ -388,7 +388,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wanted_cluster_must_be_live_while_its_market_is_open() {
-        let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, OPEN));
+        let (clock, hand) = Clock::manual(Now::new(Moment::from_millis(1), OPEN));
         let (interest, wanted) = watch::channel(Interest::new());
         let (queue, _arriving) = mpsc::channel(4);
         let reports = ReportSender::new(queue, false, clock.clone());
@@ -436,7 +436,10 @@ mod tests {
         let second = OPEN.0 / 1000;
         for line in [
             format!("last_event_timestamp_seconds{{cluster=\"indices\"}} {second}\n"),
-            format!("changed_timestamp_seconds{{cluster=\"indices\"}} {second}.5\n"),
+            format!(
+                "changed_timestamp_seconds{{cluster=\"indices\"}} {}.5\n",
+                second + 1
+            ),
         ] {
             assert!(text.contains(&line), "{line} in {text}");
         }

@@ -2,6 +2,7 @@
 //! passes both to the broker. Owns the timing of the deliveries; never decides the content of a
 //! message.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub struct PendingClient {
     pub read_ahead: Bytes,
     /// The authenticated device, or `None` for a client that must still send an `auth` action.
     pub device: Option<Device>,
+    /// The address of the client; `None` if it is unknown.
+    pub address: Option<IpAddr>,
     /// The place of the client among the unauthenticated connections; `None` for a client that has
     /// authenticated, and in tests.
     pub unauthenticated_slot: Option<UnauthenticatedSlot>,

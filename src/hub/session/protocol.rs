@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use crate::market::{Channel, ChannelKind, Cluster};
+use crate::massive::display_report::DisplayReport;
 
 /// One request of a client.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +13,8 @@ pub(crate) enum ClientRequest {
     Subscribe(Vec<String>),
     Unsubscribe(Vec<String>),
     Ping,
+    /// The report of a display about itself. The hub does not answer a report.
+    Report(Box<DisplayReport>),
 }
 
 #[derive(Deserialize)]
@@ -28,6 +31,7 @@ struct Wire {
 enum Params {
     One(String),
     Many(Vec<String>),
+    Report(Box<DisplayReport>),
     #[default]
     None,
 }
@@ -38,7 +42,7 @@ impl Params {
         let texts = match self {
             Params::One(text) => vec![text],
             Params::Many(texts) => texts,
-            Params::None => Vec::new(),
+            Params::Report(_) | Params::None => Vec::new(),
         };
         let names = texts.iter().flat_map(|text| text.split(','));
         names
@@ -66,6 +70,10 @@ impl ClientRequest {
             ("auth", _) => Err("the params of auth are one string".to_owned()),
             ("subscribe", params) => Ok(ClientRequest::Subscribe(params.names())),
             ("unsubscribe", params) => Ok(ClientRequest::Unsubscribe(params.names())),
+            ("report", Params::Report(report)) if report.is_plain() => {
+                Ok(ClientRequest::Report(report))
+            }
+            ("report", _) => Err("the params of report are not those of a display".to_owned()),
             ("ping", _) => Ok(ClientRequest::Ping),
             (other, _) => Err(format!("unknown action: {}", brief(other))),
         }

@@ -27,7 +27,7 @@ pub(super) struct UpstreamState {
     retry_at: Moment,
     /// True if the upstream last reported simulated prices.
     simulated: bool,
-    /// The time of the last change of `up`.
+    /// The time of the last change of `up` or `barred`.
     since: Moment,
     /// The number of times that the connection has come up.
     connections: u64,
@@ -44,13 +44,17 @@ impl UpstreamState {
             UpstreamEvent::Down(reason) | UpstreamEvent::Barred(reason) => Err(*reason),
             UpstreamEvent::Unanswered(_) | UpstreamEvent::Events(_) => return false,
         };
-        if self.up != Some(up) {
+        let barred = matches!(report, UpstreamEvent::Barred(_));
+        let is_barred_new = std::mem::replace(&mut self.barred, barred) != barred;
+        let is_up_new = self.up != Some(up);
+        if is_up_new {
             self.up = Some(up);
-            self.since = now;
             self.connections += u64::from(up.is_ok());
         }
-        let barred = matches!(report, UpstreamEvent::Barred(_));
-        std::mem::replace(&mut self.barred, barred) != barred
+        if is_up_new || is_barred_new {
+            self.since = now;
+        }
+        is_barred_new
     }
 }
 
@@ -384,6 +388,23 @@ mod tests {
         // At 23:00 in New York no index is published.
         hand.set_utc(Some(Utc(OPEN.0 + 12 * 3_600_000)));
         assert!(!opened("V.*"));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_with_the_reason_of_the_failure_before_is_a_new_state() {
+        let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, OPEN));
+        let (queue, _arriving) = mpsc::channel(4);
+        let reports = ReportSender::new(queue, false, clock.clone());
+        let (_interest, wanted) = watch::channel(Interest::new());
+        let health = reports.health(Cluster::Indices, wanted);
+        for report in [
+            UpstreamEvent::Down(Failure::Key),
+            UpstreamEvent::Barred(Failure::Key),
+        ] {
+            hand.advance(Duration::from_secs(60));
+            reports.send(report).await.unwrap();
+            assert_eq!(health.state.borrow().since, clock.now().monotonic);
+        }
     }
 
     #[tokio::test]

@@ -5,6 +5,8 @@ use serde::Deserialize;
 
 use crate::market::{Channel, ChannelKind, Cluster};
 use crate::massive::display_report::DisplayReport;
+use crate::net::failure::Failure;
+use crate::time::{Moment, Now};
 
 /// One request of a client.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,6 +132,26 @@ impl StatusFrame {
         // The JSON serialization of a string never fails.
         let message = serde_json::to_string(message).unwrap_or_default();
         self.0 += &format!(r#"{{"ev":"status","status":"{status}","message":{message}}}"#);
+    }
+
+    /// Adds the status `upstream_down`. Besides the reason, it contains the cluster, the age of the
+    /// state in milliseconds, and the time of its begin as the vendor writes timestamps if the wall
+    /// clock is set.
+    pub(crate) fn add_upstream_down(
+        &mut self,
+        cluster: Cluster,
+        reason: Failure,
+        since: Moment,
+        now: Now,
+    ) {
+        self.add("upstream_down", &reason.to_string());
+        self.0.pop();
+        let age = now.monotonic.since(since).as_millis();
+        self.0 += &format!(r#","cluster":"{}","age":{age}"#, cluster.path());
+        if let Some(utc) = now.utc_of(since) {
+            self.0 += &format!(r#","since":{}"#, utc.0);
+        }
+        self.0.push('}');
     }
 
     /// Returns the text of the frame, or `None` if the frame has no status events.

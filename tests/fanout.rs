@@ -299,12 +299,17 @@ async fn a_lost_upstream_is_reported_and_its_old_values_are_not_replayed() {
     fixture.report(UpstreamEvent::Down(Failure::Key)).await;
     let told = format!("upstream_down {}", Failure::Key);
     assert_eq!(early.statuses().await, std::slice::from_ref(&told));
+    fixture.advance(7, &mut early).await;
     let mut late = Client::new(fixture.connect(Some(device()), b"").await).await;
     late.statuses().await;
-    assert_eq!(
-        late.statuses().await,
-        ["auth_success authenticated".to_owned(), told]
-    );
+    let welcome = late.frame().await;
+    assert_eq!(welcome[0]["status"], "auth_success");
+    // The cluster, the reason, the age in ms and the time of the begin.
+    let expected = serde_json::json!({
+        "ev": "status", "status": "upstream_down", "message": Failure::Key.to_string(),
+        "cluster": "indices", "age": 7000, "since": 1_795_444_200_000_u64,
+    });
+    assert_eq!(welcome[1], expected);
     late.subscribe("V.I:SPX").await;
     late.assert_only_pong().await;
     fixture.report(UpstreamEvent::Down(Failure::Key)).await;
@@ -423,8 +428,8 @@ async fn a_late_client_receives_the_age_of_the_last_value() {
     early.subscribe("V.I:SPX,V.I:VIX").await;
     let mut repeated = event("V.I:SPX", 1);
     // Another hub repeats this event and has added its age in ms.
-    repeated.json = r#"{"c":"V.I:SPX","n":1,"age":26000}"#.into();
-    repeated.arrival.age = Duration::from_secs(26);
+    repeated.json = r#"{"c":"V.I:SPX","n":1,"age":6000}"#.into();
+    repeated.arrival.age = Duration::from_secs(6);
     fixture
         .report(UpstreamEvent::Events(vec![repeated, event("V.I:VIX", 2)]))
         .await;
@@ -434,7 +439,39 @@ async fn a_late_client_receives_the_age_of_the_last_value() {
     late.subscribe("V.I:SPX,V.I:VIX").await;
     let replay = late.frame().await;
     let ages: Vec<_> = replay.iter().map(|event| &event["age"]).collect();
-    assert_eq!(ages, [29_000, 3000]);
+    assert_eq!(ages, [9000, 3000]);
+}
+
+#[tokio::test]
+async fn a_value_beyond_the_limit_of_its_symbol_is_not_repeated_to_a_new_client() {
+    let fixture = FanoutUnderTest::new().await;
+    let mut early = fixture.authenticated().await;
+    let names = "AM.I:SPX,V.I:SPX,V.I:VIX";
+    early.subscribe(names).await;
+    let mut repeated = event("V.I:VIX", 3);
+    repeated.arrival.age = Duration::from_secs(20);
+    let events = vec![event("AM.I:SPX", 1), event("V.I:SPX", 2), repeated];
+    fixture.report(UpstreamEvent::Events(events)).await;
+    early.values().await;
+    // The limits are 75 s for a minute bar, 10 s for SPX and 45 s for the VIX.
+    for (seconds, expected) in [
+        (10, &["AM.I:SPX 1", "V.I:SPX 2", "V.I:VIX 3"][..]),
+        (1, &["AM.I:SPX 1", "V.I:VIX 3"]),
+        (15, &["AM.I:SPX 1"]),
+    ] {
+        fixture.advance(seconds, &mut early).await;
+        let mut late = fixture.authenticated().await;
+        late.subscribe(names).await;
+        assert_eq!(late.values().await, expected);
+        late.assert_only_pong().await;
+    }
+    // A new value is sent as usual.
+    let mut late = fixture.authenticated().await;
+    fixture.advance(50, &mut early).await;
+    late.subscribe(names).await;
+    late.assert_only_pong().await;
+    fixture.publish(&[("V.I:SPX", 4)]).await;
+    assert_eq!(late.values().await, ["V.I:SPX 4"]);
 }
 
 #[tokio::test]

@@ -72,6 +72,7 @@ async fn join(
         socket: Transport::tls(socket, connection),
         read_ahead: Bytes::new(),
         device,
+        address: None,
         unauthenticated_slot: None,
     };
     fixture.acceptor.admit(pending_client).unwrap();

@@ -84,8 +84,7 @@ impl ChannelProbe {
             probe.missing.extend(channels.iter().cloned());
             let (order, demand) = watch::channel(SubscriptionDemand {
                 channels,
-                max_silence: None,
-                stop: false,
+                ..SubscriptionDemand::default()
             });
             probe.demand.push(order);
             let session = Session {

@@ -5,6 +5,7 @@ use core::fmt;
 
 use crate::market::{Channel, Cluster};
 use crate::net::failure::Failure;
+use crate::net::source::FeedProvider;
 use crate::time::Moment;
 
 /// An event on a connection.
@@ -125,6 +126,21 @@ impl ConnectionStatus {
             }
             Some(reason) => log::warn!("{cluster}: {phase}: {reason}"),
         }
+    }
+}
+
+/// Writes a channel that the server did not confirm to the log.
+pub(super) fn log_unanswered(provider: FeedProvider, cluster: Cluster, channel: &Channel) {
+    match provider {
+        FeedProvider::Vendor => log::warn!(
+            "{cluster}: the server did not confirm the subscription to {channel} after two \
+             requests: does the plan include this channel?"
+        ),
+        // The proxy sends no confirmation to a client that connects late, so a missing confirmation
+        // alone is not an error.
+        FeedProvider::Hub => log::info!(
+            "{cluster}: the server did not confirm the subscription to {channel} after two requests"
+        ),
     }
 }
 

@@ -12,10 +12,13 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 use super::auth::connect_token;
-use super::connection_status::{ConnectionAction, ConnectionEvent, ConnectionPhase};
+use super::connection_status::{
+    ConnectionAction, ConnectionEvent, ConnectionPhase, log_unanswered,
+};
 use super::sink::{ConsumerGone, EventSink, ServerState};
 use super::{Connection, ConnectionStatus};
 use crate::market::{Channel, Cluster};
+use crate::massive::display_report::DisplayReport;
 use crate::massive::websocket::{self, ParseError};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
@@ -42,6 +45,8 @@ pub struct SubscriptionDemand {
     pub channels: Vec<Channel>,
     /// The maximum time without data at the current time of day; `None` while the market is closed.
     pub max_silence: Option<Duration>,
+    /// The report of the display for a deskticker-hub; `None` for a program that is no display.
+    pub report: Option<DisplayReport>,
     /// True at the end of the program: the session must close the connection and return.
     pub stop: bool,
 }
@@ -87,6 +92,8 @@ impl<A: EventSink> Session<A> {
             pong: Moment::ZERO,
             alive,
             moves,
+            report_is_due: false,
+            reported: None,
             path: None,
         }
         .run()
@@ -105,6 +112,10 @@ struct Runner<A: EventSink> {
     alive: watch::Receiver<()>,
     /// A receiver that reports each change of the hub in use.
     moves: watch::Receiver<usize>,
+    /// True if the report of the display may differ from the last one on this connection.
+    report_is_due: bool,
+    /// The last report on this connection.
+    reported: Option<DisplayReport>,
     /// The check of the name and the route that runs during a wait.
     path: Option<Boxed<'static, Option<Failure>>>,
 }
@@ -131,6 +142,19 @@ impl<A: EventSink> Runner<A> {
         self.server
             .link
             .want(&demand.channels, demand.max_silence, now);
+        self.report_is_due = self.server.is_hub;
+    }
+
+    /// Sends the report of the display. Only a server that has identified itself as a
+    /// deskticker-hub gets the report.
+    async fn send_report(&mut self) {
+        self.report_is_due = false;
+        let report = self.session.demand.borrow().report.clone();
+        let changed = report.as_ref().filter(|_| report != self.reported);
+        if let Some(message) = changed.map(DisplayReport::message) {
+            self.send(Message::text(message)).await;
+        }
+        self.reported = report;
     }
 
     /// Executes the due actions, then waits for one event and processes the event.
@@ -145,6 +169,10 @@ impl<A: EventSink> Runner<A> {
             self.perform(action).await?;
         }
         self.publish_status().await?;
+        let phase = self.last_status.phase;
+        if self.report_is_due && matches!(phase, ConnectionPhase::Live | ConnectionPhase::Silent) {
+            self.send_report().await;
+        }
         self.check_path();
         let deadline = self.session.clock.sleep_until(self.server.link.deadline());
         tokio::select! {
@@ -237,7 +265,7 @@ impl<A: EventSink> Runner<A> {
             }
             ConnectionAction::Ping => Message::Ping(Vec::new().into()),
             ConnectionAction::Report(channel) => {
-                self.report(&channel);
+                log_unanswered(self.session.source.provider, self.session.cluster, &channel);
                 let not_authorized = self.server.not_authorized;
                 return self
                     .session
@@ -252,24 +280,6 @@ impl<A: EventSink> Runner<A> {
         };
         self.send(message).await;
         Ok(())
-    }
-
-    fn report(&self, channel: &Channel) {
-        let cluster = self.session.cluster;
-        match self.session.source.provider {
-            FeedProvider::Vendor => log::warn!(
-                "{cluster}: the server did not confirm the subscription to {channel} after two \
-                 requests: does the plan include this channel?"
-            ),
-            // The proxy sends no confirmation to a client that connects late, so a missing
-            // confirmation alone is not an error.
-            FeedProvider::Hub => {
-                log::info!(
-                    "{cluster}: the server did not confirm the subscription to {channel} after two \
-                     requests"
-                )
-            }
-        }
     }
 
     /// Opens the connection. The attempt ends at the time limit of the state machine.
@@ -300,6 +310,7 @@ impl<A: EventSink> Runner<A> {
                 Ok(opened) => {
                     self.socket = Some(opened.socket);
                     self.server.opened(opened.is_hub, now);
+                    (self.reported, self.report_is_due) = (None, opened.is_hub);
                 }
                 Err(reason) => self.server.link.on(ConnectionEvent::Closed(reason), now),
             }

@@ -27,7 +27,7 @@ pub(super) struct UpstreamState {
     retry_at: Moment,
     /// True if the upstream last reported simulated prices.
     simulated: bool,
-    /// The time of the last change of `up`.
+    /// The time of the last change of `up` or `barred`.
     since: Moment,
     /// The number of times that the connection has come up.
     connections: u64,
@@ -44,13 +44,17 @@ impl UpstreamState {
             UpstreamEvent::Down(reason) | UpstreamEvent::Barred(reason) => Err(*reason),
             UpstreamEvent::Unanswered(_) | UpstreamEvent::Events(_) => return false,
         };
-        if self.up != Some(up) {
+        let barred = matches!(report, UpstreamEvent::Barred(_));
+        let is_barred_new = std::mem::replace(&mut self.barred, barred) != barred;
+        let is_up_new = self.up != Some(up);
+        if is_up_new {
             self.up = Some(up);
-            self.since = now;
             self.connections += u64::from(up.is_ok());
         }
-        let barred = matches!(report, UpstreamEvent::Barred(_));
-        std::mem::replace(&mut self.barred, barred) != barred
+        if is_up_new || is_barred_new {
+            self.since = now;
+        }
+        is_barred_new
     }
 }
 
@@ -387,8 +391,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wanted_cluster_must_be_live_while_its_market_is_open() {
+    async fn a_refusal_with_the_reason_of_the_failure_before_is_a_new_state() {
         let (clock, hand) = Clock::manual(Now::new(Moment::ZERO, OPEN));
+        let (queue, _arriving) = mpsc::channel(4);
+        let reports = ReportSender::new(queue, false, clock.clone());
+        let (_interest, wanted) = watch::channel(Interest::new());
+        let health = reports.health(Cluster::Indices, wanted);
+        for report in [
+            UpstreamEvent::Down(Failure::Key),
+            UpstreamEvent::Barred(Failure::Key),
+        ] {
+            hand.advance(Duration::from_secs(60));
+            reports.send(report).await.unwrap();
+            assert_eq!(health.state.borrow().since, clock.now().monotonic);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wanted_cluster_must_be_live_while_its_market_is_open() {
+        let (clock, hand) = Clock::manual(Now::new(Moment::from_millis(1), OPEN));
         let (interest, wanted) = watch::channel(Interest::new());
         let (queue, _arriving) = mpsc::channel(4);
         let reports = ReportSender::new(queue, false, clock.clone());
@@ -436,7 +457,10 @@ mod tests {
         let second = OPEN.0 / 1000;
         for line in [
             format!("last_event_timestamp_seconds{{cluster=\"indices\"}} {second}\n"),
-            format!("changed_timestamp_seconds{{cluster=\"indices\"}} {second}.5\n"),
+            format!(
+                "changed_timestamp_seconds{{cluster=\"indices\"}} {}.5\n",
+                second + 1
+            ),
         ] {
             assert!(text.contains(&line), "{line} in {text}");
         }

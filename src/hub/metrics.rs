@@ -1,6 +1,7 @@
 //! The counters, gauges and histograms of the hub. The tasks of the hub update the metrics on the
 //! path of an event without locks and without allocations, and `/metrics` reads them.
 
+pub(super) mod devices;
 pub(super) mod process;
 
 use std::collections::BTreeMap;
@@ -323,6 +324,20 @@ pub(super) fn sample(text: &mut String, name: &str, labels: &str, value: impl st
     };
 }
 
+/// Returns a text of a client or of a person as the value of a label.
+pub(super) fn label_value(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\\' => escaped.push_str("\\\\"),
+            '"' => escaped.push_str("\\\""),
+            '\n' => escaped.push_str("\\n"),
+            character => escaped.push(character),
+        }
+    }
+    escaped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,5 +373,10 @@ mod tests {
         assert!(text.contains("events_received_total{cluster=\"options\"} 3\n"));
         assert!(text.contains("events_received_total{cluster=\"indices\"} 0\n"));
         assert_eq!(metrics.events_received.value(), 3);
+    }
+
+    #[test]
+    fn a_text_cannot_end_its_label() {
+        assert_eq!(label_value("a\"} 1\n\\"), "a\\\"} 1\\n\\\\");
     }
 }

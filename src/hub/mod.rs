@@ -18,6 +18,7 @@ pub mod broker;
 pub mod certificate;
 pub mod config;
 pub mod health;
+pub mod local_api;
 pub mod metrics;
 pub mod rest;
 pub mod server;
@@ -216,6 +217,8 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
         acceptors.push((cluster, acceptor));
     }
     tasks.spawn(authenticator.clone().watch(clock.clone(), stop.clone()));
+    let local_api = local_api::serve(authenticator.clone(), clock.clone(), stop.clone());
+    tasks.spawn(local_api);
     let router = Arc::new(Router {
         authenticator,
         acceptors,

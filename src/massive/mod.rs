@@ -2,6 +2,7 @@
 //! connection.
 
 pub mod aggregates;
+pub mod display_report;
 pub mod instrument_snapshot;
 pub mod market_status;
 pub mod quotes;

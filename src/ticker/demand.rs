@@ -190,7 +190,7 @@ impl TickerState {
         SubscriptionDemand {
             channels: subscriptions::route(symbols, cluster),
             max_silence: max_silence.map(|max_silence| max_silence.min(limit)),
-            stop: false,
+            ..SubscriptionDemand::default()
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::panic;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -17,13 +18,14 @@ use crate::feed::poll_schedule::{PollRequest, RestDemand};
 use crate::feed::session::{Session, SubscriptionDemand};
 use crate::feed::{ConnectionStatus, Update, poller};
 use crate::market::{Calendar, Cluster, Instrument, WatchlistError};
+use crate::massive::display_report::DisplayReport;
 use crate::net::connector::Connector;
 use crate::net::discovery;
 use crate::net::failure::Failure;
 use crate::net::source::{FeedProvider, FeedSource};
 use crate::render::Size;
 use crate::systemd::Supervisor;
-use crate::time::{Clock, Now};
+use crate::time::{Clock, Moment, Now};
 
 /// The capacity of the channel for updates. If it is full, the sessions stop reading until the
 /// event loop has taken updates.
@@ -31,6 +33,11 @@ const QUEUE: usize = 256;
 /// The limit for a clock step, in milliseconds. After a larger change of the agreed time, REST is
 /// polled again, because the old values were judged by the wrong time.
 const STEP: u64 = 60_000;
+
+/// The time of the first report to the hub after the start, when the first values have arrived.
+const FIRST_REPORT: Duration = Duration::from_secs(5);
+/// The interval between two reports to the hub.
+const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The parts and settings that an event loop needs.
 #[derive(Debug)]
@@ -85,6 +92,9 @@ struct EventLoop {
     offset: Option<i64>,
     /// The number of clock steps; the first agreement counts as one.
     steps: u64,
+    /// The last report for the hub, and the time of the next report.
+    report: Option<DisplayReport>,
+    report_due: Moment,
     /// True if every value has arrived and the log has an entry about it.
     complete: bool,
 }
@@ -164,6 +174,8 @@ async fn serve(
         needs,
         offset: None,
         steps: 0,
+        report: None,
+        report_due: now.monotonic + FIRST_REPORT,
         complete: false,
     };
     event_loop.send_demand();
@@ -178,9 +190,11 @@ async fn serve(
         // then is due at once.
         let due = event_loop.state.deadline(drawn);
         let hubs = event_loop.failover.deadline(event_loop.state.icon());
-        let timer = event_loop
-            .clock
-            .sleep_until(due.min(hubs).min(heartbeat.due()));
+        let timer = event_loop.clock.sleep_until(
+            due.min(hubs)
+                .min(heartbeat.due())
+                .min(event_loop.report_due),
+        );
         let mut needs_other = false;
         tokio::select! {
             Some(update) = incoming.recv() => {
@@ -214,6 +228,9 @@ async fn serve(
         }
         drawn = event_loop.show();
         heartbeat.beat(drawn.monotonic);
+        if drawn.monotonic >= event_loop.report_due {
+            event_loop.report_to_hub(drawn);
+        }
         if until == RunUntil::Complete && event_loop.state.complete(event_loop.clock.now()) {
             break;
         }
@@ -299,7 +316,10 @@ impl EventLoop {
     fn send_demand(&self) {
         let now = self.clock.now();
         for (cluster, demand) in &self.sessions {
-            let wanted = self.state.demand(*cluster, now);
+            let wanted = SubscriptionDemand {
+                report: self.report.clone(),
+                ..self.state.demand(*cluster, now)
+            };
             demand.send_if_modified(|demand| {
                 let changed = *demand != wanted;
                 if changed {
@@ -308,6 +328,13 @@ impl EventLoop {
                 changed
             });
         }
+    }
+
+    /// Gives the sessions a new report for the hub.
+    fn report_to_hub(&mut self, now: Now) {
+        self.report = Some(self.state.display_report(now));
+        self.report_due = now.monotonic + REPORT_INTERVAL;
+        self.send_demand();
     }
 
     /// Moves the connections to another hub if the hub in use fails.

@@ -3,6 +3,7 @@
 //! is an argument.
 
 mod ingest;
+mod report;
 
 use std::cell::Cell;
 use std::time::Duration;

@@ -193,6 +193,28 @@ fn a_value_that_a_connection_delays_has_its_true_age_without_a_clock() {
 }
 
 #[test]
+fn a_value_that_the_hub_repeats_has_the_age_that_the_hub_reports() {
+    // No wall clock and no earlier value: only the hub knows the age.
+    let now = at(1, None);
+    for (age, freshness) in [
+        (Some(9_000), Freshness::Live),
+        (Some(29_000), Freshness::Stale(Duration::from_secs(29))),
+    ] {
+        let mut state = ticker_state(&["SPX"]);
+        link(&mut state, Cluster::Indices, Some(false), now);
+        let event = MarketEvent {
+            kind: ChannelKind::Value,
+            data: MarketData::Value(price(101)),
+            stamp: Some(MONDAY),
+            age: age.map(Duration::from_millis),
+        };
+        let ticker = Ticker::try_from("I:SPX").unwrap();
+        state.on(&Update::Market(ticker, event), now);
+        assert_eq!(freshness_of(&state, now), freshness);
+    }
+}
+
+#[test]
 fn a_future_timestamp_does_not_block_the_next_values() {
     let mut state = ticker_state(&["SPX"]);
     let now = |secs| at(secs, Some(MONDAY));

@@ -84,6 +84,7 @@ impl FanoutUnderTest {
             socket: Transport::Tcp(theirs.unwrap().0),
             read_ahead: Bytes::from_static(read_ahead),
             device,
+            address: None,
             unauthenticated_slot: None,
         };
         self.acceptor

@@ -24,7 +24,8 @@ Commands:
                       correction
   token add NAME      create a token for a new display; the token is printed only once, because the
                       hub stores only its hash
-  token list          print the names of the displays that have a token
+  token list          print the displays that have a token; if the hub runs, also their state, the
+                      time and the address of their last data, and their version
   token revoke NAME   revoke the token of a display; a running hub disconnects this display within
                       seconds
   certificate NAME…   create a certificate for these host names and addresses of the hub, and its

@@ -4,6 +4,7 @@
 pub(crate) mod schema;
 mod syntax;
 pub(crate) mod table;
+mod unknown_key;
 
 use std::borrow::Borrow;
 use std::cell::RefCell;

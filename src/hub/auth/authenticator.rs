@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use subtle::{ConditionallySelectable, ConstantTimeEq};
 use tokio::sync::watch;
 
 use super::registry::{self, Device, DeviceRegistry, Digest, RegistryError, RegistryFile};
-use super::sessions::DeviceSessions;
+use super::sessions::{DeviceSessions, DeviceStatus};
 use crate::files::FileStamp;
 use crate::net::discovery::proof;
 use crate::secret::Secret;
@@ -150,6 +150,17 @@ impl Authenticator {
     /// Returns the open sessions of all devices.
     pub const fn sessions(&self) -> &DeviceSessions {
         &self.sessions
+    }
+
+    /// Returns the status of all registered devices, and of the static token, by name.
+    pub fn statuses(&self) -> Vec<DeviceStatus> {
+        let registry = self.registry.borrow().clone();
+        self.sessions.statuses(registry.iter())
+    }
+
+    /// Returns the path of the registry file.
+    pub fn registry_path(&self) -> Option<&Path> {
+        self.file.as_ref().map(RegistryFile::path)
     }
 
     /// Returns true if at least one other device could need what this hub has. Only then a device

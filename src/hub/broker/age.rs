@@ -7,7 +7,11 @@
 
 use std::time::Duration;
 
+use crate::market::{self, Channel, ChannelKind, QuoteSource, Symbol};
 use crate::time::Moment;
+
+/// The maximum age for a ticker that is no symbol of this program: the limit of an option.
+const UNKNOWN_SYMBOL: Duration = Duration::from_secs(60);
 
 /// The receive time of an event, and the age that the event already had at the receive time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +36,20 @@ impl Arrival {
     pub(crate) const fn age(self, now: Moment) -> Duration {
         now.since(self.at).saturating_add(self.age)
     }
+}
+
+/// Returns the maximum age of an event that the hub repeats to a new client. Clients that do not know
+/// the field `age` take a repeated value for a new one, so the hub does not repeat a value that the
+/// display would show as stale.
+pub(crate) fn repeat_limit(channel: &Channel) -> Duration {
+    let source = match channel.kind {
+        ChannelKind::Value | ChannelKind::Quote | ChannelKind::Trade => QuoteSource::Tick,
+        ChannelKind::Second => QuoteSource::Second,
+        ChannelKind::Minute => QuoteSource::Minute,
+    };
+    let symbol = Symbol::from_ticker(&channel.ticker);
+    // The program does not know the trading hours of this ticker.
+    symbol.map_or(UNKNOWN_SYMBOL, |symbol| market::limit(&symbol, source))
 }
 
 /// Writes an event with `age` as its first field. An `age` field that the event already has is

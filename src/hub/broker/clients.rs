@@ -3,6 +3,7 @@
 //! message.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -122,6 +123,7 @@ impl Clients {
         &mut self,
         socket: Transport,
         read_ahead: Bytes,
+        address: Option<IpAddr>,
         unauthenticated_slot: Option<UnauthenticatedSlot>,
     ) -> Option<ClientSlot> {
         socket.prepare().ok()?;
@@ -143,7 +145,7 @@ impl Clients {
             self.input_sender.clone(),
         ));
         let until = now + Duration::from_secs(self.limits.authentication);
-        let client = Client::new(client_id, socket_state, until, task.abort_handle());
+        let client = Client::new(client_id, socket_state, address, until, task.abort_handle());
         if self.slots.len() <= client_slot {
             self.slots.resize_with(client_slot + 1, || None);
         }
@@ -402,6 +404,7 @@ impl Clients {
         let Some(mut client) = self.slots[client_slot].take() else {
             return;
         };
+        client.note_seen();
         client.discard();
         self.backlog.note(&mut client, Moment::ZERO);
         self.last_values.leave(client_slot);

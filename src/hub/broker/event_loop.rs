@@ -2,6 +2,7 @@
 //! passes both to the broker. Owns the timing of the deliveries; never decides the content of a
 //! message.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub struct PendingClient {
     pub read_ahead: Bytes,
     /// The authenticated device, or `None` for a client that must still send an `auth` action.
     pub device: Option<Device>,
+    /// The address of the client; `None` if it is unknown.
+    pub address: Option<IpAddr>,
     /// The place of the client among the unauthenticated connections; `None` for a client that has
     /// authenticated, and in tests.
     pub unauthenticated_slot: Option<UnauthenticatedSlot>,
@@ -227,13 +230,37 @@ fn report_interval(subscriptions: usize) -> Duration {
     Duration::from_millis(subscriptions as u64 / 400)
 }
 
+/// The maximum pause between two deliveries. A delivery that takes longer than this duration may be
+/// the fault of other programs, so it does not delay the next delivery for longer.
+const MAX_PAUSE: Duration = Duration::from_millis(20);
+/// A delivery of this number of frames is always followed by a pause of a millisecond, although its
+/// duration may be too short for the clock.
+const COUNTED_FRAMES: u64 = 50;
+
 /// Returns the earliest time of the next delivery after a delivery of `frames` frames. A socket
-/// write costs the same for one event as for ten events, so a delivery to many clients should
-/// contain many events. A hub with few clients sends each event at once; a hub with a thousand
-/// clients collects events for 20 ms. After a large delivery there is always a pause of up to 4 ms,
-/// so that other tasks can run.
+/// write costs the same for one event as for ten events, so a busy hub collects events: the pause
+/// after a delivery is as long as the delivery, and the deliveries need at most half of the time. An
+/// idle hub sends each event at once, for any number of clients.
 fn pace(begun: Moment, ended: Moment, frames: u64) -> Moment {
-    let gathered = begun + Duration::from_millis((frames / 50).min(20));
-    let rested = ended + Duration::from_millis((frames / 256).min(4));
-    gathered.max(rested)
+    let least = Duration::from_millis(u64::from(frames >= COUNTED_FRAMES));
+    ended + ended.since(begun).clamp(least, MAX_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_hub_sends_at_once_and_a_busy_hub_collects_events_for_as_long_as_a_delivery_takes() {
+        let at = Moment::from_millis;
+        for (begun, ended, frames, next) in [
+            (100, 100, 1, 100),
+            (100, 100, 49, 100),
+            (100, 100, 50, 101),
+            (100, 107, 1000, 114),
+            (100, 500, 9000, 520),
+        ] {
+            assert_eq!(pace(at(begun), at(ended), frames), at(next));
+        }
+    }
 }

@@ -38,6 +38,13 @@ pub(crate) struct ChannelSlot {
     pub(crate) groups: Vec<usize>,
 }
 
+impl ChannelSlot {
+    /// Returns true if the event is young enough for a repetition to a new client.
+    pub(crate) fn is_repeatable(&self, now: Moment) -> bool {
+        self.arrival.age(now) <= age::repeat_limit(&self.channel)
+    }
+}
+
 /// One trade, stored once for all subscribed clients.
 #[derive(Debug)]
 pub(crate) struct QueuedTrade {
@@ -141,6 +148,9 @@ impl FrameCache {
             if size >= PART {
                 next = Some(id);
                 break;
+            }
+            if position.replay && !slots[id].is_repeatable(now) {
+                continue;
             }
             size += slots[id].json.len();
             values.1 = values.1.min(seq - 1);

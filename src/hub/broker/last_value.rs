@@ -105,8 +105,9 @@ impl LastValueCache {
     }
 
     /// Replaces the subscriptions of a client. Appends frames with the last values of the added
-    /// channels to `replay`, each value with its age, and returns the number of frames. Trades are
-    /// not replayed, because a trade is an event and not a state.
+    /// channels to `replay`, each value with its age, and returns the number of frames. A value that
+    /// is older than the limit of its symbol is not replayed. Trades are not replayed, because a
+    /// trade is an event and not a state.
     pub fn set_topics(
         &mut self,
         client_slot: ClientSlot,
@@ -129,7 +130,9 @@ impl LastValueCache {
         let values = member.position.values;
         let (before, slots) = (&self.groups[member.group].slots, &self.slots);
         let missing = self.groups[group].slots.iter().filter(|&&id| {
-            (1..=values).contains(&slots[id].seq) && before.binary_search(&id).is_err()
+            (1..=values).contains(&slots[id].seq)
+                && before.binary_search(&id).is_err()
+                && slots[id].is_repeatable(now)
         });
         let mut missing: Vec<&ChannelSlot> = missing.map(|&id| &slots[id]).collect();
         let size: usize = missing.iter().map(|slot| slot.json.len()).sum();

@@ -43,9 +43,11 @@ impl Broker {
             socket,
             read_ahead,
             device,
+            address,
             unauthenticated_slot,
         } = pending_client;
-        let Some(client_slot) = self.clients.admit(socket, read_ahead, unauthenticated_slot) else {
+        let admitted = (self.clients).admit(socket, read_ahead, address, unauthenticated_slot);
+        let Some(client_slot) = admitted else {
             return;
         };
         let greeting = self.upstream.greeting();
@@ -89,7 +91,11 @@ impl Broker {
         let Some(client) = self.clients.change_state(client_slot, state) else {
             return;
         };
+        if let Some(address) = client.address {
+            session.set_address(address);
+        }
         client.session = Some(session);
+        client.note_seen();
         self.upstream.welcome(client_slot, &mut self.clients);
     }
 
@@ -191,6 +197,12 @@ impl Broker {
                 client_slot,
                 "not authenticated: send {\"action\":\"auth\",\"params\":\"TOKEN\"} first",
             ),
+            Ok(ClientRequest::Report(report)) => {
+                let client = clients.get(client_slot);
+                if let Some(session) = client.and_then(|client| client.session.as_ref()) {
+                    session.set_report(*report);
+                }
+            }
             Ok(ClientRequest::Subscribe(names)) => {
                 let unanswered = &self.upstream.unanswered;
                 let client = clients.get(client_slot);
@@ -269,8 +281,11 @@ impl Broker {
     fn housekeeping(&mut self) {
         let now = self.clients.now();
         for client_slot in self.clients.select(|_| true) {
-            let client = self.clients.get(client_slot);
-            match client.and_then(|client| liveness::check(client, now)) {
+            let Some(client) = self.clients.get(client_slot) else {
+                continue;
+            };
+            client.note_seen();
+            match liveness::check(client, now) {
                 None => {}
                 Some(LivenessAction::Close) => {
                     self.clients.metrics.timeouts.add(1);

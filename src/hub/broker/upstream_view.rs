@@ -10,6 +10,7 @@ use crate::hub::session::protocol::StatusFrame;
 use crate::hub::{RelayedEvent, UpstreamEvent};
 use crate::market::Channel;
 use crate::net::failure::Failure;
+use crate::time::Moment;
 
 /// The message of the status `simulated`.
 const SIMULATED: &str = "These prices are simulated.";
@@ -31,6 +32,8 @@ enum UpstreamStatus {
 #[derive(Debug, Default)]
 pub(super) struct UpstreamView {
     status: UpstreamStatus,
+    /// The time since which the upstream has been down or denied.
+    down_since: Moment,
     pub(super) simulated: bool,
     /// The channels that the upstream requested twice on the current connection without a
     /// confirmation from the vendor.
@@ -46,8 +49,8 @@ impl UpstreamView {
             // The hub closes all sessions, so that clients with a REST fallback use REST. The
             // router refuses a client that connects again before the upgrade.
             UpstreamEvent::Barred(reason) => {
-                self.status = UpstreamStatus::Denied(reason);
-                clients.close_all(1013, &denied_frame(reason));
+                self.change(UpstreamStatus::Denied(reason), clients);
+                clients.close_all(1013, &self.down_frame(reason, clients));
             }
             UpstreamEvent::Unanswered(channel) => {
                 if self.unanswered.insert(channel.clone()) {
@@ -105,10 +108,27 @@ impl UpstreamView {
             Failure::Done => UpstreamStatus::Idle,
             reason => UpstreamStatus::Down(reason),
         };
-        let before = std::mem::replace(&mut self.status, status);
+        let before = self.change(status, clients);
         if status != before && reason != Failure::Done {
-            clients.send_status_to_all(StatusFrame::one("upstream_down", &reason.to_string()));
+            clients.send_status_to_all(self.down_frame(reason, clients));
         }
+    }
+
+    /// Changes the status, and notes the time at which the upstream goes down. Returns the status
+    /// before.
+    fn change(&mut self, status: UpstreamStatus, clients: &Clients) -> UpstreamStatus {
+        if matches!(self.status, UpstreamStatus::Idle | UpstreamStatus::Up) {
+            self.down_since = clients.now();
+        }
+        std::mem::replace(&mut self.status, status)
+    }
+
+    /// Returns the status `upstream_down` for this reason.
+    fn down_frame(&self, reason: Failure, clients: &Clients) -> StatusFrame {
+        let mut status_frame = StatusFrame::default();
+        let (cluster, now) = (clients.cluster, clients.clock.now());
+        status_frame.add_upstream_down(cluster, reason, self.down_since, now);
+        status_frame
     }
 
     /// Stores events, and delivers them at once only if too many trades wait.
@@ -146,16 +166,12 @@ impl UpstreamView {
     pub(super) fn welcome(&self, client_slot: ClientSlot, clients: &mut Clients) {
         let mut welcome = StatusFrame::one("auth_success", "authenticated");
         if let UpstreamStatus::Down(reason) = self.status {
-            welcome.add("upstream_down", &reason.to_string());
+            let (cluster, now) = (clients.cluster, clients.clock.now());
+            welcome.add_upstream_down(cluster, reason, self.down_since, now);
         }
         clients.send_status([client_slot], welcome);
         if let UpstreamStatus::Denied(reason) = self.status {
-            clients.close(client_slot, Some(1013), denied_frame(reason));
+            clients.close(client_slot, Some(1013), self.down_frame(reason, clients));
         }
     }
-}
-
-/// Returns the last status for the clients of a cluster that the vendor refuses.
-fn denied_frame(reason: Failure) -> StatusFrame {
-    StatusFrame::one("upstream_down", &reason.to_string())
 }

@@ -397,6 +397,7 @@ impl HttpConnection {
             socket,
             read_ahead,
             device: admission.device,
+            address: admission.address,
             unauthenticated_slot: admission.unauthenticated_slot,
         };
         if let Err(pending_client) = admission.acceptor.admit(pending_client) {

@@ -28,7 +28,7 @@ use crate::hub::auth::authenticator::Authenticator;
 use crate::hub::auth::registry::Device;
 use crate::hub::broker::event_loop::Acceptor;
 use crate::hub::health::{self, UpstreamHealth};
-use crate::hub::metrics::{Metrics, process};
+use crate::hub::metrics::{Metrics, devices, process};
 use crate::hub::rest::aggregates::{AggregatesRequest, BarCache};
 use crate::hub::rest::quotes::QuoteCache;
 use crate::market::{Calendar, Cluster};
@@ -96,6 +96,8 @@ pub(crate) struct AcceptedUpgrade {
     pub(crate) cluster: Cluster,
     pub(crate) acceptor: Acceptor,
     pub(crate) device: Option<Device>,
+    /// The address of the client; `None` if it is unknown.
+    pub(crate) address: Option<IpAddr>,
     /// The place of a client that must still authenticate.
     pub(crate) unauthenticated_slot: Option<UnauthenticatedSlot>,
 }
@@ -156,6 +158,11 @@ impl Router {
         }
         let watching = matches!(route, Some(Route::Health | Route::Metrics));
         let device = self.device_of(request);
+        if let Some(device) = &device {
+            let (address, now) = (origin.address, self.clock.now().monotonic);
+            let sessions = self.authenticator.sessions();
+            sessions.note_request(device, address, now);
+        }
         if !self.within_rate(peer_info, usage, origin, device.as_ref()) {
             self.metrics.refused_rate.add(1);
             let after = [(RETRY_AFTER, "60")];
@@ -181,7 +188,7 @@ impl Router {
         }
         let is_public = settings.public_metrics;
         match route {
-            Route::Socket(cluster) => self.upgrade(request, cluster, settings, peer_info),
+            Route::Socket(cluster) => self.upgrade(request, cluster, settings, peer_info, origin),
             Route::Token => self.token(request),
             Route::Proof => self.prove(request, peer_info.local),
             Route::Quotes => {
@@ -262,6 +269,7 @@ impl Router {
         cluster: Cluster,
         settings: &HubSettings,
         peer_info: &Peer,
+        origin: Origin,
     ) -> Result<HttpResponse, RefusedResponse> {
         let headers = request.headers();
         let mut acceptors = self.acceptors.iter();
@@ -333,6 +341,7 @@ impl Router {
             cluster,
             acceptor: acceptor.clone(),
             device,
+            address: origin.address,
             unauthenticated_slot,
         });
         let answer = with(answer, CONNECTION, "Upgrade");
@@ -443,6 +452,7 @@ impl Router {
         let mut text = self.metrics.render();
         let (calendar, now) = (&self.calendar, self.clock.now());
         health::render(&mut text, &self.health, &settings.limits, calendar, now);
+        devices::render(&mut text, &self.authenticator.statuses(), now);
         process::render(&mut text, now);
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
         with(Response::new(Full::from(text)), CONTENT_TYPE, content_type)

@@ -3,6 +3,7 @@
 //! socket, so the hub does not wake a task of the client for an event.
 
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -203,6 +204,8 @@ const CLIENT_BACKLOG_LIMIT: usize = 256 << 10;
 pub(crate) struct Client {
     pub(crate) client_id: ClientId,
     pub(crate) socket_state: Arc<ClientSocket>,
+    /// The address of the client; `None` if it is unknown.
+    pub(crate) address: Option<IpAddr>,
     /// The session of the device, after the authentication.
     pub(crate) session: Option<DeviceSession>,
     pub(crate) state: ClientState,
@@ -233,6 +236,7 @@ impl Client {
     pub(crate) fn new(
         client_id: ClientId,
         socket_state: Arc<ClientSocket>,
+        address: Option<IpAddr>,
         until: Moment,
         task: AbortHandle,
     ) -> Self {
@@ -240,6 +244,7 @@ impl Client {
             client_id,
             pinged: socket_state.heard(),
             socket_state,
+            address,
             session: None,
             state: ClientState::Unauthenticated { until },
             unanswered: 0,
@@ -254,6 +259,13 @@ impl Client {
     /// Returns the device of an authenticated client.
     pub(crate) fn device(&self) -> Option<&Device> {
         self.session.as_ref().map(DeviceSession::device)
+    }
+
+    /// Notes the last data of the client as a sign of life of its device.
+    pub(crate) fn note_seen(&self) {
+        if let Some(session) = &self.session {
+            session.see(self.socket_state.heard());
+        }
     }
 
     /// Returns the number of bytes that wait for the socket.

@@ -4,6 +4,9 @@
 use serde::Deserialize;
 
 use crate::market::{Channel, ChannelKind, Cluster};
+use crate::massive::display_report::DisplayReport;
+use crate::net::failure::Failure;
+use crate::time::{Moment, Now};
 
 /// One request of a client.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +15,8 @@ pub(crate) enum ClientRequest {
     Subscribe(Vec<String>),
     Unsubscribe(Vec<String>),
     Ping,
+    /// The report of a display about itself. The hub does not answer a report.
+    Report(Box<DisplayReport>),
 }
 
 #[derive(Deserialize)]
@@ -28,6 +33,7 @@ struct Wire {
 enum Params {
     One(String),
     Many(Vec<String>),
+    Report(Box<DisplayReport>),
     #[default]
     None,
 }
@@ -38,7 +44,7 @@ impl Params {
         let texts = match self {
             Params::One(text) => vec![text],
             Params::Many(texts) => texts,
-            Params::None => Vec::new(),
+            Params::Report(_) | Params::None => Vec::new(),
         };
         let names = texts.iter().flat_map(|text| text.split(','));
         names
@@ -66,6 +72,10 @@ impl ClientRequest {
             ("auth", _) => Err("the params of auth are one string".to_owned()),
             ("subscribe", params) => Ok(ClientRequest::Subscribe(params.names())),
             ("unsubscribe", params) => Ok(ClientRequest::Unsubscribe(params.names())),
+            ("report", Params::Report(report)) if report.is_plain() => {
+                Ok(ClientRequest::Report(report))
+            }
+            ("report", _) => Err("the params of report are not those of a display".to_owned()),
             ("ping", _) => Ok(ClientRequest::Ping),
             (other, _) => Err(format!("unknown action: {}", brief(other))),
         }
@@ -122,6 +132,26 @@ impl StatusFrame {
         // The JSON serialization of a string never fails.
         let message = serde_json::to_string(message).unwrap_or_default();
         self.0 += &format!(r#"{{"ev":"status","status":"{status}","message":{message}}}"#);
+    }
+
+    /// Adds the status `upstream_down`. Besides the reason, it contains the cluster, the age of the
+    /// state in milliseconds, and the time of its begin as the vendor writes timestamps if the wall
+    /// clock is set.
+    pub(crate) fn add_upstream_down(
+        &mut self,
+        cluster: Cluster,
+        reason: Failure,
+        since: Moment,
+        now: Now,
+    ) {
+        self.add("upstream_down", &reason.to_string());
+        self.0.pop();
+        let age = now.monotonic.since(since).as_millis();
+        self.0 += &format!(r#","cluster":"{}","age":{age}"#, cluster.path());
+        if let Some(utc) = now.utc_of(since) {
+            self.0 += &format!(r#","since":{}"#, utc.0);
+        }
+        self.0.push('}');
     }
 
     /// Returns the text of the frame, or `None` if the frame has no status events.

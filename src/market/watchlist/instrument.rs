@@ -4,6 +4,7 @@
 use core::cell::Cell;
 use core::time::Duration;
 
+use super::previous_close::PreviousClose;
 use crate::market::day_bars::union;
 use crate::market::quote::AsOf;
 use crate::market::staleness::{DisplayedQuote, INDEX_SETTLEMENT, LinkState, StalenessCheck};
@@ -38,8 +39,8 @@ pub struct Instrument {
     pub(super) reported_delayed: Option<bool>,
     /// True if the vendor rejected the subscription.
     pub(super) not_streamed: bool,
-    /// The previous close, and the time from which on it belongs to another day.
-    pub(super) previous_close: Option<(Price, Utc)>,
+    /// The base of the change of today.
+    pub(super) previous_close: PreviousClose,
     pub(super) minutes: DayBars,
     pub(super) book: Option<(TopOfBook, AsOf)>,
     /// The last trade. The quote contains the time of the trade, so that its age is computed like
@@ -80,7 +81,7 @@ impl Instrument {
             simulated: None,
             reported_delayed: None,
             not_streamed: false,
-            previous_close: None,
+            previous_close: PreviousClose::default(),
             minutes: DayBars::new(),
             book: None,
             trade: None,
@@ -216,15 +217,16 @@ impl Instrument {
         if self.minutes.day().is_some_and(|day| as_of < day.start) {
             return None;
         }
-        let (close, until) = self.previous_close?;
-        (utc < until).then_some(shown.price.change_from(close))
+        let close = self.previous_close.at(utc)?;
+        Some(shown.price.change_from(close))
     }
 
     /// Returns true if the previous close of the current trading day is unknown and must be
     /// requested.
     pub fn lacks_previous_close(&self, now: Now) -> bool {
-        let known = now.utc.zip(self.previous_close);
-        known.is_none_or(|(utc, (_, until))| utc >= until)
+        now.utc
+            .and_then(|utc| self.previous_close.at(utc))
+            .is_none()
     }
 
     /// The last price from outside the trading hours and its age, while the close is shown instead
@@ -293,15 +295,12 @@ impl Instrument {
             let day = calendar.trading_day(&self.symbol, utc);
             self.minutes.enter(day);
         }
-        // Yesterday's close is the base of today's change until a source reports another previous
-        // close.
         if let (Some(close), Some(day)) = (self.close, self.minutes.day())
             && self.lacks_previous_close(now)
             && let Some(as_of) = close.as_of.utc(now)
-            && as_of < day.start
-            && calendar.next_day(&self.symbol, as_of) == day.start
         {
-            self.previous_close = Some((close.price, day.end));
+            self.previous_close
+                .carry_over(close.price, as_of, day, &self.symbol, calendar);
         }
     }
 }

@@ -5,6 +5,7 @@
 mod ingest;
 mod instrument;
 mod ordering;
+mod previous_close;
 
 use core::fmt;
 
@@ -321,15 +322,10 @@ impl Watchlist {
         calendar: &Calendar,
     ) {
         if let Some(instrument) = self.find_mut(ticker) {
-            // Before the first session of a day, `trading_day` returns the previous trading day.
-            let day = calendar.trading_day(&instrument.symbol, as_of);
-            let until = day.map_or(Utc(i64::MAX), |day| day.end);
-            if instrument
+            let symbol = &instrument.symbol;
+            instrument
                 .previous_close
-                .is_none_or(|(_, known)| known <= until)
-            {
-                instrument.previous_close = Some((close, until));
-            }
+                .report(close, as_of, symbol, calendar);
         }
     }
 

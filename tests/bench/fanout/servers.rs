@@ -108,6 +108,7 @@ pub(crate) fn hub() {
                         socket: Transport::Tcp(socket),
                         read_ahead: Bytes::new(),
                         device: Some(device),
+                        address: None,
                         unauthenticated_slot: None,
                     };
                     door.admit(pending_client).unwrap();

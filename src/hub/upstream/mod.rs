@@ -1,6 +1,8 @@
 //! The only connection of a cluster to the vendor. Owns the wanted subscriptions and the limit for
 //! silence. This module opens no socket: the session connects, and delivers the events unchanged.
 
+pub(super) mod silence;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,15 +18,13 @@ use crate::feed::ConnectionStatus;
 use crate::feed::connection_status::ConnectionPhase;
 use crate::feed::session::{Session, SubscriptionDemand};
 use crate::feed::sink::{ConsumerGone, EventSink, ServerState};
-use crate::market::{
-    self, AssetClass, Calendar, Channel, ChannelKind, Cluster, Symbol, Ticker, WILDCARD,
-};
+use crate::market::{Calendar, Channel, ChannelKind, Cluster, Ticker, WILDCARD};
 use crate::massive::websocket::{self, RelayedEventRef};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::source::FeedSource;
 use crate::secret::Secret;
-use crate::time::{Clock, Moment, Now};
+use crate::time::{Clock, Moment};
 
 /// The maximum number of contracts whose quotes one connection may carry, from the vendor's
 /// documentation.
@@ -231,7 +231,9 @@ impl UpstreamPolicy {
         } else {
             Calendar::us()
         };
-        let max_silence = max_silence(&wanted, &calendar, self.clock.now());
+        // One late value is no reason for a new connection.
+        let limit = silence::limit(&wanted, &calendar, self.clock.now());
+        let max_silence = limit.map(|limit| 2 * limit);
         self.demand.send_if_modified(|demand| {
             let same = demand.channels.iter().eq(&wanted);
             let changed = !same || demand.max_silence != max_silence;
@@ -263,30 +265,6 @@ fn within_plan(cluster: Cluster, wanted: &Interest, held: &Interest) -> Interest
         contracts.partition(|channel| held.contains(*channel));
     carried.extend(old.into_iter().chain(new).take(CONTRACTS).cloned());
     carried
-}
-
-/// Returns the longest normal silence of all these channels together; `None` if any silence is
-/// normal. Index values and bars arrive on a schedule, but a contract or a share may have no new
-/// quote for any length of time.
-fn max_silence(wanted: &Interest, calendar: &Calendar, now: Now) -> Option<Duration> {
-    let utc = now.utc?;
-    let due = wanted.iter().filter_map(|channel| {
-        let source = match channel.kind {
-            ChannelKind::Value | ChannelKind::Second => market::QuoteSource::Tick,
-            ChannelKind::Minute => market::QuoteSource::Minute,
-            ChannelKind::Quote | ChannelKind::Trade => return None,
-        };
-        // A subscription to all index values includes SPX.
-        let ticker = if channel.kind == ChannelKind::Value && channel.ticker == WILDCARD {
-            "I:SPX"
-        } else {
-            channel.ticker.as_str()
-        };
-        let symbol = Symbol::from_ticker(ticker)?;
-        (symbol.class() == AssetClass::Index && calendar.phase(&symbol, utc).is_open())
-            .then(|| 2 * market::limit(&symbol, source))
-    });
-    due.min()
 }
 
 /// Reports the events of the session to the event loop.
@@ -421,10 +399,6 @@ impl EventSink for UpstreamSink {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Utc;
-
-    /// 2026-11-23 is a Monday; 14:30 UTC is 9:30 in New York.
-    const OPEN: Utc = Utc(1_795_444_200_000);
 
     fn interest(names: &[&str]) -> Interest {
         names
@@ -433,36 +407,12 @@ mod tests {
             .collect()
     }
 
-    fn max_silence_at(names: &[&str], utc: Utc) -> Option<u64> {
-        let now = Now::new(Moment::ZERO, utc);
-        max_silence(&interest(names), &Calendar::us(), now).map(|max_silence| max_silence.as_secs())
-    }
-
     #[test]
     fn the_wait_after_a_refusal_grows_from_half_a_minute_to_ten_minutes() {
         let waits = (1..9).map(|refusals| denied_for(refusals).as_secs());
         let expected = [30, 60, 120, 240, 480, 600, 600, 600];
         assert_eq!(waits.collect::<Vec<_>>(), expected);
         assert_eq!(denied_for(u32::MAX).as_secs(), 600);
-    }
-
-    #[test]
-    fn silence_has_a_limit_only_while_values_are_expected() {
-        let later = Utc(OPEN.0 + 60_000);
-        assert_eq!(max_silence_at(&["V.I:SPX", "V.I:VIX"], later), Some(20));
-        assert_eq!(max_silence_at(&["V.I:VIX"], later), Some(90));
-        assert_eq!(max_silence_at(&["AM.I:SPX"], later), Some(150));
-        assert_eq!(max_silence_at(&["V.*"], later), Some(20));
-        assert_eq!(max_silence_at(&["T.SPY", "AM.SPY"], later), None);
-        assert_eq!(max_silence_at(&["Q.O:SPY251219C00650000"], later), None);
-        let night = Utc(OPEN.0 - 12 * 3_600_000);
-        assert_eq!(max_silence_at(&["V.I:SPX"], night), None);
-        let unknown = Now {
-            monotonic: Moment::ZERO,
-            utc: None,
-        };
-        let wanted = interest(&["V.I:SPX"]);
-        assert_eq!(max_silence(&wanted, &Calendar::us(), unknown), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
+use super::Vendor;
 use super::auth::authenticator::Authenticator;
 use super::auth::registry;
 use super::server::limits::{self, Limits};
@@ -37,10 +38,8 @@ pub struct HubConfig {
     pub announce: bool,
     /// True for simulated prices in place of the vendor's; the hub then needs no key.
     pub simulate: bool,
-    /// The vendor's WebSocket endpoint, with the key.
-    pub source: FeedSource,
-    /// The vendor's REST endpoint, with the key. The default is the endpoint of `source`.
-    pub rest: FeedSource,
+    /// The vendor's endpoints, with the key. The default REST endpoint is the WebSocket endpoint.
+    pub vendor: Vendor,
     /// The file of a certificate authority that is trusted in addition to the usual authorities.
     pub ca_file: Option<PathBuf>,
     /// The vendor's clusters that the hub serves.
@@ -286,8 +285,10 @@ impl HubConfig {
             listen: listen.ok_or_else(incomplete)?,
             announce,
             simulate,
-            rest: source(rest).ok_or_else(incomplete)?,
-            source: source(endpoint).ok_or_else(incomplete)?,
+            vendor: Vendor {
+                rest: source(rest).ok_or_else(incomplete)?,
+                source: source(endpoint).ok_or_else(incomplete)?,
+            },
             ca_file,
             clusters,
             devices: Devices {

@@ -125,6 +125,11 @@ impl ReportSender {
         self.state.send_modify(|state| state.retry_at = time);
     }
 
+    /// Returns true if the last report said that the connection is in use.
+    pub(super) fn is_up(&self) -> bool {
+        self.state.borrow().up == Some(Ok(()))
+    }
+
     /// Returns true if the vendor refuses this cluster.
     pub(super) fn barred(&self) -> bool {
         self.state.borrow().barred

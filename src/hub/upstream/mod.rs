@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::health::ReportSender;
 use super::metrics::Metrics;
 use super::rest::aggregates::BarCache;
-use super::{Arrival, HubSettings, Interest, RelayedEvent, UpstreamEvent};
+use super::{Arrival, Interest, RelayedEvent, UpstreamEvent, Vendor};
 use crate::feed::ConnectionStatus;
 use crate::feed::connection_status::ConnectionPhase;
 use crate::feed::session::{Session, SubscriptionDemand};
@@ -23,7 +23,6 @@ use crate::massive::websocket::{self, RelayedEventRef};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::source::FeedSource;
-use crate::secret::Secret;
 use crate::time::{Clock, Moment};
 
 /// The maximum number of contracts whose quotes one connection may carry, from the vendor's
@@ -46,8 +45,8 @@ const DENIED_AT_MOST: Duration = Duration::from_secs(600);
 pub struct Upstream {
     /// The cluster of the upstream.
     pub cluster: Cluster,
-    /// The vendor's WebSocket endpoint, with the key.
-    pub source: Arc<FeedSource>,
+    /// The vendor. Each update ends the wait after a refusal.
+    pub vendor: watch::Receiver<Vendor>,
     /// The connector for the outgoing connection.
     pub connector: Connector,
     /// The channels that the clients want. The connection is open while this set is not empty.
@@ -58,8 +57,6 @@ pub struct Upstream {
     pub minutes: BarCache,
     /// The vendor's last report: true if its prices are simulated; `None` before the first report.
     pub greeted: watch::Sender<Option<bool>>,
-    /// The settings, with the key of the vendor. Each update ends the wait after a refusal.
-    pub settings: watch::Receiver<HubSettings>,
     /// The metrics of the hub.
     pub metrics: Arc<Metrics>,
     /// The monotonic clock and the wall clock.
@@ -73,7 +70,7 @@ enum SessionEnd {
     Stopped,
     /// The vendor has refused the key.
     Denied,
-    /// The settings contain another key.
+    /// The vendor has another key.
     NewKey,
 }
 
@@ -87,6 +84,11 @@ impl Upstream {
                 SessionEnd::NewKey => {
                     log::info!("{}: the hub connects with the new key", self.cluster);
                     refusals = 0;
+                    // The clients must know that values can be missing between both sessions.
+                    let gap = UpstreamEvent::Down(Failure::Restarting);
+                    if self.reports.is_up() && self.reports.send(gap).await.is_err() {
+                        return;
+                    }
                     continue;
                 }
                 SessionEnd::Denied => refusals += 1,
@@ -103,8 +105,8 @@ impl Upstream {
             );
             tokio::select! {
                 () = crate::hub::stopped(&mut stop) => return,
-                // Without further settings only the wait can end.
-                Ok(()) = self.settings.changed() => refusals = 0,
+                // Without further updates only the wait can end.
+                Ok(()) = self.vendor.changed() => refusals = 0,
                 () = self.clock.sleep_until(until) => {}
             }
             let ended = UpstreamEvent::Down(Failure::Done);
@@ -119,12 +121,10 @@ impl Upstream {
     async fn session(&mut self, stop: watch::Receiver<bool>) -> SessionEnd {
         let (demand, wanted) = watch::channel(SubscriptionDemand::default());
         let (marked, simulated) = watch::channel(false);
-        let key = self.settings.borrow_and_update().key.clone();
-        let mut source = (*self.source).clone();
-        source.secret = key.clone().or(source.secret);
+        let source = Arc::new(self.vendor.borrow_and_update().source.clone());
         let session = Session {
             cluster: self.cluster,
-            source: Arc::new(source),
+            source: source.clone(),
             connector: self.connector.clone(),
             demand: wanted,
             updates: UpstreamSink {
@@ -148,8 +148,8 @@ impl Upstream {
             held: Interest::new(),
             refused: false,
             reports: self.reports.clone(),
-            settings: self.settings.clone(),
-            key,
+            vendor: self.vendor.clone(),
+            source,
             clock: self.clock.clone(),
         };
         let ((), end) = tokio::join!(session.run(), policy.run(stop));
@@ -174,9 +174,9 @@ struct UpstreamPolicy {
     /// True if a part of the interest cannot be served and the log already contains the warning.
     refused: bool,
     reports: ReportSender,
-    settings: watch::Receiver<HubSettings>,
-    /// The key of this session in the settings.
-    key: Option<Secret>,
+    vendor: watch::Receiver<Vendor>,
+    /// The vendor's endpoint and key in this session.
+    source: Arc<FeedSource>,
     clock: Clock,
 }
 
@@ -187,7 +187,7 @@ impl UpstreamPolicy {
             if self.reports.barred() {
                 break SessionEnd::Denied;
             }
-            if self.settings.borrow_and_update().key != self.key {
+            if self.vendor.borrow_and_update().source != *self.source {
                 break SessionEnd::NewKey;
             }
             self.order();
@@ -203,8 +203,8 @@ impl UpstreamPolicy {
                 },
                 changed = barred.changed() => if changed.is_err() { break SessionEnd::Stopped },
                 () = self.demand.closed() => break SessionEnd::Stopped,
-                // A test may have no further settings.
-                Ok(()) = self.settings.changed() => {}
+                // A simulated vendor has no updates.
+                Ok(()) = self.vendor.changed() => {}
                 () = self.clock.sleep_until(next) => {}
             }
         };

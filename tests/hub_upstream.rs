@@ -10,7 +10,7 @@ use std::time::Duration;
 use deskticker::hub::health::ReportSender;
 use deskticker::hub::rest::aggregates::BarCache;
 use deskticker::hub::upstream::Upstream;
-use deskticker::hub::{Interest, UpstreamEvent, Vendor};
+use deskticker::hub::{Interest, RelayedEvent, UpstreamEvent, Vendor};
 use deskticker::market::{Channel, Cluster};
 use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
@@ -114,7 +114,10 @@ impl UpstreamUnderTest {
     async fn state(&mut self) -> UpstreamEvent {
         loop {
             let report = self.report().await;
-            if !matches!(report, UpstreamEvent::Events(_)) {
+            if !matches!(
+                report,
+                UpstreamEvent::Events(_) | UpstreamEvent::Confirmed(_)
+            ) {
                 return report;
             }
         }
@@ -122,16 +125,18 @@ impl UpstreamUnderTest {
 
     /// The channels and the JSON texts of the events in the next frame.
     async fn events(&mut self) -> Vec<(String, String)> {
-        match self.report().await {
-            UpstreamEvent::Events(events) => events
-                .into_iter()
-                .map(|event| {
-                    let json = String::from_utf8(event.json.to_vec()).unwrap();
-                    (event.channel.to_string(), json)
-                })
-                .collect(),
-            other => panic!("{other:?} instead of events"),
-        }
+        let events = loop {
+            match self.report().await {
+                UpstreamEvent::Events(events) => break events,
+                UpstreamEvent::Confirmed(_) => {}
+                other => panic!("{other:?} instead of events"),
+            }
+        };
+        let text = |event: RelayedEvent| {
+            let json = String::from_utf8(event.json.to_vec()).unwrap();
+            (event.channel.to_string(), json)
+        };
+        events.into_iter().map(text).collect()
     }
 }
 
@@ -260,7 +265,9 @@ async fn garbage_is_not_relayed() {
         // The simulator sends one garbage frame each second.
         tokio::time::sleep(SHORT_WAIT / 10).await;
     }
-    assert!(fixture.reports.try_recv().is_err());
+    while let Ok(report) = fixture.reports.try_recv() {
+        assert!(matches!(report, UpstreamEvent::Confirmed(_)), "{report:?}");
+    }
     simulator.fault(InjectedFault::None);
     fixture.advance(1);
     assert_eq!(fixture.events().await.last().unwrap().0, "V.I:SPX");
@@ -449,8 +456,10 @@ async fn an_unconfirmed_channel_is_reported_by_its_name() {
     let ndx = Channel::parse("V.I:NDX").unwrap();
     let telling = async {
         loop {
-            if let UpstreamEvent::Unanswered(channel) = fixture.reports.recv().await.unwrap() {
-                return channel;
+            match fixture.reports.recv().await.unwrap() {
+                UpstreamEvent::Unanswered(channel) => return channel,
+                UpstreamEvent::Confirmed(channels) => assert!(!channels.contains(&ndx)),
+                _ => {}
             }
         }
     };

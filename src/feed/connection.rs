@@ -216,6 +216,8 @@ impl Connection {
             ) => {
                 self.subscriptions.confirm(channel.kind, &channel.ticker);
             }
+            (ConnectionEvent::Requested(channel), _) => self.subscriptions.defer(channel),
+            (ConnectionEvent::Refused(channel), _) => self.subscriptions.refuse(channel),
             (
                 ConnectionEvent::Heard,
                 ConnectionState::Live { heard, .. } | ConnectionState::Silent { heard, .. },
@@ -225,11 +227,10 @@ impl Connection {
             }
             (
                 ConnectionEvent::Closed(reason),
-                ConnectionState::Connecting { .. } | ConnectionState::Authenticating { .. },
-            ) => self.lost(reason, now),
-            (
-                ConnectionEvent::Closed(reason),
-                ConnectionState::Live { .. } | ConnectionState::Silent { .. },
+                ConnectionState::Connecting { .. }
+                | ConnectionState::Authenticating { .. }
+                | ConnectionState::Live { .. }
+                | ConnectionState::Silent { .. },
             ) => self.lost(reason, now),
             (ConnectionEvent::Alive, ConnectionState::Backoff { until })
                 if self.provider == FeedProvider::Hub =>

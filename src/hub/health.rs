@@ -43,7 +43,9 @@ impl UpstreamState {
                 Ok(())
             }
             UpstreamEvent::Down(reason) | UpstreamEvent::Barred(reason) => Err(*reason),
-            UpstreamEvent::Unanswered(_) | UpstreamEvent::Events(_) => return false,
+            UpstreamEvent::Unanswered(_)
+            | UpstreamEvent::Confirmed(_)
+            | UpstreamEvent::Events(_) => return false,
         };
         let barred = matches!(report, UpstreamEvent::Barred(_));
         let is_barred_new = std::mem::replace(&mut self.barred, barred) != barred;

@@ -95,6 +95,8 @@ pub enum UpstreamEvent {
     /// The vendor did not answer two requests for this channel: the plan does not include the
     /// channel.
     Unanswered(Channel),
+    /// The vendor has confirmed the subscriptions to these channels.
+    Confirmed(Vec<Channel>),
     /// The events of one frame, in order.
     Events(Vec<RelayedEvent>),
 }

@@ -19,7 +19,7 @@ use crate::feed::connection_status::ConnectionPhase;
 use crate::feed::session::{Session, SubscriptionDemand};
 use crate::feed::sink::{ConsumerGone, EventSink, ServerState};
 use crate::market::{Calendar, Channel, ChannelKind, Cluster, Ticker, WILDCARD};
-use crate::massive::websocket::{self, RelayedEventRef};
+use crate::massive::websocket::{self, RelayedEventRef, StatusKind};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::source::FeedSource;
@@ -333,7 +333,7 @@ impl EventSink for UpstreamSink {
         server: &mut ServerState,
         now: Moment,
     ) -> Result<(), ConsumerGone> {
-        let (mut events, mut bars) = (Vec::new(), Vec::new());
+        let (mut events, mut bars, mut confirmed) = (Vec::new(), Vec::new(), Vec::new());
         let bytes = Bytes::from(frame.clone());
         self.metrics.messages_received.of(self.cluster).add(1);
         let length = bytes.len() as u64;
@@ -342,7 +342,10 @@ impl EventSink for UpstreamSink {
         for passing in websocket::passing(frame) {
             match passing {
                 Ok(RelayedEventRef::Status(status_kind, message)) => {
-                    server.handle_status(status_kind, &message, now)
+                    server.handle_status(status_kind, &message, now);
+                    if status_kind == StatusKind::Success {
+                        confirmed.extend(websocket::subscribed(&message));
+                    }
                 }
                 Ok(RelayedEventRef::Data {
                     kind,
@@ -380,6 +383,11 @@ impl EventSink for UpstreamSink {
                 Ok(RelayedEventRef::Unused) => {}
                 Err(parse_error) => server.count_parse_error(parse_error),
             }
+        }
+        if !confirmed.is_empty() {
+            self.reports
+                .send(UpstreamEvent::Confirmed(confirmed))
+                .await?;
         }
         if events.is_empty() {
             return Ok(());

@@ -139,7 +139,7 @@ impl ChannelProbe {
             Update::Subscribed(channel) => self.missing.retain(|missing| *missing != channel),
             Update::Market(ticker, event) => self.confirm_received(event.kind, &ticker),
             // These updates confirm no channel, so `missing` stays unchanged.
-            Update::Unanswered { .. } | Update::ServerTime { .. } => {}
+            Update::Unanswered { .. } | Update::ServerTime { .. } | Update::Rest(_) => {}
             // REST responses cause these updates, and this check sends no REST requests for data.
             Update::Seed(_) | Update::Minutes { .. } | Update::MarketStatus(..) => {}
         }

@@ -423,10 +423,13 @@ pub(crate) async fn hub_works(
     let path = rest_paths::quotes(provider, symbol.map_or(&[], std::slice::from_ref));
     match rest.get(&path).await {
         Ok(body) => serde_json::from_slice(&body).is_ok_and(|quotes: Quotes| !quotes.stale),
-        // A trusted relay can lack REST.
-        Err(refusal) => {
-            trusted && matches!(refusal.reason, Failure::Path | Failure::UpgradeDropped)
-        }
+        Err(refusal) => match refusal.reason {
+            // The hub has accepted the token, and its vendor has answered.
+            Failure::Plan => true,
+            // A trusted relay can lack REST.
+            Failure::Path | Failure::UpgradeDropped => trusted,
+            _ => false,
+        },
     }
 }
 

@@ -254,7 +254,8 @@ impl Connection {
                 );
                 self.pending = is_open.then_some(ConnectionAction::Close(Failure::Done));
                 *state = ConnectionState::Backoff { until: now };
-                (self.path, self.probation, self.silent_before) = (None, None, false);
+                (self.path, self.reason) = (None, None);
+                (self.probation, self.silent_before) = (None, false);
                 self.subscriptions.forget();
                 self.backoff.reset();
             }

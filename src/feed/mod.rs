@@ -17,6 +17,7 @@ pub mod subscriptions;
 use crate::market::{Bar, Channel, Cluster, MarketStatus, Ticker};
 use crate::massive::instrument_snapshot::InstrumentSnapshot;
 use crate::massive::websocket::MarketEvent;
+use crate::net::failure::Failure;
 use crate::time::{Moment, Utc};
 pub use connection::Connection;
 pub use connection_status::ConnectionStatus;
@@ -46,6 +47,9 @@ pub enum Update {
     },
     /// Market data of the stream for the instrument with this ticker.
     Market(Ticker, MarketEvent),
+    /// A new outcome of the REST requests: the hub or the vendor responds, or the reason why it does
+    /// not.
+    Rest(Result<(), Failure>),
     /// The REST response for one instrument.
     Seed(Box<InstrumentSnapshot>),
     /// The one-minute bars of the trading day until now, from REST, in ascending order of time.
@@ -70,6 +74,7 @@ impl Update {
         matches!(
             self,
             Self::Status(..)
+                | Self::Rest(_)
                 | Self::Seed(_)
                 | Self::MarketStatus(..)
                 | Self::ServerTime { .. }

@@ -17,9 +17,9 @@ const TROUBLE: Duration = Duration::from_secs(10);
 /// The link page appears after this time if a connection is silent. The time is short because a
 /// session itself waits before it reports silence.
 const SILENT: Duration = Duration::from_secs(4);
-/// The maximum age of the last REST response if REST is the only source. REST is polled more often
-/// than this, so a slow response is allowed.
-const ANSWERED: Duration = Duration::from_secs(60);
+/// The maximum age of the last REST response with data if the plan excludes a cluster. REST is polled
+/// more often than this, so a slow response is allowed.
+const PRICED: Duration = Duration::from_secs(60);
 
 /// The state of the connections; see the module documentation.
 #[derive(Clone, Debug)]
@@ -29,8 +29,9 @@ pub(crate) struct LinkMonitor {
     /// True for each connection that was already open when another connection became silent, and
     /// that has delivered no message since.
     suspect: [bool; Cluster::ALL.len()],
-    /// The time of the last REST response, and of the last REST response with data.
-    answered: Option<Moment>,
+    /// The outcome of the last REST request; `None` before the first outcome of this hub.
+    rest: Option<Result<(), Failure>>,
+    /// The time of the last REST response with data.
     priced: Option<Moment>,
     /// True if the server is the vendor and not a hub.
     vendor: bool,
@@ -60,7 +61,7 @@ impl LinkMonitor {
         Self {
             links: [idle; Cluster::ALL.len()],
             suspect: [false; Cluster::ALL.len()],
-            answered: None,
+            rest: None,
             priced: None,
             vendor: false,
             simulated: false,
@@ -132,12 +133,29 @@ impl LinkMonitor {
         self.links.iter().map(returns).sum()
     }
 
-    /// Stores the time of a REST response. `priced` is false if the vendor denies the instrument.
+    /// Stores a REST response for an instrument. `priced` is false if the vendor denies the
+    /// instrument.
     pub(crate) fn answered(&mut self, priced: bool, now: Moment) {
-        self.answered = Some(now);
         if priced {
             self.priced = Some(now);
         }
+        self.rest(Ok(()), now);
+    }
+
+    /// Stores the outcome of a REST request. Without a connection for the prices, this outcome is
+    /// the state of the hub, however long ago it was: nothing is requested while the market is
+    /// closed.
+    pub(crate) fn rest(&mut self, outcome: Result<(), Failure>, now: Moment) {
+        if self.rest != Some(outcome) {
+            self.rest = Some(outcome);
+            self.judge(now);
+        }
+    }
+
+    /// Discards the outcome of the REST requests, because another hub is in use.
+    pub(crate) fn hub_changed(&mut self, now: Moment) {
+        (self.rest, self.priced) = (None, None);
+        self.judge(now);
     }
 
     /// Counts a streamed message and updates the latency from its timestamp. The connection of the
@@ -189,9 +207,7 @@ impl LinkMonitor {
             None if self.excluded() != NO_CLUSTER && !is_fresh(self.priced, now) => {
                 (LinkIcon::Refused, LinkHop::Plan)
             }
-            None if self.served_by_rest(now) => (LinkIcon::Live, LinkHop::None),
-            // No connection is open yet; the first one is connecting.
-            None => (LinkIcon::Joining, self.unknown()),
+            None => self.without_connection(),
         };
         if hop != self.hop {
             (self.hop, self.since) = (hop, now);
@@ -228,17 +244,36 @@ impl LinkMonitor {
             ConnectionPhase::Live if !link.cut_off => None,
             ConnectionPhase::Live | ConnectionPhase::Silent => Some(LinkHop::Upstream),
             // Without a reason, the first attempt to connect is in progress.
-            _ => Some(match link.reason.map_or(LinkHop::Hub, hop) {
-                LinkHop::Hub => self.unknown(),
-                LinkHop::Token if self.vendor => LinkHop::Key,
-                hop => hop,
-            }),
+            _ => Some(
+                link.reason
+                    .map_or(self.unknown(), |reason| self.hop_of(reason)),
+            ),
         }
     }
 
-    fn served_by_rest(&self, now: Moment) -> bool {
-        is_fresh(self.answered, now)
-            || self.links[Cluster::Stocks as usize].phase == ConnectionPhase::Live
+    /// Returns the hop of a failure with this reason.
+    const fn hop_of(&self, reason: Failure) -> LinkHop {
+        match hop(reason) {
+            LinkHop::Hub => self.unknown(),
+            LinkHop::Token if self.vendor => LinkHop::Key,
+            hop => hop,
+        }
+    }
+
+    /// Returns the icon and the failed hop while the prices depend on no connection: the prices come
+    /// from the connection of the shares or from REST.
+    fn without_connection(&self) -> (LinkIcon, LinkHop) {
+        let shares = &self.links[Cluster::Stocks as usize];
+        match self.rest {
+            _ if shares.phase == ConnectionPhase::Live && !shares.cut_off => {
+                (LinkIcon::Live, LinkHop::None)
+            }
+            Some(Ok(())) => (LinkIcon::Live, LinkHop::None),
+            Some(Err(reason)) if reason.refuses() => (LinkIcon::Refused, self.hop_of(reason)),
+            Some(Err(reason)) => (LinkIcon::Down, self.hop_of(reason)),
+            // The first request has no response yet.
+            None => (LinkIcon::Joining, self.unknown()),
+        }
     }
 
     /// Returns the icon of the worst connection that the prices depend on.
@@ -294,9 +329,10 @@ impl LinkMonitor {
 /// The value of [`LinkMonitor::excluded`] if the plan includes all clusters.
 const NO_CLUSTER: [bool; 3] = [false; 3];
 
-/// Returns true if a REST response is recent enough to serve the display without a connection.
-fn is_fresh(answered: Option<Moment>, now: Moment) -> bool {
-    answered.is_some_and(|answered| now.since(answered) <= ANSWERED)
+/// Returns true if a REST response with data is recent enough to serve the display without a
+/// connection.
+fn is_fresh(priced: Option<Moment>, now: Moment) -> bool {
+    priced.is_some_and(|priced| now.since(priced) <= PRICED)
 }
 
 /// Returns true if the vendor's plan does not include the cluster of this connection. A new attempt
@@ -400,6 +436,29 @@ mod tests {
         assert_eq!(suspects(&opened_again), [false, false]);
         link_monitor.message(options, None, Now::new(at(22_001), utc));
         assert_eq!(suspects(&link_monitor), [false, false]);
+    }
+
+    #[test]
+    fn without_a_connection_the_last_rest_outcome_is_the_state_of_the_hub_until_the_hub_changes() {
+        let mut link_monitor = LinkMonitor::new(at(0));
+        let state = |monitor: &LinkMonitor| (monitor.icon(), monitor.hop);
+        let joining = (LinkIcon::Joining, LinkHop::Hub);
+        assert_eq!(state(&link_monitor), joining);
+        for (outcome, expected) in [
+            (Ok(()), (LinkIcon::Live, LinkHop::None)),
+            (Err(Failure::Gateway), (LinkIcon::Down, LinkHop::Hub)),
+            (
+                Err(Failure::HubUpstream),
+                (LinkIcon::Down, LinkHop::Upstream),
+            ),
+            (Err(Failure::Token), (LinkIcon::Refused, LinkHop::Token)),
+        ] {
+            link_monitor.rest(outcome, at(1));
+            link_monitor.refresh(at(3_000));
+            assert_eq!(state(&link_monitor), expected);
+        }
+        link_monitor.hub_changed(at(3_000));
+        assert_eq!(state(&link_monitor), joining);
     }
 
     fn status(phase: ConnectionPhase, reason: Option<Failure>) -> ConnectionStatus {
@@ -534,11 +593,6 @@ mod tests {
         assert_eq!(
             (link_monitor.hop, link_monitor.icon()),
             (LinkHop::None, LinkIcon::Live)
-        );
-        link_monitor.judge(at(63));
-        assert_eq!(
-            (link_monitor.hop, link_monitor.icon()),
-            (LinkHop::Hub, LinkIcon::Joining)
         );
     }
 

@@ -68,6 +68,7 @@ impl TickerState {
                     ..*status
                 });
             }
+            Update::Rest(outcome) => self.link_monitor.rest(*outcome, now.monotonic),
             Update::Seed(seed) => self.seed(seed, now),
         }
     }

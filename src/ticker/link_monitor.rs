@@ -382,6 +382,7 @@ const fn hop(reason: Failure) -> LinkHop {
         | Failure::TooLarge
         | Failure::Policy
         | Failure::Path
+        | Failure::NotAHub
         | Failure::Busy
         | Failure::Protocol
         | Failure::Evicted

@@ -37,7 +37,8 @@ fn an_unknown_path_gets_404_and_a_wrong_method_405() {
             "/ws/crypto",
             "/ws/indices/x",
             "/api",
-            "/v3/snapshot",
+            "/v3/snapshot/options/SPY",
+            "/v3/reference/tickers",
         ] {
             assert_eq!(hub.get(path).await.status, 404, "{path}");
         }
@@ -120,7 +121,8 @@ fn quotes_need_tickers_and_get_502_without_the_vendor() {
         for query in ["", "?tickers=", "?tickers=,%20,"] {
             let reply = ask(query).await;
             assert_eq!(reply.status, 400);
-            assert_eq!(reply.json(), json!({"error": "tickers required"}));
+            let expected = json!({"status": "ERROR", "error": "tickers required"});
+            assert_eq!(reply.json(), expected);
         }
         let many = format!("?tickers={}", vec!["SPX"; 251].join(","));
         assert_eq!(ask(&many).await.status, 400);

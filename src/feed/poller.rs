@@ -240,7 +240,7 @@ impl RestPoller {
         let Some(to) = self.now().utc.filter(|to| *to > from) else {
             return Ok(Vec::new());
         };
-        let path = rest_paths::aggregates(self.provider, symbol, from, to);
+        let path = rest_paths::aggregates(symbol, from, to);
         let body = self.rest_client.get(&path).await?;
         let (bars, simulated) =
             aggregates::bars(&body, symbol, from, to).ok_or(Failure::Protocol)?;

@@ -3,8 +3,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
-use hyper::{Request, StatusCode};
+use hyper::header::{
+    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN,
+};
+use hyper::{Method, Request, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::admission::{Origin, Via};
@@ -126,6 +128,23 @@ pub(crate) fn origin_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
     };
     let bare = |text: &str| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
     bare(authority) == bare(host)
+}
+
+/// Returns the origin of the web page that sent the request, if the settings allow this origin.
+pub(crate) fn allowed_origin<'a>(headers: &'a HeaderMap, allowed: &[String]) -> Option<&'a str> {
+    let origin = headers.get(ORIGIN)?.to_str().ok()?;
+    allowed
+        .contains(&origin.to_ascii_lowercase())
+        .then_some(origin)
+}
+
+/// Returns true for the request that a browser sends before the request of a web page, to ask for
+/// permission (Fetch standard, CORS-preflight request).
+pub(crate) fn is_preflight<B>(request: &Request<B>) -> bool {
+    let asks = request
+        .headers()
+        .contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    request.method() == Method::OPTIONS && asks
 }
 
 /// Returns a parameter of the query, percent-decoded. A `+` does not become a space, because tokens

@@ -3,7 +3,11 @@
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName,
+    RETRY_AFTER, VARY,
+};
 use hyper::http::HeaderValue;
 use hyper::{Response, StatusCode};
 use serde_json::json;
@@ -111,6 +115,24 @@ pub(crate) fn with(mut answer: HttpResponse, name: HeaderName, value: &str) -> H
         answer.headers_mut().insert(name, value);
     }
     answer
+}
+
+/// Permits a web page of this origin to read the response.
+pub(crate) fn allow_origin(answer: HttpResponse, origin: &str) -> HttpResponse {
+    let answer = with(answer, ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    let answer = with(answer, ACCESS_CONTROL_EXPOSE_HEADERS, "Retry-After");
+    with(answer, VARY, "Origin")
+}
+
+/// Returns the permission for a web page to send a request with one of these methods and with a
+/// token in a header.
+pub(crate) fn preflight(methods: &str) -> HttpResponse {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    let answer = with(answer, ACCESS_CONTROL_ALLOW_METHODS, methods);
+    let headers = "Authorization, X-Massive-Proxy-Token";
+    let answer = with(answer, ACCESS_CONTROL_ALLOW_HEADERS, headers);
+    with(answer, ACCESS_CONTROL_MAX_AGE, "600")
 }
 
 #[cfg(test)]

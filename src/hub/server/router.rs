@@ -19,8 +19,12 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::admission::{Admission, Origin, UnauthenticatedSlot};
 use super::limits::{ConnectionSlots, RateLimiter};
 use super::paths::{Route, method_name};
-use super::request::{host_allowed, origin_allowed, origin_of, parameter, presented};
-use super::response::{HttpResponse, RefusalReason, RefusedResponse, json_text, refuse, with};
+use super::request::{
+    allowed_origin, host_allowed, is_preflight, origin_allowed, origin_of, parameter, presented,
+};
+use super::response::{
+    HttpResponse, RefusalReason, RefusedResponse, allow_origin, json_text, preflight, refuse, with,
+};
 use crate::hub::HubSettings;
 use crate::hub::auth::authenticator::Authenticator;
 use crate::hub::auth::registry::Device;
@@ -116,7 +120,12 @@ impl Router {
         let outcome = self
             .decide(request, peer_info, usage, origin, route, &settings)
             .await;
-        let answer = outcome.unwrap_or_else(|refusal| *refusal);
+        let mut answer = outcome.unwrap_or_else(|refusal| *refusal);
+        if let Some(page) = allowed_origin(request.headers(), &settings.origins)
+            && !matches!(route, Some(Route::Socket(_) | Route::Metrics))
+        {
+            answer = allow_origin(answer, page);
+        }
         let path = route.map_or("(unknown path)", Route::name);
         self.metrics
             .http_requests
@@ -174,6 +183,10 @@ impl Router {
             return refuse(StatusCode::NOT_FOUND, "nothing is served here", &[]);
         };
         let (methods, allowed) = route.methods();
+        let is_page = allowed_origin(request.headers(), &settings.origins).is_some();
+        if is_page && is_preflight(request) {
+            return Ok(preflight(allowed));
+        }
         if !methods.contains(request.method()) {
             let allow = [(ALLOW, allowed)];
             return refuse(StatusCode::METHOD_NOT_ALLOWED, "not this method", &allow);

@@ -138,7 +138,7 @@ fn one_device_has_only_its_share_of_the_channels_and_contracts() {
         assert_eq!(answers[5], "pending requested from the vendor: V.I:X5");
         assert_eq!(
             answers[6],
-            "error not subscribed to: V.I:X6: the hub holds as many channels as it may, 6"
+            "error not subscribed to: V.I:X6: the hub holds as many channels as it may, 6 (channels)"
         );
         let (mut options, _) = join(&hub, "options", &kitchen).await;
         let answers = request(&mut options, &quotes(0..3)).await;

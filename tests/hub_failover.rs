@@ -194,6 +194,26 @@ fn a_display_of_shares_stays_at_a_working_hub_while_the_market_is_closed_and_not
 }
 
 #[test]
+fn shares_come_from_the_next_hub_if_the_first_one_only_repeats_old_rows() {
+    let row = |stale: &str| {
+        let stamp = START.0;
+        format!(
+            r#"{{"symbol":"SPY","last":590.5,"change":1.0,"changePercent":0.2,"asOf":{stamp}000000,"source":"stocks","age":0.5{stale}}}"#
+        )
+    };
+    let (mut hubs, display) = shares_alone(Calendar::always_open(), START, &row(""));
+    let [first, second] = &mut hubs;
+    let is_quotes = |event: &ProxyEvent| matches!(event, ProxyEvent::Quotes(..));
+    first.until(is_quotes);
+    let repeated = format!(r#"{{"results":[{}]}}"#, row(r#","stale":true"#));
+    first.behave(|behaviour| behaviour.quotes = json("200 OK", &repeated));
+    let took = wait(&display, "REST of the second hub", || {
+        second.sees_soon(is_quotes)
+    });
+    assert!(took < Duration::from_secs(15), "{took:?}");
+}
+
+#[test]
 fn shares_come_from_the_next_hub_in_seconds_although_the_failed_hub_requested_a_long_wait() {
     let stamp = START.0;
     let row = format!(

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::rest_paths;
 use crate::market::Symbol;
+use crate::massive::quotes;
 use crate::net::connector::Connector;
 use crate::net::discovery;
 use crate::net::failure::Failure;
@@ -406,11 +407,6 @@ pub(crate) async fn hub_works(
     clock: Clock,
     symbol: Option<&Symbol>,
 ) -> bool {
-    #[derive(Deserialize)]
-    struct Quotes {
-        #[serde(default)]
-        stale: bool,
-    }
     let nobody = FeedSource {
         secret: None,
         ..source.clone()
@@ -424,7 +420,7 @@ pub(crate) async fn hub_works(
     let mut rest = AuthenticatedRest::new(connector, Arc::new(source), clock);
     let path = rest_paths::quotes(provider, symbol.map_or(&[], std::slice::from_ref));
     match rest.get(&path).await {
-        Ok(body) => serde_json::from_slice(&body).is_ok_and(|quotes: Quotes| !quotes.stale),
+        Ok(body) => quotes::rows(&body).is_ok_and(|reply| !reply.repeated),
         Err(refusal) => match refusal.reason {
             // The hub has accepted the token, and its vendor has answered.
             Failure::Plan => true,

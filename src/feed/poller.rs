@@ -78,6 +78,7 @@ pub async fn run_poller(
         clock,
         schedule: Schedule::new(),
         outcome: None,
+        cut_off: false,
         reported: ReportedFailures::default(),
         offset: None,
     };
@@ -118,6 +119,8 @@ struct RestPoller {
     /// The last outcome that the ticker state received; `None` before the first outcome of this
     /// hub.
     outcome: Option<Result<(), Failure>>,
+    /// True if the last quotes only repeat old data: the hub is cut off from its vendor.
+    cut_off: bool,
     reported: ReportedFailures,
     /// The offset of the agreed time; see [`RestDemand::offset`].
     offset: Option<i64>,
@@ -132,7 +135,7 @@ impl RestPoller {
     /// Requests everything again from the hub that is in use now. The failures of the previous hub
     /// and the waits that it requested say nothing about this one.
     fn hub_changed(&mut self, need: &RestDemand) {
-        (self.schedule, self.outcome) = (Schedule::new(), None);
+        (self.schedule, self.outcome, self.cut_off) = (Schedule::new(), None, false);
         self.reported = ReportedFailures::default();
         self.want(need);
     }
@@ -161,7 +164,11 @@ impl RestPoller {
         // such a request says nothing about the server.
         let says_nothing = |reason: Failure| reason.answered() || reason.refuses();
         if matches!(job, PollJob::Quotes(_)) || !failure.is_some_and(says_nothing) {
-            let outcome = failure.map_or(Ok(()), Err);
+            let outcome = match failure {
+                Some(reason) => Err(reason),
+                None if self.cut_off => Err(Failure::HubUpstream),
+                None => Ok(()),
+            };
             if self.outcome.replace(outcome) != Some(outcome) {
                 self.updates.send(Update::Rest(outcome)).await?;
             }
@@ -216,7 +223,9 @@ impl RestPoller {
             seeds,
             refused,
             unreadable,
+            repeated,
         } = reply;
+        self.cut_off = repeated;
         let known = &mut self.reported.unreadable;
         for (ticker, error) in massive::news(known, unreadable, |ticker| is_one(ticker, symbols)) {
             log::warn!("{ticker}: the row in the REST response cannot be read: {error}");
@@ -273,6 +282,7 @@ fn denied(symbols: &[Symbol]) -> QuotesReply {
             .map(|ticker| (ticker, Failure::Plan.to_string()))
             .collect(),
         unreadable: UnreadableRows::default(),
+        repeated: false,
     }
 }
 
@@ -309,6 +319,7 @@ pub fn read(
             seeds: snapshot.seeds().collect(),
             refused: refusals(&snapshot.rows),
             unreadable: snapshot.unreadable,
+            repeated: false,
         }),
     };
     let mut answer = answer.map_err(|error| {

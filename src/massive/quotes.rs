@@ -21,6 +21,8 @@ pub struct QuotesReply {
     pub refused: Vec<(Ticker, String)>,
     /// The tickers whose rows cannot be read.
     pub unreadable: UnreadableRows,
+    /// True if each row repeats old data, because the hub has no newer data from its vendor.
+    pub repeated: bool,
 }
 
 /// The response body of `/api/quotes`.
@@ -109,6 +111,9 @@ pub(crate) struct QuoteRow {
     pub(crate) greeks: Option<Greeks>,
 }
 
+/// The error of a row for which the hub has no answer from its vendor.
+pub(crate) const NO_ANSWER: &str = "NO_ANSWER";
+
 pub(crate) fn rows(body: &[u8]) -> Result<QuotesReply, serde_json::Error> {
     let body: QuotesBody<Value> = super::body(body)?;
     let mut quotes = QuotesReply::default();
@@ -118,7 +123,11 @@ pub(crate) fn rows(body: &[u8]) -> Result<QuotesReply, serde_json::Error> {
         let ticker = symbol.and_then(|symbol: Symbol| Ticker::try_from(symbol.ticker()).ok());
         unreadable.extend(ticker.map(|ticker| (ticker, printable(&error.to_string()))));
     };
+    let mut is_first = true;
     for row in super::rows::<QuoteRow>(body.results, lost) {
+        let is_repeated = row.stale || row.error.as_deref() == Some(NO_ANSWER);
+        quotes.repeated = is_repeated && (is_first || quotes.repeated);
+        is_first = false;
         let Some(seed) = row.seed() else { continue };
         if let Some(words) = row.error.as_ref().filter(|_| seed.denial.is_some()) {
             quotes.refused.push((seed.ticker.clone(), printable(words)));

@@ -133,13 +133,9 @@ impl LinkMonitor {
         self.links.iter().map(returns).sum()
     }
 
-    /// Stores a REST response for an instrument. `priced` is false if the vendor denies the
-    /// instrument.
-    pub(crate) fn answered(&mut self, priced: bool, now: Moment) {
-        if priced {
-            self.priced = Some(now);
-        }
-        self.rest(Ok(()), now);
+    /// Stores the time of a REST response with data for an instrument.
+    pub(crate) const fn priced(&mut self, now: Moment) {
+        self.priced = Some(now);
     }
 
     /// Stores the outcome of a REST request. Without a connection for the prices, this outcome is
@@ -554,10 +550,10 @@ mod tests {
         // The plan includes no cluster of the watchlist.
         let state = |monitor: &LinkMonitor| (monitor.hop, monitor.icon());
         assert_eq!(state(&link_monitor), (LinkHop::Plan, LinkIcon::Refused));
-        link_monitor.answered(false, at(2));
+        link_monitor.rest(Ok(()), at(2));
         link_monitor.refresh(at(2));
         assert_eq!(state(&link_monitor), (LinkHop::Plan, LinkIcon::Refused));
-        link_monitor.answered(true, at(3));
+        link_monitor.priced(at(3));
         link_monitor.refresh(at(3));
         assert_eq!(state(&link_monitor), (LinkHop::None, LinkIcon::Live));
         let live = status(ConnectionPhase::Live, None);
@@ -589,8 +585,7 @@ mod tests {
             at(1),
         );
         assert_eq!(link_monitor.icon(), LinkIcon::Joining);
-        link_monitor.answered(true, at(2));
-        link_monitor.judge(at(2));
+        link_monitor.rest(Ok(()), at(2));
         assert_eq!(
             (link_monitor.hop, link_monitor.icon()),
             (LinkHop::None, LinkIcon::Live)

@@ -302,6 +302,11 @@ impl Display {
         let Ok(quotes) = poller::read(self.provider, body.as_bytes(), &self.watchlist) else {
             return false;
         };
+        let outcome = match quotes.repeated {
+            true => Err(Failure::HubUpstream),
+            false => Ok(()),
+        };
+        self.take(&Update::Rest(outcome), now);
         for seed in quotes.seeds {
             self.take(&Update::Seed(Box::new(seed)), now);
         }

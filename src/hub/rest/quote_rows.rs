@@ -10,9 +10,10 @@ use serde_json::{Map, Number, Value, json};
 use super::cache::{AnswerInfo, CachedAnswer, QuotesError};
 use crate::market::{AssetClass, Calendar, Price, Symbol, Ticker};
 use crate::massive::instrument_snapshot::InstrumentSnapshot;
-use crate::massive::quotes::{QuoteRow, QuotesBody};
+use crate::massive::quotes::{NO_ANSWER, QuoteRow, QuotesBody};
 use crate::massive::snapshot::{Greeks, SnapshotBody, SnapshotRow};
 use crate::massive::{self, UnreadableRows, printable};
+use crate::net::failure::Failure;
 use crate::time::{Now, Utc};
 
 /// The lifetime of quotes while a market is open.
@@ -72,10 +73,10 @@ impl RowFailure {
                      limits.device_tickers in the settings of the hub)"
                 ),
             ),
-            RowFailure::Vendor(error) if error.reason.refuses() => {
+            RowFailure::Vendor(error) if error.reason == Failure::Plan => {
                 ("NOT_ENTITLED", error.reason.to_string())
             }
-            RowFailure::Vendor(error) => ("NO_ANSWER", error.reason.to_string()),
+            RowFailure::Vendor(error) => (NO_ANSWER, error.reason.to_string()),
         }
     }
 }

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::hub::rest::cache::QuotesError;
 use crate::hub::rest::query::Refusal;
+use crate::net::failure::Failure;
 
 pub(crate) type HttpResponse = Response<Full<Bytes>>;
 
@@ -25,8 +26,9 @@ pub(crate) struct RefusalReason(pub(crate) &'static str);
 /// error type would make each `Result` large.
 pub(crate) type RefusedResponse = Box<HttpResponse>;
 
-/// Returns the response to a vendor request: the body, or after a failure status 403 if the vendor
-/// refused the key or the plan, otherwise status 502.
+/// Returns the response to a vendor request: the body, or after a failure status 422 if the vendor
+/// refused the question, status 403 if the plan does not include the data, otherwise status 502. A
+/// refused key is a failure of the hub, so it has status 502: the data of the client is not at fault.
 pub(crate) fn from_vendor(body: Result<String, QuotesError>) -> HttpResponse {
     let error = match body {
         Ok(body) => return json_text(StatusCode::OK, body),
@@ -40,7 +42,7 @@ pub(crate) fn from_vendor(body: Result<String, QuotesError>) -> HttpResponse {
             "the vendor refuses this question",
             format!("the vendor has answered with HTTP status {status}"),
         ),
-        _ if error.reason.refuses() => (
+        _ if error.reason == Failure::Plan => (
             StatusCode::FORBIDDEN,
             "not authorized by the vendor",
             error.reason.to_string(),
@@ -138,10 +140,9 @@ pub(crate) fn preflight(methods: &str) -> HttpResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::failure::Failure;
 
     #[test]
-    fn a_vendor_refusal_is_status_403_and_a_vendor_failure_is_502() {
+    fn missing_in_the_plan_is_status_403_and_a_refused_key_or_a_failure_is_502() {
         let status_and_retry = |reason, retry_after| {
             let answer = from_vendor(Err(QuotesError {
                 retry_after,
@@ -153,8 +154,8 @@ mod tests {
         let nine = Some(HeaderValue::from_static("9"));
         assert_eq!(status_and_retry(Failure::Busy, Some(9)), (502, nine));
         assert_eq!(status_and_retry(Failure::Timeout, None), (502, None));
-        assert_eq!(status_and_retry(Failure::Key, None), (403, None));
-        assert_eq!(status_and_retry(Failure::Token, None), (403, None));
+        assert_eq!(status_and_retry(Failure::Plan, None), (403, None));
+        assert_eq!(status_and_retry(Failure::Key, None), (502, None));
         let refused = from_vendor(Err(QuotesError {
             status: Some(StatusCode::NOT_FOUND),
             ..QuotesError::from(Failure::Path)

@@ -193,8 +193,9 @@ impl TickerState {
     }
 
     fn seed(&mut self, seed: &InstrumentSnapshot, now: Now) {
-        let priced = seed.denial.is_none();
-        self.link_monitor.answered(priced, now.monotonic);
+        if seed.denial.is_none() {
+            self.link_monitor.priced(now.monotonic);
+        }
         self.link_monitor.set_simulated(seed.simulated);
         let ticker = &seed.ticker;
         let Some(index) = self.watchlist.find(ticker) else {

@@ -189,6 +189,10 @@ fn a_captive_portal_receives_no_token_and_is_reported() {
             Update::Status(_, status) => {
                 matches!(status.reason, Some(Failure::Portal | Failure::Filtered))
             }
+            Update::RestFailure(reason) => {
+                assert!(matches!(reason, Failure::Portal | Failure::Filtered));
+                false
+            }
             other => panic!("{other:?}"),
         };
         while !portal_is_told(poller.updates.blocking_recv()) {}

@@ -137,7 +137,10 @@ impl ChannelProbe {
             // These updates confirm no channel, so `missing` stays unchanged.
             Update::Unanswered { .. } | Update::ServerTime { .. } => {}
             // REST responses cause these updates, and this check sends no REST requests for data.
-            Update::Seed(_) | Update::Minutes { .. } | Update::MarketStatus(..) => {}
+            Update::Seed(_)
+            | Update::Minutes { .. }
+            | Update::MarketStatus(..)
+            | Update::RestFailure(_) => {}
         }
     }
 

@@ -225,11 +225,10 @@ impl Connection {
             }
             (
                 ConnectionEvent::Closed(reason),
-                ConnectionState::Connecting { .. } | ConnectionState::Authenticating { .. },
-            ) => self.lost(reason, now),
-            (
-                ConnectionEvent::Closed(reason),
-                ConnectionState::Live { .. } | ConnectionState::Silent { .. },
+                ConnectionState::Connecting { .. }
+                | ConnectionState::Authenticating { .. }
+                | ConnectionState::Live { .. }
+                | ConnectionState::Silent { .. },
             ) => self.lost(reason, now),
             (ConnectionEvent::Alive, ConnectionState::Backoff { until })
                 if self.provider == FeedProvider::Hub =>
@@ -273,6 +272,10 @@ impl Connection {
                     *until = (*until).min(now.max(self.backoff.earliest()));
                 }
             }
+            (
+                ConnectionEvent::Path(Some(failure)),
+                ConnectionState::Live { .. } | ConnectionState::Silent { .. },
+            ) => self.pending = Some(self.close(failure, now)),
             // All other events are late or are for another client.
             _ => {}
         }
@@ -451,8 +454,7 @@ impl Connection {
         } else {
             (ConnectionState::Live { since, heard }, None)
         };
-        self.data = now;
-        self.pinged = Moment::ZERO;
+        (self.data, self.pinged) = (now, Moment::ZERO);
         self.connections = self.connections.saturating_add(1);
     }
 

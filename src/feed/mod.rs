@@ -17,6 +17,7 @@ pub mod subscriptions;
 use crate::market::{Bar, Channel, Cluster, MarketStatus, Ticker};
 use crate::massive::instrument_snapshot::InstrumentSnapshot;
 use crate::massive::websocket::MarketEvent;
+use crate::net::failure::Failure;
 use crate::time::{Moment, Utc};
 pub use connection::Connection;
 pub use connection_status::ConnectionStatus;
@@ -57,6 +58,8 @@ pub enum Update {
         /// True if the response marks its prices as simulated.
         simulated: bool,
     },
+    /// A REST request failed for this reason.
+    RestFailure(Failure),
     /// The state of the markets, from REST. The second field is true if the response marks its data
     /// as simulated.
     MarketStatus(MarketStatus, bool),

@@ -166,6 +166,7 @@ impl RestPoller {
                         job.service()
                     );
                 }
+                self.updates.send(Update::RestFailure(reason)).await?;
             }
         }
         Ok(())

@@ -32,6 +32,10 @@ pub(crate) struct LinkMonitor {
     /// The time of the last REST response, and of the last REST response with data.
     answered: Option<Moment>,
     priced: Option<Moment>,
+    /// The reason and the time of the last REST failure; `None` after a REST response.
+    rest_failure: Option<(Failure, Moment)>,
+    /// The time of the last failure of a connection.
+    failed: Moment,
     /// True if the server is the vendor and not a hub.
     vendor: bool,
     /// True if the last report said that the prices are simulated.
@@ -62,6 +66,8 @@ impl LinkMonitor {
             suspect: [false; Cluster::ALL.len()],
             answered: None,
             priced: None,
+            rest_failure: None,
+            failed: Moment::ZERO,
             vendor: false,
             simulated: false,
             hop: LinkHop::Hub,
@@ -93,6 +99,12 @@ impl LinkMonitor {
         }
         if let Some(simulated) = status.simulated.filter(|_| is_in_use(&status)) {
             self.simulated = simulated;
+        }
+        if matches!(
+            status.phase,
+            ConnectionPhase::Down | ConnectionPhase::Refused
+        ) {
+            self.failed = now;
         }
         self.judge(now);
     }
@@ -137,6 +149,22 @@ impl LinkMonitor {
         self.answered = Some(now);
         if priced {
             self.priced = Some(now);
+        }
+        if self.rest_failure.take().is_some() {
+            self.judge(now);
+        }
+    }
+
+    /// Stores the reason of a failed REST request.
+    pub(crate) fn rest_failed(&mut self, reason: Failure, now: Moment) {
+        // The server answers, and only the requested data is missing or not readable.
+        let only_data = matches!(
+            reason,
+            Failure::Path | Failure::Plan | Failure::Protocol | Failure::UpgradeDropped
+        );
+        if !only_data {
+            self.rest_failure = Some((reason, now));
+            self.judge(now);
         }
     }
 
@@ -190,8 +218,11 @@ impl LinkMonitor {
                 (LinkIcon::Refused, LinkHop::Plan)
             }
             None if self.served_by_rest(now) => (LinkIcon::Live, LinkHop::None),
-            // No connection is open yet; the first one is connecting.
-            None => (LinkIcon::Joining, self.unknown()),
+            None => match self.rest_failure {
+                Some((reason, _)) => (LinkIcon::Down, self.hop_of(reason)),
+                // No connection is open yet; the first one is connecting.
+                None => (LinkIcon::Joining, self.unknown()),
+            },
         };
         if hop != self.hop {
             (self.hop, self.since) = (hop, now);
@@ -228,16 +259,38 @@ impl LinkMonitor {
             ConnectionPhase::Live if !link.cut_off => None,
             ConnectionPhase::Live | ConnectionPhase::Silent => Some(LinkHop::Upstream),
             // Without a reason, the first attempt to connect is in progress.
-            _ => Some(match link.reason.map_or(LinkHop::Hub, hop) {
-                LinkHop::Hub => self.unknown(),
-                LinkHop::Token if self.vendor => LinkHop::Key,
-                hop => hop,
+            _ => Some(match self.newer_rest_failure().or(link.reason) {
+                Some(reason) => self.hop_of(reason),
+                None => self.unknown(),
             }),
         }
     }
 
+    /// Returns the reason of a REST failure that is newer than each failure of a connection. REST
+    /// uses the same path to the same host, so the newest failure names the hop. While a connection
+    /// is in use, the path works.
+    fn newer_rest_failure(&self) -> Option<Failure> {
+        let (reason, at) = self.rest_failure?;
+        let newest = at >= self.failed && !self.links.iter().any(is_in_use);
+        newest.then_some(reason)
+    }
+
+    /// Returns the hop that a failure is about, for this kind of server.
+    const fn hop_of(&self, reason: Failure) -> LinkHop {
+        match hop(reason) {
+            LinkHop::Hub => self.unknown(),
+            LinkHop::Token if self.vendor => LinkHop::Key,
+            hop => hop,
+        }
+    }
+
     fn served_by_rest(&self, now: Moment) -> bool {
-        is_fresh(self.answered, now)
+        // A slow or busy server can still serve the display, but a missing network cannot.
+        let unreachable = matches!(
+            self.rest_failure,
+            Some((Failure::Network | Failure::Dns, _))
+        );
+        (is_fresh(self.answered, now) && !unreachable)
             || self.links[Cluster::Stocks as usize].phase == ConnectionPhase::Live
     }
 
@@ -468,6 +521,51 @@ mod tests {
             (LinkHop::None, LinkIcon::Live)
         );
         assert!(!link_monitor.troubled(at(99)));
+    }
+
+    #[test]
+    fn the_newest_failure_names_the_hop_of_a_socket_or_of_rest() {
+        let mut monitor = LinkMonitor::new(at(0));
+        let down = |reason| status(ConnectionPhase::Down, Some(reason));
+        monitor.status(Cluster::Indices, down(Failure::Lost), at(1));
+        assert_eq!(monitor.hop, LinkHop::Hub);
+        monitor.rest_failed(Failure::Dns, at(2));
+        assert_eq!((monitor.hop, monitor.since), (LinkHop::Dns, at(2)));
+        // A new attempt alone shows nothing.
+        let joining = status(ConnectionPhase::Joining, Some(Failure::Lost));
+        monitor.status(Cluster::Indices, joining, at(3));
+        assert_eq!(monitor.hop, LinkHop::Dns);
+        monitor.status(Cluster::Indices, down(Failure::Network), at(4));
+        assert_eq!(monitor.hop, LinkHop::Address);
+        monitor.rest_failed(Failure::Token, at(5));
+        assert_eq!(monitor.hop, LinkHop::Token);
+        // A server that lacks a REST path says nothing about the path to the server.
+        monitor.rest_failed(Failure::Path, at(6));
+        assert_eq!(monitor.hop, LinkHop::Token);
+        // A REST response ends the evidence of REST.
+        monitor.answered(true, at(7));
+        assert_eq!(monitor.hop, LinkHop::Address);
+        let live = status(ConnectionPhase::Live, None);
+        monitor.status(Cluster::Indices, live, at(8));
+        monitor.rest_failed(Failure::Timeout, at(9));
+        assert_eq!(
+            (monitor.hop, monitor.icon()),
+            (LinkHop::None, LinkIcon::Live)
+        );
+    }
+
+    #[test]
+    fn a_failure_of_rest_names_the_hop_if_rest_is_the_only_source() {
+        let mut monitor = LinkMonitor::new(at(0));
+        let state = |monitor: &LinkMonitor| (monitor.hop, monitor.icon());
+        monitor.rest_failed(Failure::Token, at(1));
+        assert_eq!(state(&monitor), (LinkHop::Token, LinkIcon::Down));
+        monitor.answered(true, at(2));
+        assert_eq!(state(&monitor), (LinkHop::None, LinkIcon::Live));
+        monitor.rest_failed(Failure::Busy, at(3));
+        assert_eq!(state(&monitor), (LinkHop::None, LinkIcon::Live));
+        monitor.rest_failed(Failure::Network, at(4));
+        assert_eq!(state(&monitor), (LinkHop::Address, LinkIcon::Down));
     }
 
     #[test]

@@ -68,6 +68,7 @@ impl TickerState {
                     ..*status
                 });
             }
+            Update::RestFailure(reason) => self.link_monitor.rest_failed(*reason, now.monotonic),
             Update::Seed(seed) => self.seed(seed, now),
         }
     }

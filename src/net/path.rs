@@ -14,8 +14,8 @@ use super::endpoint::Endpoint;
 use super::failure::Failure;
 use crate::time::Clock;
 
-/// The time between two checks of a path. A wait can last minutes, and the display must name the hop
-/// that fails now.
+/// The time between two checks of a path. A wait can last minutes, and the display must name the
+/// hop that fails now.
 const CHECK: Duration = Duration::from_secs(2);
 /// The time between two checks of an interface that does not work. A Wi-Fi interface is down for a
 /// moment when it changes its access point, and the connection survives that.
@@ -49,9 +49,9 @@ pub(crate) async fn addresses(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>
     on_own_thread(&FREE, move || Ok(name.to_socket_addrs()?.collect())).await
 }
 
-/// Waits for two seconds, and then returns the failure that prevents each connection to the host: its
-/// name cannot be resolved, or no route exists. For a hub that announces itself, the function only
-/// checks the network interfaces.
+/// Waits for two seconds, and then returns the failure that prevents each connection to the host:
+/// its name cannot be resolved, or no route exists. For a hub that announces itself, the function
+/// only checks the network interfaces.
 #[inline(never)]
 pub(crate) fn check(endpoint: Endpoint, clock: Clock) -> Boxed<'static, Option<Failure>> {
     Box::pin(async move {
@@ -113,7 +113,8 @@ pub(super) fn has_interface() -> bool {
 }
 
 /// Returns true if the network interface with this address of the machine still has the address and
-/// works: it is up, and its cable is connected. Without a list of the interfaces, the result is true.
+/// works: it is up, and its cable is connected. Without a list of the interfaces, the result is
+/// true.
 fn has_working_interface(own: IpAddr) -> bool {
     let own = own.to_canonical();
     let works = |interface: &if_addrs::Interface| interface.ip() == own && interface.is_oper_up();

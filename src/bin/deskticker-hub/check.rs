@@ -1,5 +1,5 @@
-//! The command `check`: prints a summary of the configuration, or all its errors. The start of the hub
-//! uses the same words.
+//! The command `check`: prints a summary of the configuration, or all its errors. The start of the
+//! hub uses the same words.
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -356,6 +356,7 @@ fn address(text: &str) -> Result<u8, lexopt::Error> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::BTreeSet;
 

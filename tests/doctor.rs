@@ -571,8 +571,11 @@ fn hub_without_vendor(clusters: &'static [Cluster]) -> Background<(SocketAddr, H
         );
         let token = Secret::new(TOKEN).unwrap();
         let setup = hub::HubSetup {
-            rest: source.clone(),
-            source,
+            vendor: watch::channel(hub::Vendor {
+                rest: source.clone(),
+                source,
+            })
+            .1,
             connector: Connector::new(None).unwrap(),
             clusters: clusters.to_vec(),
             simulated: false,

@@ -5,6 +5,7 @@
 #[path = "support/fanout_host.rs"]
 mod fanout_host;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use deskticker::hub::server::limits::Limits;
@@ -49,8 +50,14 @@ async fn pipelined_requests_are_processed_in_order() {
         .send_text(r#"{"action":"subscribe","params":"V.I:VIX"}"#)
         .await;
     assert_eq!(client.statuses().await, ["auth_success authenticated"]);
-    assert_eq!(client.statuses().await, ["success subscribed to: V.I:SPX"]);
-    assert_eq!(client.statuses().await, ["success subscribed to: V.I:VIX"]);
+    let mut answers = Vec::new();
+    while answers.len() < 4 {
+        answers.extend(client.statuses().await);
+    }
+    answers.retain(|answer| answer.starts_with("pending"));
+    let expected =
+        ["V.I:SPX", "V.I:VIX"].map(|name| format!("pending requested from the vendor: {name}"));
+    assert_eq!(answers, expected);
 }
 
 #[tokio::test]
@@ -119,9 +126,11 @@ async fn every_requested_channel_is_acknowledged_and_an_unknown_channel_is_named
     client
         .send_text(r#"{"action":"subscribe","params":["V.I:SPX","V.I:VIX, AM.I:SPX"]}"#)
         .await;
-    let acks =
-        ["V.I:SPX", "V.I:VIX", "AM.I:SPX"].map(|name| format!("success subscribed to: {name}"));
-    assert_eq!(client.statuses().await, acks);
+    let names = ["V.I:SPX", "V.I:VIX", "AM.I:SPX"];
+    let pending = names.map(|name| format!("pending requested from the vendor: {name}"));
+    assert_eq!(client.statuses().await, pending);
+    let acks = BTreeSet::from(names.map(|name| format!("success subscribed to: {name}")));
+    assert_eq!(BTreeSet::from_iter(client.statuses().await), acks);
     client
         .send_text(r#"{"action":"subscribe","params":"V.I:SPX,X.I:SPX,V.I:SPX"}"#)
         .await;
@@ -310,16 +319,26 @@ async fn a_lost_upstream_is_reported_and_its_old_values_are_not_replayed() {
         "cluster": "indices", "age": 7000, "since": 1_795_444_200_000_u64,
     });
     assert_eq!(welcome[1], expected);
-    late.subscribe("V.I:SPX").await;
+    late.send_text(r#"{"action":"subscribe","params":"V.I:SPX"}"#)
+        .await;
+    // The hub confirms no channel while the vendor is lost.
+    assert_eq!(
+        late.statuses().await,
+        ["pending requested from the vendor: V.I:SPX"]
+    );
     late.assert_only_pong().await;
     fixture.report(UpstreamEvent::Down(Failure::Key)).await;
     fixture.report(UpstreamEvent::Up { simulated: false }).await;
-    fixture.publish(&[("V.I:SPX", 2)]).await;
     for client in [&mut early, &mut late] {
         assert_eq!(
             client.statuses().await,
             ["upstream_up prices are coming again"]
         );
+    }
+    // A value is a confirmation too.
+    fixture.publish(&[("V.I:SPX", 2)]).await;
+    assert_eq!(late.statuses().await, ["success subscribed to: V.I:SPX"]);
+    for client in [&mut early, &mut late] {
         assert_eq!(client.values().await, ["V.I:SPX 2"]);
     }
 }
@@ -351,11 +370,18 @@ async fn a_cluster_outside_the_plan_closes_current_and_new_clients() {
 }
 
 #[tokio::test]
-async fn a_channel_outside_the_plan_is_reported_once_to_each_subscriber() {
+async fn a_channel_outside_the_plan_is_never_confirmed_and_reported_once_to_each_subscriber() {
     let fixture = FanoutUnderTest::new().await;
     fixture.report(UpstreamEvent::Up { simulated: false }).await;
     let (mut holds, mut other) = (fixture.authenticated().await, fixture.authenticated().await);
-    holds.subscribe("V.I:NDX,V.I:SPX").await;
+    holds
+        .send_text(r#"{"action":"subscribe","params":"V.I:NDX"}"#)
+        .await;
+    assert_eq!(
+        holds.statuses().await,
+        ["pending requested from the vendor: V.I:NDX"]
+    );
+    holds.subscribe("V.I:SPX").await;
     other.subscribe("V.I:SPX").await;
     let ndx = Channel::parse("V.I:NDX").unwrap();
     let told = "error not authorized: V.I:NDX";
@@ -373,7 +399,10 @@ async fn a_channel_outside_the_plan_is_reported_once_to_each_subscriber() {
     assert_eq!(other.statuses().await, [told]);
     // A value on the channel shows that the confirmation was only late.
     fixture.publish(&[("V.I:NDX", 1)]).await;
-    assert_eq!(other.values().await, ["V.I:NDX 1"]);
+    for client in [&mut holds, &mut other] {
+        assert_eq!(client.statuses().await, ["success subscribed to: V.I:NDX"]);
+        assert_eq!(client.values().await, ["V.I:NDX 1"]);
+    }
     fixture.authenticated().await.subscribe("V.I:NDX").await;
 }
 
@@ -485,7 +514,7 @@ async fn a_request_in_a_binary_frame_is_read() {
         .await
         .unwrap();
     let told = client.statuses().await;
-    assert_eq!(told, ["success subscribed to: V.I:SPX"]);
+    assert_eq!(told, ["pending requested from the vendor: V.I:SPX"]);
 }
 
 #[tokio::test]
@@ -578,11 +607,12 @@ async fn all_clients_together_hold_no_more_channels_than_allowed_until_one_is_re
         .await;
     let full =
         "error not subscribed to: V.I:D: the hub holds as many channels as it may, 3".to_owned();
-    let told = ["V.I:A", "V.I:C", "V.I:C"].map(|name| format!("success subscribed to: {name}"));
+    let pending = "pending requested from the vendor: V.I:C";
     assert_eq!(
         second.statuses().await,
-        [told.as_slice(), std::slice::from_ref(&full)].concat()
+        ["success subscribed to: V.I:A", pending, pending, &full]
     );
+    assert_eq!(second.statuses().await, ["success subscribed to: V.I:C"]);
     assert_eq!(fixture.metrics.refused_messages.value(), 1);
     assert_eq!(fixture.metrics.subscriptions.value(), 4);
     // The upstream keeps a released channel for some seconds, and the channel counts during this

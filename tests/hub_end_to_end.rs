@@ -143,6 +143,32 @@ fn ages_add_up_from_hub_to_hub() {
 }
 
 #[test]
+fn a_channel_that_the_vendor_refuses_is_never_confirmed_and_named_behind_two_hubs_too() {
+    block_on(async {
+        let (first, _simulator) = hub_before(simulator::SimulatorSettings {
+            refused: vec!["V.I:NDX".into()],
+            ..simulator::SimulatorSettings::default()
+        })
+        .await;
+        let second = hub_behind(first.address(), TOKEN).await;
+        let mut client = second.join("indices").await;
+        client
+            .send_text(r#"{"action":"subscribe","params":"V.I:NDX,V.I:SPX"}"#)
+            .await;
+        let has = |event: &serde_json::Value, message: &str| {
+            assert!(event["message"] != "subscribed to: V.I:NDX", "{event}");
+            event["message"] == message
+        };
+        client
+            .event(|event| has(event, "subscribed to: V.I:SPX"))
+            .await;
+        // Only the first hub has a time limit for the answer of the vendor.
+        let refusal = client.event(|event| has(event, "not authorized: V.I:NDX"));
+        assert_eq!(first.while_time_passes(refusal).await["status"], "error");
+    });
+}
+
+#[test]
 fn prices_arrive_over_tls_and_a_stop_sends_a_close_frame() {
     block_on(async {
         let folder = directory("whole-tls");

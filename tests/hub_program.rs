@@ -11,6 +11,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use deskticker::hub::auth::registry;
@@ -315,6 +316,100 @@ fn sighup_reads_tokens_and_settings_again() {
     assert_eq!(hub.status("/healthz"), 200);
 }
 
+/// Accepts connections, answers each request with the status 404, and sends its head to the test.
+fn recording_vendor() -> (std::net::SocketAddr, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, heads) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = String::new();
+            let mut lines = BufReader::new(&stream);
+            while lines.read_line(&mut head).unwrap() > 2 {}
+            let answer =
+                b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            stream.write_all(answer).unwrap();
+            if sender.send(head).is_err() {
+                return;
+            }
+        }
+    });
+    (address, heads)
+}
+
+#[test]
+fn a_key_for_a_new_address_of_the_vendor_is_never_sent_to_the_old_address() {
+    let folder = directory("program-new-vendor");
+    let (config, key) = (folder.join("hub.toml"), folder.join("key"));
+    let (old, heads) = recording_vendor();
+    let write = |address: &str, secret: &str| {
+        std::fs::write(&key, secret).unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\n[massive]\nurl = \"ws://{address}\"\nkey_file = {key:?}\n"
+        );
+        std::fs::write(&config, text).unwrap();
+    };
+    write(&old.to_string(), "the-first-key");
+    let token = "a-static-token-of-some-length";
+    let mut command = program();
+    command.arg("--config").arg(&config);
+    command.env("MASSIVE_PROXY_TOKEN", token);
+    let mut hub = start(command);
+    let authorization = |hub: &Running| {
+        let begun = Instant::now();
+        let head = loop {
+            hub.status(&format!("/api/market/status?token={token}"));
+            // The hub waits two seconds after a failed request.
+            match heads.recv_timeout(Duration::from_millis(200)) {
+                Ok(head) => break head,
+                Err(_) => assert!(begun.elapsed() < Duration::from_secs(20), "no request"),
+            }
+        };
+        let lines = head.lines().map(str::to_ascii_lowercase);
+        lines
+            .filter(|line| line.starts_with("authorization:"))
+            .collect::<String>()
+    };
+    let first = "authorization: bearer the-first-key";
+    assert_eq!(authorization(&hub), first);
+    write("127.0.0.1:1", "the-key-of-the-new-vendor");
+    hub.program.signal(Signal::HUP);
+    let kept =
+        "only after a restart of the hub: the vendor's key, because its endpoint has changed";
+    hub.program.wait_for_line(kept);
+    assert_eq!(authorization(&hub), first);
+    // The same address with a new key needs no restart.
+    write(&old.to_string(), "the-second-key");
+    hub.program.signal(Signal::HUP);
+    hub.program
+        .wait_for_line("the settings have been read again");
+    assert_eq!(authorization(&hub), "authorization: bearer the-second-key");
+}
+
+#[test]
+fn a_simulated_hub_accepts_its_own_vendor_although_the_environment_contains_a_real_key() {
+    let token = "a-static-token-of-some-length";
+    let mut hub = Program::spawn(
+        program()
+            .args(["--simulate", "--listen", "127.0.0.1:0"])
+            .env("MASSIVE_API_KEY", "a-real-key-of-the-vendor")
+            .env("MASSIVE_PROXY_TOKEN", token),
+    );
+    let line = hub.wait_for_line("Simulated prices, listening on 127.0.0.1:");
+    let port = line.split("127.0.0.1:").nth(1).unwrap();
+    let address = format!("127.0.0.1:{}", port.split(' ').next().unwrap());
+    let hub = Running {
+        program: hub,
+        address,
+    };
+    assert_eq!(
+        hub.status(&format!("/api/quotes?tickers=SPX&token={token}")),
+        200
+    );
+}
+
 #[test]
 fn the_first_token_can_be_added_while_the_hub_runs() {
     let folder = directory("program-first");
@@ -481,7 +576,7 @@ fn an_empty_file_is_a_valid_hub_configuration() {
     let config = parsed("").unwrap();
     assert_eq!(config.listen.to_string(), "0.0.0.0:3000");
     assert_eq!(
-        config.source.endpoint.to_string(),
+        config.vendor.source.endpoint.to_string(),
         "wss://socket.massive.com"
     );
     assert!(config.announce);
@@ -511,7 +606,10 @@ fn every_setting_can_be_set() {
     assert!(!config.announce && config.public_metrics);
     assert_eq!(config.hosts, ["hub.example"]);
     assert_eq!(config.origins, ["https://desk.example"]);
-    assert_eq!(config.rest.endpoint.to_string(), "wss://api.massive.com");
+    assert_eq!(
+        config.vendor.rest.endpoint.to_string(),
+        "wss://api.massive.com"
+    );
     assert_eq!(config.tls, Some(("/c".into(), "/k".into())));
     assert_eq!(config.devices.file, PathBuf::from("/devices"));
     for ((name, set, _), (_, default, _)) in config.limits.values().zip(defaults.values()) {

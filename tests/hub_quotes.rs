@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use deskticker::hub::Vendor;
 use deskticker::hub::rest::cache::QuotesError;
 use deskticker::hub::rest::quotes::QuoteCache;
 use deskticker::market::Calendar;
@@ -33,11 +34,14 @@ fn quotes(address: impl std::fmt::Display, key: &str) -> (QuoteCache, ManualCloc
         Some(Secret::new(key).unwrap()),
     );
     let quotes = QuoteCache::new(
-        Arc::new(source),
+        watch::channel(Vendor {
+            rest: source.clone(),
+            source,
+        })
+        .1,
         Connector::new(None).unwrap(),
         Calendar::us(),
         clock.clone(),
-        watch::Sender::default().subscribe(),
         watch::Sender::default().subscribe(),
         Arc::default(),
     );

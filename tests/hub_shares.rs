@@ -120,29 +120,32 @@ fn one_device_has_only_its_share_of_the_channels_and_contracts() {
         let (mut second, _) = join(&hub, "indices", &kitchen).await;
         assert_eq!(
             request(&mut first, &indices(0..3)).await[2],
-            "success subscribed to: V.I:X2"
+            "pending requested from the vendor: V.I:X2"
         );
         // Both connections of the device have one share.
         let answers = request(&mut second, &indices(2..5)).await;
         assert_eq!(
             answers,
             [
-                "success subscribed to: V.I:X2",
-                "success subscribed to: V.I:X3",
+                "pending requested from the vendor: V.I:X2",
+                "pending requested from the vendor: V.I:X3",
                 "error not subscribed to: V.I:X4: this device holds as many channels as it may, \
                  4 (device_channels)"
             ]
         );
         let (mut other, _) = join(&hub, "indices", &hallway).await;
         let answers = request(&mut other, &indices(0..7)).await;
-        assert_eq!(answers[5], "success subscribed to: V.I:X5");
+        assert_eq!(answers[5], "pending requested from the vendor: V.I:X5");
         assert_eq!(
             answers[6],
             "error not subscribed to: V.I:X6: the hub holds as many channels as it may, 6"
         );
         let (mut options, _) = join(&hub, "options", &kitchen).await;
         let answers = request(&mut options, &quotes(0..3)).await;
-        assert_eq!(answers[1], "success subscribed to: Q.O:SPY251219C00000001");
+        assert_eq!(
+            answers[1],
+            "pending requested from the vendor: Q.O:SPY251219C00000001"
+        );
         assert_eq!(
             answers[2],
             "error not subscribed to: Q.O:SPY251219C00000002: this device holds as many contracts \
@@ -175,7 +178,7 @@ fn the_only_token_of_a_hub_may_use_the_whole_hub() {
             assert_eq!(answer, ["auth_success authenticated"]);
             let names = ["V.I:A".to_owned(), "V.I:B".to_owned()];
             let confirmed = request(&mut client, &names).await;
-            assert!(confirmed.iter().all(|answer| answer.starts_with("success")));
+            assert!(confirmed.iter().all(|answer| answer.starts_with("pending")));
             held.push(client);
         }
     });
@@ -188,13 +191,13 @@ fn a_contract_above_the_limit_of_the_vendor_is_never_confirmed() {
         let (mut first, _) = join(&hub, "options", hub_server::TOKEN).await;
         for part in 0..2 {
             let answers = request(&mut first, &quotes(part * 500..part * 500 + 500)).await;
-            assert!(answers.iter().all(|answer| answer.starts_with("success")));
+            assert!(answers.iter().all(|answer| answer.starts_with("pending")));
         }
         let (mut second, _) = join(&hub, "options", hub_server::TOKEN).await;
         assert_eq!(
             request(&mut second, &quotes(999..1001)).await,
             [
-                "success subscribed to: Q.O:SPY251219C00000999",
+                "pending requested from the vendor: Q.O:SPY251219C00000999",
                 "error not subscribed to: Q.O:SPY251219C00001000: the vendor allows the quotes of \
                  1000 contracts, and all are in use"
             ]

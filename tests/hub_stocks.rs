@@ -53,7 +53,7 @@ async fn without_stocks() -> (HubUnderTest, Simulator) {
 /// Connects, subscribes, and checks that the hub closes the connection with the reason.
 async fn is_sent_away(hub: &HubUnderTest) {
     let mut client = hub.join("stocks").await;
-    client.subscribe_amid_events("T.SPY").await;
+    client.request_channels("T.SPY").await;
     let told = client
         .event(|event| event["status"] == "upstream_down")
         .await;

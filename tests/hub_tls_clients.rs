@@ -328,8 +328,11 @@ fn an_idle_client_with_tls_needs_at_most_12_kib_and_one_file_descriptor() {
         let join = async || {
             let joined = connector.websocket(&endpoint, &path).await.unwrap();
             let mut client = hub_server::ws_client::Client(joined.socket);
-            // The hub also reports that its vendor is down.
-            client.subscribe_amid_events("V.I:SPX,V.I:VIX").await;
+            // The hub cannot reach its vendor, so it does not confirm the channels.
+            client
+                .send_text(r#"{"action":"subscribe","params":"V.I:SPX,V.I:VIX"}"#)
+                .await;
+            client.event(|event| event["status"] == "pending").await;
             client
         };
         for _ in 0..WARM {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use deskticker::hub::health::ReportSender;
 use deskticker::hub::rest::aggregates::BarCache;
 use deskticker::hub::upstream::Upstream;
-use deskticker::hub::{HubSettings, Interest, UpstreamEvent};
+use deskticker::hub::{Interest, RelayedEvent, UpstreamEvent, Vendor};
 use deskticker::market::{Channel, Cluster};
 use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
@@ -45,7 +45,7 @@ struct UpstreamUnderTest {
     manual_clock: ManualClock,
     interest: watch::Sender<Interest>,
     reports: mpsc::Receiver<UpstreamEvent>,
-    settings: watch::Sender<HubSettings>,
+    vendor: watch::Sender<Vendor>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -60,21 +60,23 @@ impl UpstreamUnderTest {
         let (interest, wanted) = watch::channel(BTreeSet::new());
         let (sender, reports) = mpsc::channel(256);
         let (stop, stopped) = watch::channel(false);
-        let (settings, current) = watch::channel(HubSettings::default());
         let source = FeedSource::new(
             FeedProvider::Vendor,
             Endpoint::parse(&format!("ws://{address}")).unwrap(),
             Some(Secret::new(key).unwrap()),
         );
+        let (vendor, current) = watch::channel(Vendor {
+            rest: source.clone(),
+            source,
+        });
         let upstream = Upstream {
             cluster,
-            source: Arc::new(source),
+            vendor: current,
             connector: Connector::new(None).unwrap(),
             interest: wanted,
             reports: ReportSender::new(sender, false, clock.0.clone()),
             minutes: BarCache::default(),
             greeted: watch::Sender::default(),
-            settings: current,
             metrics: Arc::default(),
             clock: clock.0,
         };
@@ -82,7 +84,7 @@ impl UpstreamUnderTest {
             manual_clock: clock.1,
             interest,
             reports,
-            settings,
+            vendor,
             stop,
             task: tokio::spawn(upstream.run(stopped)),
         }
@@ -90,6 +92,13 @@ impl UpstreamUnderTest {
 
     fn want(&self, names: &[&str]) {
         self.interest.send_replace(interest(names));
+    }
+
+    /// Gives the upstream another key.
+    fn change_key(&self, key: &str) {
+        let secret = Some(Secret::new(key).unwrap());
+        self.vendor
+            .send_modify(|vendor| vendor.source.secret = secret);
     }
 
     fn advance(&self, secs: u64) {
@@ -105,7 +114,10 @@ impl UpstreamUnderTest {
     async fn state(&mut self) -> UpstreamEvent {
         loop {
             let report = self.report().await;
-            if !matches!(report, UpstreamEvent::Events(_)) {
+            if !matches!(
+                report,
+                UpstreamEvent::Events(_) | UpstreamEvent::Confirmed(_)
+            ) {
                 return report;
             }
         }
@@ -113,16 +125,18 @@ impl UpstreamUnderTest {
 
     /// The channels and the JSON texts of the events in the next frame.
     async fn events(&mut self) -> Vec<(String, String)> {
-        match self.report().await {
-            UpstreamEvent::Events(events) => events
-                .into_iter()
-                .map(|event| {
-                    let json = String::from_utf8(event.json.to_vec()).unwrap();
-                    (event.channel.to_string(), json)
-                })
-                .collect(),
-            other => panic!("{other:?} instead of events"),
-        }
+        let events = loop {
+            match self.report().await {
+                UpstreamEvent::Events(events) => break events,
+                UpstreamEvent::Confirmed(_) => {}
+                other => panic!("{other:?} instead of events"),
+            }
+        };
+        let text = |event: RelayedEvent| {
+            let json = String::from_utf8(event.json.to_vec()).unwrap();
+            (event.channel.to_string(), json)
+        };
+        events.into_iter().map(text).collect()
     }
 }
 
@@ -251,7 +265,9 @@ async fn garbage_is_not_relayed() {
         // The simulator sends one garbage frame each second.
         tokio::time::sleep(SHORT_WAIT / 10).await;
     }
-    assert!(fixture.reports.try_recv().is_err());
+    while let Ok(report) = fixture.reports.try_recv() {
+        assert!(matches!(report, UpstreamEvent::Confirmed(_)), "{report:?}");
+    }
     simulator.fault(InjectedFault::None);
     fixture.advance(1);
     assert_eq!(fixture.events().await.last().unwrap().0, "V.I:SPX");
@@ -360,7 +376,7 @@ async fn a_refused_key_is_sent_again_at_once_after_a_reload_of_the_settings() {
     for round in 1..4 {
         assert_eq!(fixture.state().await, UpstreamEvent::Barred(Failure::Plan));
         assert_eq!(arrival.load(Ordering::Relaxed), round);
-        fixture.settings.send_replace(HubSettings::default());
+        fixture.vendor.send_modify(|_| {});
         assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Done));
     }
 }
@@ -372,21 +388,41 @@ async fn a_changed_key_is_used_at_once() {
     let simulator = simulator.await.unwrap();
     let mut fixture =
         UpstreamUnderTest::start(simulator.address(), "wrong", Cluster::Indices, clock);
-    let key = |key: &str| HubSettings {
-        key: Some(Secret::new(key).unwrap()),
-        ..HubSettings::default()
-    };
     fixture.want(&["V.I:SPX"]);
     assert_eq!(fixture.state().await, UpstreamEvent::Barred(Failure::Key));
-    fixture.settings.send_replace(key("simulated"));
+    fixture.change_key("simulated");
     assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Done));
     assert_eq!(fixture.state().await, UP);
     // The key is also changed while the connection is in use.
-    fixture.settings.send_replace(key("wrong"));
+    fixture.change_key("wrong");
+    let gap = UpstreamEvent::Down(Failure::Restarting);
+    assert_eq!(fixture.state().await, gap);
     assert_eq!(fixture.state().await, UpstreamEvent::Barred(Failure::Key));
-    fixture.settings.send_replace(key("simulated"));
+    fixture.change_key("simulated");
     assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Done));
     assert_eq!(fixture.state().await, UP);
+}
+
+#[tokio::test]
+async fn the_gap_between_two_keys_is_reported_before_the_vendor_answers_the_new_key() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut fixture = UpstreamUnderTest::start(address, "one", Cluster::Indices, manual_clock());
+    fixture.want(&["V.I:SPX"]);
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut session = tokio_tungstenite::accept_async(stream).await.unwrap();
+    let status =
+        |status: &str| Message::text(format!(r#"[{{"ev":"status","status":"{status}"}}]"#));
+    session.send(status("connected")).await.unwrap();
+    session.next().await;
+    session.send(status("auth_success")).await.unwrap();
+    let up = UpstreamEvent::Up { simulated: false };
+    assert_eq!(fixture.state().await, up);
+    fixture.change_key("two");
+    let gap = UpstreamEvent::Down(Failure::Restarting);
+    assert_eq!(fixture.state().await, gap);
+    // The test never answers the new connection.
+    listener.accept().await.unwrap();
 }
 
 #[tokio::test]
@@ -420,8 +456,10 @@ async fn an_unconfirmed_channel_is_reported_by_its_name() {
     let ndx = Channel::parse("V.I:NDX").unwrap();
     let telling = async {
         loop {
-            if let UpstreamEvent::Unanswered(channel) = fixture.reports.recv().await.unwrap() {
-                return channel;
+            match fixture.reports.recv().await.unwrap() {
+                UpstreamEvent::Unanswered(channel) => return channel,
+                UpstreamEvent::Confirmed(channels) => assert!(!channels.contains(&ndx)),
+                _ => {}
             }
         }
     };

@@ -173,7 +173,7 @@ fn no_simulated_data_is_repeated_after_a_real_vendor_replaces_the_simulated_one(
         let switch = Switch::to(behind.address()).await;
         let hub = hub_behind(switch.address, TOKEN).await;
         let mut early = hub.join("indices").await;
-        early.subscribe_amid_events("V.I:SPX").await;
+        early.request_channels("V.I:SPX").await;
         let simulated = early.event(|event| event["status"] == "simulated");
         hub.while_time_passes(simulated).await;
         let value = early.event(|event| event["ev"] == "V");

@@ -145,6 +145,7 @@ fn every_status_has_its_own_kind() {
         ("simulated", StatusKind::Simulated),
         ("upstream_down", StatusKind::UpstreamDown),
         ("upstream_up", StatusKind::UpstreamUp),
+        ("pending", StatusKind::Pending),
         ("something new", StatusKind::Other),
     ];
     for (status, verdict) in cases {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::config::settings::{PageSpec, TickerSettings};
 use crate::hub::auth::authenticator::Authenticator;
-use crate::hub::{Hub, HubSettings, HubSetup};
+use crate::hub::{Hub, HubSettings, HubSetup, Vendor};
 use crate::market::{Calendar, Cluster, Symbol, SymbolError};
 use crate::net::connector::Connector;
 use crate::net::endpoint::Endpoint;
@@ -121,8 +121,11 @@ fn hub_before(
     );
     let (_, settings) = watch::channel(HubSettings::default());
     Ok(HubSetup {
-        rest: source.clone(),
-        source,
+        vendor: watch::Sender::new(Vendor {
+            rest: source.clone(),
+            source,
+        })
+        .subscribe(),
         connector: Connector::new(None)?,
         clusters: Cluster::ALL.to_vec(),
         simulated: true,
@@ -135,8 +138,8 @@ fn hub_before(
     })
 }
 
-/// Starts a simulator, and gives a hub its prices in place of the vendor's. The simulator stops
-/// when it is dropped.
+/// Starts a simulator, and gives a hub its prices in place of the vendor's. Later updates of the
+/// replaced vendor have no effect. The simulator stops when it is dropped.
 ///
 /// # Errors
 /// See [`simulated_hub`].
@@ -148,8 +151,7 @@ pub async fn simulate_prices(setup: &mut HubSetup) -> Result<Simulator, String> 
     // The authenticator of the hub stays, so this token has no use.
     let token = Secret::new("unused")?;
     let (simulated, simulator) = simulated_hub(vendor, &token, setup.clock.clone()).await?;
-    setup.source = simulated.source;
-    setup.rest = simulated.rest;
+    setup.vendor = simulated.vendor;
     setup.connector = simulated.connector;
     setup.clusters = simulated.clusters;
     setup.simulated = true;

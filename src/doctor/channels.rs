@@ -37,6 +37,8 @@ pub(super) struct ChannelProbe {
     wanted: usize,
     /// The symbol of the first value, and the time from the start of the check to this value.
     first: Option<(String, Duration)>,
+    /// True if a hub reported the loss of its vendor. The hub then confirms no channel.
+    cut_off: bool,
     /// The cluster of a failed session, and the reason of the failure.
     failed: Option<(Cluster, Failure)>,
     /// The shares of the watchlist that the server does not stream.
@@ -67,6 +69,7 @@ impl ChannelProbe {
             missing: Vec::new(),
             first: None,
             failed: None,
+            cut_off: false,
             by_rest: Vec::new(),
             quotes: None,
             shares: watchlist
@@ -120,6 +123,7 @@ impl ChannelProbe {
     fn take(&mut self, update: Update) {
         match update {
             Update::Status(cluster, status) => {
+                self.cut_off |= status.cut_off;
                 if matches!(
                     status.phase,
                     ConnectionPhase::Down | ConnectionPhase::Refused
@@ -191,9 +195,9 @@ impl ChannelProbe {
         while self.links.join_next().await.is_some() {}
     }
 
-    /// `hub` is true for a deskticker-hub, which confirms every channel that it serves. The proxy
-    /// sends no confirmation to a client that connects late, so a missing confirmation is a failure
-    /// only with a hub.
+    /// `hub` is true for a deskticker-hub, which confirms every channel that the vendor confirms.
+    /// The proxy sends no confirmation to a client that connects late, so a missing confirmation is
+    /// a failure only with a hub.
     pub(super) fn judge(&self, hub: bool, source: &FeedSource) -> Finding {
         const CHECK: &str = "channels";
         if let Some((cluster, reason)) = self.failed {
@@ -250,12 +254,12 @@ impl ChannelProbe {
             }
             None => format!("{found}; the market is closed"),
         };
-        if hub && !self.missing.is_empty() {
+        if hub && !self.missing.is_empty() && !self.cut_off {
             let remedy = "Correct the watchlist: does Massive use this spelling, and does the \
                           Massive plan include these symbols?";
             return Finding::failed(CHECK, found, remedy);
         }
-        if self.lacks_value() {
+        if self.lacks_value() || self.cut_off {
             let remedy = "If no value arrives while the market is open, the server itself receives \
                           no data: read the log of the server.";
             return Finding::warning(CHECK, found, remedy);

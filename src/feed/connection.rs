@@ -216,6 +216,8 @@ impl Connection {
             ) => {
                 self.subscriptions.confirm(channel.kind, &channel.ticker);
             }
+            (ConnectionEvent::Requested(channel), _) => self.subscriptions.defer(channel),
+            (ConnectionEvent::Refused(channel), _) => self.subscriptions.refuse(channel),
             (
                 ConnectionEvent::Heard,
                 ConnectionState::Live { heard, .. } | ConnectionState::Silent { heard, .. },

@@ -17,6 +17,10 @@ pub enum ConnectionEvent<'a> {
     Authenticated,
     /// The server acknowledged a channel.
     Subscribed(&'a Channel),
+    /// The hub waits for the answer of the vendor for this channel.
+    Requested(&'a Channel),
+    /// The vendor has refused this channel to the hub.
+    Refused(&'a Channel),
     /// A frame of any type arrived; a pong is also a frame.
     Heard,
     /// The connection or the connection attempt has ended.

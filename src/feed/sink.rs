@@ -57,7 +57,7 @@ pub trait EventSink: Send + 'static {
         now: Moment,
     ) -> impl Future<Output = Result<(), ConsumerGone>> + Send;
 
-    /// Receives a channel that was requested twice and never confirmed. `not_authorized` is true if
+    /// Receives a channel that was refused, or requested twice and never confirmed. `not_authorized` is true if
     /// the server sent `not authorized` on this connection.
     ///
     /// # Errors
@@ -153,6 +153,11 @@ impl ServerState {
                     self.link.on(ConnectionEvent::Subscribed(&channel), now);
                 }
             }
+            StatusKind::Pending => {
+                if let Some(channel) = websocket::requested(message) {
+                    self.link.on(ConnectionEvent::Requested(&channel), now);
+                }
+            }
             StatusKind::AuthSuccess => self.link.on(ConnectionEvent::Authenticated, now),
             StatusKind::AuthFailed if vendor => {
                 log::warn!(
@@ -178,8 +183,13 @@ impl ServerState {
             | StatusKind::Dropping
             | StatusKind::Other => {
                 self.cut_off |= status_kind == StatusKind::UpstreamDown;
-                self.not_authorized |=
-                    status_kind == StatusKind::Error && message == NOT_AUTHORIZED;
+                if status_kind == StatusKind::Error {
+                    let refused = websocket::refused(message);
+                    self.not_authorized |= message == NOT_AUTHORIZED || refused.is_some();
+                    if let Some(channel) = refused {
+                        self.link.on(ConnectionEvent::Refused(&channel), now);
+                    }
+                }
                 let level = if self.is_new(message) {
                     log::Level::Warn
                 } else {

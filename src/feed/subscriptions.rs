@@ -31,14 +31,20 @@ pub enum SubscriptionAction {
     Subscribe(Channel),
     /// Cancel the subscription at the server.
     Unsubscribe(Channel),
-    /// Report that the server confirmed neither of two requests.
+    /// Report that the server refused the channel or confirmed neither of two requests.
     Report(Channel),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SubscriptionState {
     Wanted,
-    Asked { at: Moment, again: bool },
+    Asked {
+        at: Moment,
+        again: bool,
+    },
+    /// The server is a hub, and waits for the answer of the vendor without a time limit.
+    Deferred,
+    Refused,
     Unanswered,
     Confirmed,
     Unwanted,
@@ -158,6 +164,32 @@ impl SubscriptionTable {
         }
     }
 
+    /// Notes that the server will confirm or refuse the channel later, so the request has no time
+    /// limit.
+    pub fn defer(&mut self, channel: &Channel) {
+        if let Some(&at) = self.index.get(channel)
+            && let progress @ SubscriptionState::Asked { .. } = &mut self.entries[at].progress
+        {
+            *progress = SubscriptionState::Deferred;
+        }
+    }
+
+    /// Notes that the server has refused the channel.
+    pub fn refuse(&mut self, channel: &Channel) {
+        let Some(&at) = self.index.get(channel) else {
+            return;
+        };
+        match &mut self.entries[at].progress {
+            SubscriptionState::Wanted
+            | SubscriptionState::Unwanted
+            | SubscriptionState::Unanswered => {}
+            progress => {
+                *progress = SubscriptionState::Refused;
+                self.due = Moment::ZERO;
+            }
+        }
+    }
+
     /// Returns the number of confirmed channels and the number of wanted channels.
     pub fn confirmed(&self) -> (usize, usize) {
         let count = |test: fn(SubscriptionState) -> bool| {
@@ -199,18 +231,27 @@ impl SubscriptionTable {
                     *progress = SubscriptionState::Unanswered;
                     return Some(SubscriptionAction::Report(channel.clone()));
                 }
+                SubscriptionState::Refused => {
+                    *progress = SubscriptionState::Unanswered;
+                    return Some(SubscriptionAction::Report(channel.clone()));
+                }
                 SubscriptionState::Unwanted => {
                     return Some(SubscriptionAction::Unsubscribe(self.remove(at)));
                 }
                 SubscriptionState::Asked { .. }
+                | SubscriptionState::Deferred
                 | SubscriptionState::Unanswered
                 | SubscriptionState::Confirmed => {}
             }
         }
         let due = self.entries.iter().map(|slot| match slot.progress {
-            SubscriptionState::Wanted | SubscriptionState::Unwanted => Moment::ZERO,
+            SubscriptionState::Wanted
+            | SubscriptionState::Unwanted
+            | SubscriptionState::Refused => Moment::ZERO,
             SubscriptionState::Asked { at, .. } => at + CONFIRM,
-            SubscriptionState::Unanswered | SubscriptionState::Confirmed => Moment::NEVER,
+            SubscriptionState::Deferred
+            | SubscriptionState::Unanswered
+            | SubscriptionState::Confirmed => Moment::NEVER,
         });
         self.due = due.min().unwrap_or(Moment::NEVER);
         None
@@ -303,6 +344,24 @@ mod tests {
         assert_eq!(requests(&mut subscriptions, 10), ["+V.I:XYZ"]);
         assert_eq!(requests(&mut subscriptions, 20), ["?V.I:XYZ"]);
         assert_eq!(subscriptions.deadline(), Moment::NEVER);
+        assert_eq!(requests(&mut subscriptions, 99), [""; 0]);
+        assert_eq!(subscriptions.confirmed(), (1, 2));
+    }
+
+    #[test]
+    fn a_hub_that_waits_for_the_vendor_has_no_time_limit_and_its_refusal_is_reported_at_once() {
+        let mut subscriptions = SubscriptionTable::default();
+        let [spx, xyz] = ["V.I:SPX", "V.I:XYZ"].map(|name| Channel::parse(name).unwrap());
+        subscriptions.want(&[spx.clone(), xyz.clone()]);
+        requests(&mut subscriptions, 0);
+        subscriptions.defer(&spx);
+        subscriptions.defer(&xyz);
+        assert_eq!(requests(&mut subscriptions, 99), [""; 0]);
+        assert_eq!(subscriptions.deadline(), Moment::NEVER);
+        assert!(subscriptions.confirm(spx.kind, &spx.ticker));
+        subscriptions.refuse(&xyz);
+        assert_eq!(subscriptions.deadline(), Moment::ZERO);
+        assert_eq!(requests(&mut subscriptions, 99), ["?V.I:XYZ"]);
         assert_eq!(requests(&mut subscriptions, 99), [""; 0]);
         assert_eq!(subscriptions.confirmed(), (1, 2));
     }

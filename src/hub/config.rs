@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
-use super::auth::authenticator::{self, Authenticator};
+use super::Vendor;
+use super::auth::authenticator::Authenticator;
 use super::auth::registry;
 use super::server::limits::{self, Limits};
 use super::server::tls::Tls;
@@ -37,10 +38,8 @@ pub struct HubConfig {
     pub announce: bool,
     /// True for simulated prices in place of the vendor's; the hub then needs no key.
     pub simulate: bool,
-    /// The vendor's WebSocket endpoint, with the key.
-    pub source: FeedSource,
-    /// The vendor's REST endpoint, with the key. The default is the endpoint of `source`.
-    pub rest: FeedSource,
+    /// The vendor's endpoints, with the key. The default REST endpoint is the WebSocket endpoint.
+    pub vendor: Vendor,
     /// The file of a certificate authority that is trusted in addition to the usual authorities.
     pub ca_file: Option<PathBuf>,
     /// The vendor's clusters that the hub serves.
@@ -257,7 +256,7 @@ impl HubConfig {
             None
         });
         if let Some(token) = &fixed
-            && let Err(reason) = authenticator::check_static_token(token)
+            && let Err(reason) = registry::check_static_token(token)
         {
             reader.note(reader.error(token_file.as_ref().map(Spanned::span), reason));
         }
@@ -286,8 +285,10 @@ impl HubConfig {
             listen: listen.ok_or_else(incomplete)?,
             announce,
             simulate,
-            rest: source(rest).ok_or_else(incomplete)?,
-            source: source(endpoint).ok_or_else(incomplete)?,
+            vendor: Vendor {
+                rest: source(rest).ok_or_else(incomplete)?,
+                source: source(endpoint).ok_or_else(incomplete)?,
+            },
             ca_file,
             clusters,
             devices: Devices {

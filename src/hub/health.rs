@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::metrics::{family, sample};
 use super::server::limits::Limits;
+use super::upstream::silence;
 use super::{Interest, UpstreamEvent};
 use crate::feed::sink::ConsumerGone;
 use crate::market::{Calendar, Cluster, Symbol};
@@ -42,7 +43,9 @@ impl UpstreamState {
                 Ok(())
             }
             UpstreamEvent::Down(reason) | UpstreamEvent::Barred(reason) => Err(*reason),
-            UpstreamEvent::Unanswered(_) | UpstreamEvent::Events(_) => return false,
+            UpstreamEvent::Unanswered(_)
+            | UpstreamEvent::Confirmed(_)
+            | UpstreamEvent::Events(_) => return false,
         };
         let barred = matches!(report, UpstreamEvent::Barred(_));
         let is_barred_new = std::mem::replace(&mut self.barred, barred) != barred;
@@ -122,6 +125,11 @@ impl ReportSender {
     /// Notes the time of the next attempt after a refusal.
     pub(super) fn retry_at(&self, time: Moment) {
         self.state.send_modify(|state| state.retry_at = time);
+    }
+
+    /// Returns true if the last report said that the connection is in use.
+    pub(super) fn is_up(&self) -> bool {
+        self.state.borrow().up == Some(Ok(()))
     }
 
     /// Returns true if the vendor refuses this cluster.
@@ -347,6 +355,20 @@ pub fn render(
         "Channels of the upstream that clients subscribe to.",
         &|health| Some(health.interest.borrow().len() as f64),
     );
+    // This sample is omitted outside the trading hours, and for channels without a schedule.
+    each(
+        text,
+        "upstream_silence_limit_seconds",
+        "The age of the last event above which a value is stale, in the trading hours.",
+        &|health| {
+            let calendar = match health.state.borrow().simulated {
+                true => Calendar::always_open(),
+                false => *calendar,
+            };
+            let limit = silence::limit(&health.interest.borrow(), &calendar, now);
+            limit.map(|limit| limit.as_secs_f64())
+        },
+    );
     // This sample is omitted before the first event, because no time is the right one.
     each(
         text,
@@ -451,6 +473,7 @@ mod tests {
         render(&mut text, &all, &limits, &Calendar::us(), clock.now());
         assert!(text.contains("upstream_up{cluster=\"indices\"} 0\n"));
         assert!(text.contains("upstream_needed{cluster=\"indices\"} 1\n"));
+        assert!(text.contains("upstream_silence_limit_seconds{cluster=\"indices\"} 10\n"));
         assert!(text.contains("upstream_state{cluster=\"indices\",state=\"down\"} 1\n"));
         assert!(text.contains("upstream_state{cluster=\"indices\",state=\"live\"} 0\n"));
         assert!(text.contains("upstream_connections_total{cluster=\"indices\"} 1\n"));

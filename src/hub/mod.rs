@@ -41,7 +41,6 @@ use crate::net::Boxed;
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::source::FeedSource;
-use crate::secret::Secret;
 use crate::systemd::Supervisor;
 use crate::time::Clock;
 use auth::authenticator::Authenticator;
@@ -96,6 +95,8 @@ pub enum UpstreamEvent {
     /// The vendor did not answer two requests for this channel: the plan does not include the
     /// channel.
     Unanswered(Channel),
+    /// The vendor has confirmed the subscriptions to these channels.
+    Confirmed(Vec<Channel>),
     /// The events of one frame, in order.
     Events(Vec<RelayedEvent>),
 }
@@ -119,20 +120,26 @@ pub struct HubSettings {
     pub trusted_proxies: Vec<IpAddr>,
     /// The certificate and the key, if the hub itself serves TLS.
     pub tls: Option<Tls>,
-    /// The current key of the vendor; `None` for the key of [`HubSetup::source`].
-    pub key: Option<Secret>,
     /// The limits for connections, requests and clients. Some limits keep their values from the
     /// start of the hub (see [`Limits::values`]).
     pub limits: Limits,
 }
 
+/// The vendor's endpoints, with the key for these endpoints. The hub replaces this value only as a
+/// whole, so a key never reaches an endpoint of another configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vendor {
+    /// The WebSocket endpoint, with the key.
+    pub source: FeedSource,
+    /// The REST endpoint, with the key.
+    pub rest: FeedSource,
+}
+
 /// Everything that a hub needs to run.
 #[derive(Debug)]
 pub struct HubSetup {
-    /// The vendor's WebSocket endpoint, with the key.
-    pub source: FeedSource,
-    /// The vendor's REST endpoint, with the key.
-    pub rest: FeedSource,
+    /// The vendor, with its updates: a new key.
+    pub vendor: watch::Receiver<Vendor>,
     /// The connector for outgoing connections.
     pub connector: Connector,
     /// The vendor's clusters that the hub serves.
@@ -167,6 +174,7 @@ pub fn run(
 
 async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<bool>) {
     let HubSetup {
+        vendor,
         connector,
         simulated,
         authenticator,
@@ -176,7 +184,6 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
         supervisor,
         ..
     } = setup;
-    let source = Arc::new(setup.source);
     let metrics = Arc::new(Metrics::default());
     let limits = settings.borrow().limits.clone();
     let mut tasks = JoinSet::new();
@@ -191,13 +198,12 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
         health.push(reports.health(cluster, wanted.clone()));
         let upstream = Upstream {
             cluster,
-            source: source.clone(),
+            vendor: vendor.clone(),
             connector: connector.clone(),
             interest: wanted,
             reports,
             minutes: minutes.clone(),
             greeted: greeted.clone(),
-            settings: settings.clone(),
             metrics: metrics.clone(),
             clock: clock.clone(),
         };
@@ -223,12 +229,11 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
         authenticator,
         acceptors,
         quotes: QuoteCache::new(
-            Arc::new(setup.rest),
+            vendor,
             connector,
             calendar,
             clock.clone(),
             greeted.subscribe(),
-            settings.clone(),
             metrics.clone(),
         ),
         minutes,

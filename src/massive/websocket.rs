@@ -78,8 +78,11 @@ pub enum StatusKind {
     AuthTimeout,
     /// `success`: an acknowledgement. The message names the channel.
     Success,
-    /// `error`: a refusal. The message names no channel.
+    /// `error`: a refusal. The message of the vendor names no channel; the message of a hub does.
     Error,
+    /// `pending`: an extension of this project's hub. The hub has requested the channel from the
+    /// vendor, and sends `success` or `error` after the answer of the vendor.
+    Pending,
     /// `max_connections`: a new connection has replaced an existing connection.
     MaxConnections,
     /// `slow_consumer` or `force_disconnect`: the server is about to close the connection, for
@@ -423,6 +426,16 @@ pub fn stamp(field: Option<f64>) -> Option<Utc> {
 /// prefix `subscribed to: `; it ignores all other messages.
 pub fn subscribed(message: &str) -> Option<Channel> {
     Channel::parse(message.strip_prefix("subscribed to: ")?.trim_end())
+}
+
+/// Returns the channel that a hub has requested from the vendor.
+pub fn requested(message: &str) -> Option<Channel> {
+    Channel::parse(message.strip_prefix("requested from the vendor: ")?)
+}
+
+/// Returns the channel that the vendor has refused to a hub.
+pub fn refused(message: &str) -> Option<Channel> {
+    Channel::parse(message.strip_prefix("not authorized: ")?)
 }
 
 #[derive(Serialize)]

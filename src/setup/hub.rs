@@ -209,7 +209,7 @@ async fn ask_key(
         let connector = Connector::new(config.ca_file.as_deref())?;
         // Every plan includes this path, and each request needs the key.
         let status = "/v1/marketstatus/now";
-        match http::ask(&connector, &config.rest, Method::GET, status).await {
+        match http::ask(&connector, &config.vendor.rest, Method::GET, status).await {
             Ok(answer) if answer.status == StatusCode::OK => {
                 console.say("  the vendor accepts the key")
             }

@@ -63,6 +63,7 @@ impl FanoutUnderTest {
             clock,
         );
         let (stop, stopped) = watch::channel(false);
+        tokio::spawn(confirm_all(interest.clone(), reports.clone()));
         Self {
             acceptor,
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
@@ -140,6 +141,24 @@ impl FanoutUnderTest {
             self.manual_clock.advance(Duration::from_secs(1));
             witness.assert_only_pong().await;
         }
+    }
+}
+
+/// Confirms each channel once, as the vendor does. The channel `V.I:NDX` is not in the plan.
+async fn confirm_all(
+    mut interest: watch::Receiver<Interest>,
+    reports: mpsc::Sender<UpstreamEvent>,
+) {
+    let mut before = Interest::new();
+    while interest.changed().await.is_ok() {
+        let wanted = interest.borrow_and_update().clone();
+        let new = wanted.difference(&before);
+        let new = new.filter(|channel| channel.ticker != "I:NDX").cloned();
+        let confirmed = UpstreamEvent::Confirmed(new.collect());
+        if reports.send(confirmed).await.is_err() {
+            return;
+        }
+        before = wanted;
     }
 }
 

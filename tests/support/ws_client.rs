@@ -81,19 +81,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             .collect()
     }
 
-    async fn request_channels(&mut self, names: &str) {
+    pub async fn request_channels(&mut self, names: &str) {
         self.send_text(&format!(r#"{{"action":"subscribe","params":"{names}"}}"#))
             .await;
     }
 
-    /// Subscribes, and checks that the next frame confirms exactly these channels.
+    /// Subscribes, and checks that the next frames confirm exactly these channels, if necessary
+    /// after the answer of the vendor.
     pub async fn subscribe(&mut self, names: &str) {
         self.request_channels(names).await;
-        let expected: Vec<String> = names
-            .split(',')
-            .map(|name| format!("success subscribed to: {name}"))
-            .collect();
-        assert_eq!(self.statuses().await, expected);
+        let mut missing: Vec<&str> = names.split(',').collect();
+        while !missing.is_empty() {
+            for status in self.statuses().await {
+                if let Some(name) = status.strip_prefix("success subscribed to: ") {
+                    let at = missing.iter().position(|missing| *missing == name);
+                    missing.remove(at.expect(name));
+                } else {
+                    let name = status.strip_prefix("pending requested from the vendor: ");
+                    assert!(missing.contains(&name.expect(&status)), "{status}");
+                }
+            }
+        }
     }
 
     /// Subscribes while other events arrive, and waits until the first channel is confirmed.

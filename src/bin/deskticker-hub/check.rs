@@ -51,7 +51,7 @@ pub(super) fn clusters(config: &HubConfig) -> String {
 pub(super) fn upstream(config: &HubConfig) -> String {
     match config.simulate {
         true => "simulated prices".to_owned(),
-        false => config.source.endpoint.to_string(),
+        false => config.vendor.source.endpoint.to_string(),
     }
 }
 

@@ -6,6 +6,7 @@
 mod arguments;
 mod certificate;
 mod check;
+mod reload;
 mod token;
 
 use std::io::Write;
@@ -23,8 +24,8 @@ use deskticker::hub::auth::authenticator::Authenticator;
 use deskticker::hub::auth::registry;
 use deskticker::hub::config::{Devices, HubConfig};
 use deskticker::hub::server::limits::Limits;
-use deskticker::hub::server::tls::{self, Tls};
-use deskticker::hub::{self, HubSettings, HubSetup};
+use deskticker::hub::server::tls;
+use deskticker::hub::{self, HubSetup};
 use deskticker::logging::LogWriter;
 use deskticker::market::Calendar;
 use deskticker::net::connector::Connector;
@@ -150,13 +151,14 @@ async fn run(
         false => (devices(&config.devices).map_err(ExitReason::config)?, None),
     };
     let authenticator = Arc::new(authenticator);
-    let (settings, current) = watch::channel(settings(&config).map_err(ExitReason::config)?);
+    let (settings, current) =
+        watch::channel(reload::settings(&config).map_err(ExitReason::config)?);
+    let (vendor, current_vendor) = watch::channel(config.vendor.clone());
     let supervisor = Supervisor::from_process();
     let connector = Connector::new(config.ca_file.as_deref())
         .map_err(|error| ExitReason(78, format!("ca_file: {error}")))?;
     let mut setup = HubSetup {
-        source: config.source.clone(),
-        rest: config.rest.clone(),
+        vendor: current_vendor,
         connector,
         clusters: config.clusters.clone(),
         simulated: false,
@@ -200,7 +202,7 @@ async fn run(
             if reads_file {
                 supervisor.reloading();
                 let new = load(path, simulate, &environment);
-                read_again(&config, new, &authenticator, &settings);
+                reload::read_again(&config, new, &authenticator, &settings, &vendor);
                 supervisor.ready();
             } else {
                 log::info!("SIGHUP has no effect: this hub has no configuration to read again");
@@ -277,72 +279,6 @@ fn simulated_devices(
     let token = registry::fresh_token().map_err(ExitReason::other)?;
     let secret = Secret::new(&token).map_err(ExitReason::other)?;
     Ok((authenticator(Some(&secret))?, Some(token)))
-}
-
-fn settings(config: &HubConfig) -> Result<HubSettings, String> {
-    let files = config.tls.as_ref();
-    let tls = files.map(|(certificate, key)| Tls::load(certificate, key));
-    Ok(HubSettings {
-        origins: config.origins.clone(),
-        hosts: config.hosts.clone(),
-        public_metrics: config.public_metrics,
-        trusted_proxies: config.trusted_proxies.clone(),
-        tls: tls.transpose().map_err(|error| format!("tls: {error}"))?,
-        key: config.source.secret.clone(),
-        limits: config.limits.clone(),
-    })
-}
-
-/// Reloads the device registry and the settings after SIGHUP. An invalid file changes nothing. A
-/// changed setting that needs a restart causes a warning in the log.
-fn read_again(
-    config: &HubConfig,
-    new: Result<HubConfig, ConfigErrors>,
-    authenticator: &Authenticator,
-    current: &watch::Sender<HubSettings>,
-) {
-    match authenticator.reload() {
-        Ok(()) => log::info!(
-            "the device registry has been read again; registered devices: {}",
-            authenticator.registry().borrow().len()
-        ),
-        Err(error) => log::error!("the hub keeps its previous device registry: {error}"),
-    }
-    let read = new.map_err(|error| error.to_string());
-    let (new, settings) = match read.and_then(|new| settings(&new).map(|found| (new, found))) {
-        Ok(read) => read,
-        Err(error) => {
-            for line in error.lines() {
-                log::error!("the hub keeps its previous settings: {line}");
-            }
-            return;
-        }
-    };
-    current.send_replace(settings);
-    let fixed = |limits: &Limits| -> Vec<_> {
-        let values = limits.values();
-        values.filter(|(_, _, restart)| *restart).collect()
-    };
-    let names: Vec<&str> = fixed(&new.limits).iter().map(|(name, ..)| *name).collect();
-    let limits = format!("limits: {}", names.join(", "));
-    let (source, rest) = (&config.source, &config.rest);
-    let devices = "devices (file, static token)";
-    for (changed, what) in [
-        (new.listen != config.listen, "listen"),
-        (new.announce != config.announce, "announce"),
-        (new.simulate != config.simulate, "simulate"),
-        (new.source.endpoint != source.endpoint, "massive.url"),
-        (new.rest.endpoint != rest.endpoint, "massive.rest_url"),
-        (new.ca_file != config.ca_file, "massive.ca_file"),
-        (new.clusters != config.clusters, "massive.clusters"),
-        (new.devices != config.devices, devices),
-        (fixed(&new.limits) != fixed(&config.limits), &limits),
-    ] {
-        if changed {
-            log::warn!("a changed setting takes effect only after a restart of the hub: {what}");
-        }
-    }
-    log::info!("the settings have been read again");
 }
 
 async fn bind(address: SocketAddr, limits: &Limits) -> Result<TcpListener, ExitReason> {

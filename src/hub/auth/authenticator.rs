@@ -399,30 +399,6 @@ impl KnownDevices {
     }
 }
 
-/// The minimum length of the static token, and the length below which the hub warns.
-const STATIC_TOKEN: (usize, usize) = (8, 16);
-
-/// Checks that nobody can guess the static token, as far as its length shows this.
-///
-/// # Errors
-/// The token is too short; the message says how to create a better one.
-pub fn check_static_token(token: &Secret) -> Result<(), String> {
-    const BETTER: &str = "create a token for each display with `deskticker-hub token add NAME`, or \
-                          a static one with `openssl rand -base64 24`";
-    let (refused, warned) = STATIC_TOKEN;
-    match token.reveal().chars().count() {
-        length if length < refused => Err(format!(
-            "the static token (token_file, credential or MASSIVE_PROXY_TOKEN) has {length} \
-             characters and can be guessed; at least {refused} are necessary: {BETTER}"
-        )),
-        length if length < warned => {
-            log::warn!("the static token has only {length} characters: {BETTER}");
-            Ok(())
-        }
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,6 +22,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::files::{FileStamp, warn_if_readable_by_all};
+use crate::secret::Secret;
 
 /// The name of a device, as its owner chose it.
 pub type Device = Arc<str>;
@@ -59,6 +60,30 @@ pub fn fresh_token() -> Result<String, &'static str> {
         .fill(&mut bytes)
         .map_err(|_| "the operating system provides no random numbers")?;
     Ok(BASE64URL_NOPAD.encode(&bytes))
+}
+
+/// The minimum length of the static token, and the length below which the hub warns.
+const STATIC_TOKEN: (usize, usize) = (8, 16);
+
+/// Checks that nobody can guess the static token, as far as its length shows this.
+///
+/// # Errors
+/// The token is too short; the message says how to create a better one.
+pub(crate) fn check_static_token(token: &Secret) -> Result<(), String> {
+    const BETTER: &str = "create a token for each display with `deskticker-hub token add NAME`, or \
+                          a static one with `openssl rand -base64 24`";
+    let (refused, warned) = STATIC_TOKEN;
+    match token.reveal().chars().count() {
+        length if length < refused => Err(format!(
+            "the static token (token_file, credential or MASSIVE_PROXY_TOKEN) has {length} \
+             characters and can be guessed; at least {refused} are necessary: {BETTER}"
+        )),
+        length if length < warned => {
+            log::warn!("the static token has only {length} characters: {BETTER}");
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// An error in the registry file or in a change of the file, with its line.

@@ -187,10 +187,11 @@ impl Clients {
             return;
         };
         for channel in topics.difference(&before) {
-            self.subscriptions.add(channel, client.device());
+            self.subscriptions
+                .add(channel, client_slot, client.device());
         }
         for channel in before.difference(&topics) {
-            self.subscriptions.remove(channel, now);
+            self.subscriptions.remove(channel, client_slot, now);
         }
         self.changed = true;
         let subscriptions = self.metrics.subscriptions.of(self.cluster);

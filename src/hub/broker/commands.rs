@@ -97,13 +97,19 @@ pub(super) fn subscribe(
             let refused = unanswered
                 .contains(&channel)
                 .then(|| not_authorized(&channel));
+            let is_confirmed = all.is_confirmed(&channel);
             topics.insert(channel);
-            refused.map_or(Ok(()), |reason| Err(Refusal::Client(reason)))
+            refused.map_or(Ok(is_confirmed), |reason| Err(Refusal::Client(reason)))
         };
         let reason = match add() {
-            Ok(()) => {
-                let message = format!("subscribed to: {name}");
-                change.answer.add("success", &message);
+            Ok(true) => {
+                change.answer.add("success", &subscribed(name));
+                continue;
+            }
+            // The confirmation follows after the answer of the vendor.
+            Ok(false) => {
+                let message = format!("requested from the vendor: {name}");
+                change.answer.add("pending", &message);
                 continue;
             }
             Err(Refusal::Client(reason)) => reason,
@@ -199,6 +205,11 @@ pub(super) fn unsubscribe(
         change.answer.add(status, &message);
     }
     Ok(change)
+}
+
+/// Returns the vendor's text for a confirmed subscription.
+pub(super) fn subscribed(name: &str) -> String {
+    format!("subscribed to: {name}")
 }
 
 /// Returns the vendor's text for a refused subscription, with the channel name added. The vendor's

@@ -1,9 +1,11 @@
 //! The subscriptions of all clients of one cluster together. Owns the number of subscribers of each
-//! channel and the expiry time of channels without subscribers; never reads a clock.
+//! channel, the confirmations of the vendor, and the expiry time of channels without subscribers;
+//! never reads a clock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use super::delivery::ClientSlot;
 use crate::hub::Interest;
 use crate::hub::auth::registry::Device;
 use crate::market::{Channel, ChannelKind};
@@ -21,6 +23,18 @@ struct Subscribed {
     /// The device that requested the channel first. The channel belongs to the share of this device
     /// until the upstream drops the channel.
     owner: Option<Device>,
+    /// True if the vendor has confirmed the channel on the current connection.
+    is_confirmed: bool,
+    /// The subscribers that have no confirmation yet.
+    waiting: BTreeSet<ClientSlot>,
+}
+
+/// A channel without subscribers, which the upstream still has.
+#[derive(Debug)]
+struct Lingering {
+    until: Moment,
+    owner: Option<Device>,
+    is_confirmed: bool,
 }
 
 /// The number of channels and of contracts with quotes.
@@ -34,9 +48,11 @@ pub(crate) struct ChannelCounts {
 #[derive(Debug, Default)]
 pub(crate) struct ClientSubscriptions {
     subscribed: HashMap<Channel, Subscribed>,
-    lingering: HashMap<Channel, (Moment, Option<Device>)>,
+    lingering: HashMap<Channel, Lingering>,
     owned: HashMap<Device, ChannelCounts>,
     contracts: usize,
+    /// The number of subscribers without a confirmation, of all channels together.
+    waiting: usize,
 }
 
 /// Returns true for the quotes of a contract. The vendor limits the number of these channels.
@@ -46,12 +62,23 @@ pub(crate) fn is_contract(channel: &Channel) -> bool {
 
 impl ClientSubscriptions {
     /// Adds one subscriber to a channel. A new channel belongs to the share of the device.
-    pub(crate) fn add(&mut self, channel: &Channel, device: Option<&Device>) {
-        if let Some((_, owner)) = self.lingering.remove(channel) {
-            self.disown(channel, owner);
+    pub(crate) fn add(
+        &mut self,
+        channel: &Channel,
+        client_slot: ClientSlot,
+        device: Option<&Device>,
+    ) {
+        let lingering = self.lingering.remove(channel);
+        let was_confirmed = lingering.as_ref().is_some_and(|before| before.is_confirmed);
+        if let Some(before) = lingering {
+            self.disown(channel, before.owner);
         }
         let subscribed = self.subscribed.entry(channel.clone()).or_default();
         subscribed.count += 1;
+        subscribed.is_confirmed |= was_confirmed;
+        if !subscribed.is_confirmed && subscribed.waiting.insert(client_slot) {
+            self.waiting += 1;
+        }
         if subscribed.count > 1 {
             return;
         }
@@ -67,16 +94,59 @@ impl ClientSubscriptions {
 
     /// Removes one subscriber from a channel. The upstream keeps a channel without subscribers for
     /// the duration `LINGER`.
-    pub(crate) fn remove(&mut self, channel: &Channel, now: Moment) {
+    pub(crate) fn remove(&mut self, channel: &Channel, client_slot: ClientSlot, now: Moment) {
         let Some(subscribed) = self.subscribed.get_mut(channel) else {
             return;
         };
+        if subscribed.waiting.remove(&client_slot) {
+            self.waiting -= 1;
+        }
         subscribed.count -= 1;
         if subscribed.count == 0 {
-            let owner = subscribed.owner.take();
+            let lingering = Lingering {
+                until: now + LINGER,
+                owner: subscribed.owner.take(),
+                is_confirmed: subscribed.is_confirmed,
+            };
             self.subscribed.remove(channel);
-            self.lingering
-                .insert(channel.clone(), (now + LINGER, owner));
+            self.lingering.insert(channel.clone(), lingering);
+        }
+    }
+
+    /// Notes that the vendor has confirmed a channel. Returns the subscribers that have waited for
+    /// the confirmation.
+    pub(crate) fn confirm(&mut self, channel: &Channel) -> BTreeSet<ClientSlot> {
+        if let Some(lingering) = self.lingering.get_mut(channel) {
+            lingering.is_confirmed = true;
+        }
+        let Some(subscribed) = self.subscribed.get_mut(channel) else {
+            return BTreeSet::new();
+        };
+        subscribed.is_confirmed = true;
+        let waiting = std::mem::take(&mut subscribed.waiting);
+        self.waiting -= waiting.len();
+        waiting
+    }
+
+    /// Returns true if the vendor has confirmed this channel on the current connection.
+    pub(crate) fn is_confirmed(&self, channel: &Channel) -> bool {
+        let subscribed = self.subscribed.get(channel).map(|held| held.is_confirmed);
+        let lingering = || self.lingering.get(channel).map(|held| held.is_confirmed);
+        subscribed.or_else(lingering).unwrap_or(false)
+    }
+
+    /// Returns true if a subscriber waits for a confirmation.
+    pub(crate) const fn is_anyone_waiting(&self) -> bool {
+        self.waiting > 0
+    }
+
+    /// Forgets the confirmations after the end of the connection to the vendor.
+    pub(crate) fn forget_confirmations(&mut self) {
+        for subscribed in self.subscribed.values_mut() {
+            subscribed.is_confirmed = false;
+        }
+        for lingering in self.lingering.values_mut() {
+            lingering.is_confirmed = false;
         }
     }
 
@@ -112,11 +182,11 @@ impl ClientSubscriptions {
     pub(crate) fn expire(&mut self, now: Moment) -> bool {
         let expired: Vec<_> = self
             .lingering
-            .extract_if(|_, (until, _)| *until <= now)
+            .extract_if(|_, lingering| lingering.until <= now)
             .collect();
         let is_any = !expired.is_empty();
-        for (channel, (_, owner)) in expired {
-            self.disown(&channel, owner);
+        for (channel, lingering) in expired {
+            self.disown(&channel, lingering.owner);
         }
         is_any
     }
@@ -160,11 +230,11 @@ mod tests {
     fn a_channel_is_kept_for_five_seconds_after_its_last_client_leaves() {
         let spx = Channel::parse("V.I:SPX").unwrap();
         let mut wanted = ClientSubscriptions::default();
-        wanted.add(&spx, None);
-        wanted.add(&spx, None);
-        wanted.remove(&spx, Moment::from_secs(1));
+        wanted.add(&spx, 0, None);
+        wanted.add(&spx, 0, None);
+        wanted.remove(&spx, 0, Moment::from_secs(1));
         assert!(!wanted.is_lingering());
-        wanted.remove(&spx, Moment::from_secs(2));
+        wanted.remove(&spx, 0, Moment::from_secs(2));
         assert!(wanted.is_lingering() && wanted.len() == 1);
         assert!(!wanted.expire(Moment::from_secs(6)) && wanted.covers(&spx));
         assert!(wanted.expire(Moment::from_secs(7)) && wanted.interest().is_empty());
@@ -175,9 +245,9 @@ mod tests {
     fn a_client_that_returns_in_time_keeps_the_channel() {
         let all = Channel::parse("V.*").unwrap();
         let mut wanted = ClientSubscriptions::default();
-        wanted.add(&all, None);
-        wanted.remove(&all, Moment::ZERO);
-        wanted.add(&all, None);
+        wanted.add(&all, 0, None);
+        wanted.remove(&all, 0, Moment::ZERO);
+        wanted.add(&all, 0, None);
         assert!(!wanted.expire(Moment::from_secs(60)));
         assert!(wanted.covers(&Channel::parse("V.I:VIX").unwrap()));
         assert!(!wanted.covers(&Channel::parse("AM.I:VIX").unwrap()));
@@ -192,20 +262,42 @@ mod tests {
             channels: 1,
             contracts: 1,
         };
-        wanted.add(&quote, Some(&kitchen));
-        wanted.add(&quote, Some(&hallway));
-        wanted.remove(&quote, Moment::ZERO);
+        wanted.add(&quote, 0, Some(&kitchen));
+        wanted.add(&quote, 0, Some(&hallway));
+        wanted.remove(&quote, 0, Moment::ZERO);
         assert_eq!((wanted.counts(), wanted.counts_of(&kitchen)), (one, one));
-        wanted.remove(&quote, Moment::ZERO);
+        wanted.remove(&quote, 0, Moment::ZERO);
         assert_eq!((wanted.counts(), wanted.counts_of(&kitchen)), (one, one));
-        wanted.add(&quote, Some(&hallway));
+        wanted.add(&quote, 0, Some(&hallway));
         let none = ChannelCounts::default();
         assert_eq!(
             (wanted.counts_of(&kitchen), wanted.counts_of(&hallway)),
             (none, one)
         );
-        wanted.remove(&quote, Moment::ZERO);
+        wanted.remove(&quote, 0, Moment::ZERO);
         assert!(wanted.expire(Moment::from_secs(9)));
         assert_eq!((wanted.counts(), wanted.counts_of(&hallway)), (none, none));
+    }
+
+    #[test]
+    fn each_subscriber_gets_one_confirmation_and_only_from_the_current_connection() {
+        let spx = Channel::parse("V.I:SPX").unwrap();
+        let mut wanted = ClientSubscriptions::default();
+        wanted.add(&spx, 1, None);
+        wanted.add(&spx, 2, None);
+        wanted.add(&spx, 3, None);
+        wanted.remove(&spx, 2, Moment::ZERO);
+        assert!(!wanted.is_confirmed(&spx) && wanted.is_anyone_waiting());
+        assert_eq!(wanted.confirm(&spx), BTreeSet::from([1, 3]));
+        assert_eq!(wanted.confirm(&spx), BTreeSet::new());
+        assert!(wanted.is_confirmed(&spx) && !wanted.is_anyone_waiting());
+        // A channel without subscribers keeps its confirmation.
+        wanted.remove(&spx, 1, Moment::ZERO);
+        wanted.remove(&spx, 3, Moment::ZERO);
+        wanted.add(&spx, 4, None);
+        assert!(wanted.is_confirmed(&spx) && !wanted.is_anyone_waiting());
+        wanted.forget_confirmations();
+        wanted.add(&spx, 5, None);
+        assert_eq!(wanted.confirm(&spx), BTreeSet::from([5]));
     }
 }

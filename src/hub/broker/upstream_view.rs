@@ -1,10 +1,10 @@
 //! The broker's view of the upstream: its status, the source of its prices and the channels without
 //! a confirmation. Passes each report on to the clients; never handles a request of a client.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::clients::Clients;
-use super::commands::not_authorized;
+use super::commands::{not_authorized, subscribed};
 use super::delivery::{ClientSlot, PublishOutcome};
 use crate::hub::session::protocol::StatusFrame;
 use crate::hub::{RelayedEvent, UpstreamEvent};
@@ -62,7 +62,23 @@ impl UpstreamView {
                     clients.send_status(subscribers, status);
                 }
             }
+            UpstreamEvent::Confirmed(channels) => self.confirm(&channels, clients),
             UpstreamEvent::Events(events) => self.publish(&events, clients),
+        }
+    }
+
+    /// Sends the confirmation of the vendor to the clients that wait for it.
+    fn confirm(&mut self, channels: &[Channel], clients: &mut Clients) {
+        let mut answers = BTreeMap::<ClientSlot, StatusFrame>::new();
+        for channel in channels {
+            self.unanswered.remove(channel);
+            for client_slot in clients.subscriptions.confirm(channel) {
+                let answer = answers.entry(client_slot).or_default();
+                answer.add("success", &subscribed(&channel.to_string()));
+            }
+        }
+        for (client_slot, answer) in answers {
+            clients.send_status([client_slot], answer);
         }
     }
 
@@ -114,9 +130,10 @@ impl UpstreamView {
         }
     }
 
-    /// Changes the status, and notes the time at which the upstream goes down. Returns the status
-    /// before.
-    fn change(&mut self, status: UpstreamStatus, clients: &Clients) -> UpstreamStatus {
+    /// Changes the status after the end of the connection to the vendor, and notes the time at which
+    /// the upstream went down. Returns the status before.
+    fn change(&mut self, status: UpstreamStatus, clients: &mut Clients) -> UpstreamStatus {
+        clients.subscriptions.forget_confirmations();
         if matches!(self.status, UpstreamStatus::Idle | UpstreamStatus::Up) {
             self.down_since = clients.now();
         }
@@ -135,9 +152,20 @@ impl UpstreamView {
     fn publish(&mut self, events: &[RelayedEvent], clients: &mut Clients) {
         let (metrics, cluster) = (clients.metrics.clone(), clients.cluster);
         metrics.events_received.of(cluster).add(events.len() as u64);
+        if clients.subscriptions.is_anyone_waiting() || !self.unanswered.is_empty() {
+            // An event on a channel is a confirmation too. A vendor that already has a subscription
+            // may send no other.
+            let covering = |event: &RelayedEvent| {
+                let channel = &event.channel;
+                match clients.subscriptions.contains(channel) {
+                    true => channel.clone(),
+                    false => Channel::wildcard(channel.kind),
+                }
+            };
+            let confirmed: Vec<Channel> = events.iter().map(covering).collect();
+            self.confirm(&confirmed, clients);
+        }
         for event in events {
-            // An event on a channel proves that the vendor's confirmation was only late.
-            self.unanswered.remove(&event.channel);
             let last_values = &mut clients.last_values;
             let outcome = last_values.publish(&event.channel, &event.json, event.arrival);
             if outcome != PublishOutcome::Kept {

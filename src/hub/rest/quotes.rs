@@ -13,27 +13,24 @@ use tokio::sync::watch;
 pub(crate) use super::cache::CachedAnswer;
 use super::cache::{AnswerInfo, Cache, QuotesError};
 use super::quote_rows::{self, RequestedTicker};
-use crate::hub::HubSettings;
+use crate::hub::Vendor;
 use crate::hub::metrics::Metrics;
 use crate::market::Calendar;
 use crate::massive::{self, UnreadableRows, snapshot};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::http;
-use crate::net::source::FeedSource;
 use crate::time::{Clock, Now};
 
 /// A cache in front of the vendor's REST.
 #[derive(Debug)]
 pub struct QuoteCache {
-    source: Arc<FeedSource>,
+    vendor: watch::Receiver<Vendor>,
     connector: Connector,
     calendar: Calendar,
     clock: Clock,
     /// The vendor's last report on a WebSocket connection: true if its prices are simulated.
     greeted: watch::Receiver<Option<bool>>,
-    /// The settings, with the key of the vendor.
-    settings: watch::Receiver<HubSettings>,
     metrics: Arc<Metrics>,
     /// The cached responses. The lock is held only for short operations, never during an `await`.
     cache: Mutex<Cache>,
@@ -58,23 +55,21 @@ pub fn answer(tickers: &[&str], snapshot: &[u8], age: Duration, stale: bool) -> 
 
 impl QuoteCache {
     /// Creates an empty cache. `greeted` contains the vendor's last report on a WebSocket
-    /// connection: true if its prices are simulated. `settings` contain the key of the vendor.
+    /// connection: true if its prices are simulated.
     pub fn new(
-        source: Arc<FeedSource>,
+        vendor: watch::Receiver<Vendor>,
         connector: Connector,
         calendar: Calendar,
         clock: Clock,
         greeted: watch::Receiver<Option<bool>>,
-        settings: watch::Receiver<HubSettings>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
-            source,
+            vendor,
             connector,
             calendar,
             clock,
             greeted,
-            settings,
             metrics,
             cache: Mutex::default(),
             request_locks: Mutex::default(),
@@ -156,8 +151,7 @@ impl QuoteCache {
             return cached;
         }
         let before = *self.greeted.borrow();
-        let mut source = (*self.source).clone();
-        source.secret = self.settings.borrow().key.clone().or(source.secret);
+        let source = self.vendor.borrow().rest.clone();
         let outcome = http::fetch(&self.connector, &source, Method::GET, path).await;
         let now = self.clock.now();
         let outcome = outcome.and_then(|body| {

@@ -3,11 +3,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use hyper::Request;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
+use hyper::{Request, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::admission::{Origin, Via};
+use super::response::{RefusedResponse, refuse};
 
 const PROXY_TOKEN: HeaderName = HeaderName::from_static("x-massive-proxy-token");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -18,6 +19,12 @@ const PROXY_HEADERS: [HeaderName; 3] = [
     HeaderName::from_static("forwarded"),
     HeaderName::from_static("x-real-ip"),
 ];
+
+/// The maximum number of tickers in one quote request, equal to the vendor's limit for one snapshot
+/// request.
+const TICKERS_LIMIT: usize = 250;
+/// The maximum length of a ticker, in bytes. Every real ticker is shorter.
+const TICKER_LENGTH: usize = 40;
 
 /// Returns the origin of a request. The address is the peer or, behind a trusted reverse proxy, the
 /// last address in `X-Forwarded-For` that is not a trusted proxy. A trusted proxy that sends no
@@ -154,6 +161,25 @@ pub(crate) fn presented<B>(request: &Request<B>) -> Option<String> {
                 .eq_ignore_ascii_case("bearer")
                 .then(|| token.to_owned())
         })
+}
+
+/// Returns the tickers of a quote request, whose names are separated by commas.
+pub(crate) fn tickers_of(parameter: &str) -> Result<Vec<&str>, RefusedResponse> {
+    let tickers = parameter.split(',').map(str::trim);
+    let tickers: Vec<&str> = tickers.filter(|ticker| !ticker.is_empty()).collect();
+    let plain = |ticker: &&str| {
+        ticker.len() <= TICKER_LENGTH && ticker.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    let wrong = if tickers.is_empty() {
+        "tickers required"
+    } else if tickers.len() > TICKERS_LIMIT {
+        "too many tickers, 250 at most"
+    } else if !tickers.iter().all(plain) {
+        "one of these is no ticker"
+    } else {
+        return Ok(tickers);
+    };
+    refuse(StatusCode::BAD_REQUEST, wrong, &[])
 }
 
 #[cfg(test)]

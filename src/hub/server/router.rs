@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::admission::{Admission, Origin, UnauthenticatedSlot};
 use super::limits::{ConnectionSlots, RateLimiter};
 use super::paths::{Route, method_name};
-use super::request::{host_allowed, origin_allowed, origin_of, parameter, presented};
+use super::request::{host_allowed, origin_allowed, origin_of, parameter, presented, tickers_of};
 use super::response::{
     HttpResponse, RefusalReason, RefusedResponse, from_vendor, json_text, refuse, with,
 };
@@ -36,11 +36,6 @@ use crate::net::discovery::proof;
 use crate::net::upgrade::{HUB_HEADER, lists};
 use crate::time::Clock;
 
-/// The maximum number of tickers in one quote request, equal to the vendor's limit for one snapshot
-/// request.
-const TICKERS_LIMIT: usize = 250;
-/// The maximum length of a ticker, in bytes. Every real ticker is shorter.
-const TICKER_LENGTH: usize = 40;
 /// The number of refusals per minute and address that the hub logs at level `info`. The hub logs
 /// further refusals at level `debug`.
 const COMPLAINTS: u64 = 6;
@@ -460,23 +455,4 @@ impl Router {
 fn of_device(mut answer: HttpResponse, device: Device) -> HttpResponse {
     answer.extensions_mut().insert(device);
     answer
-}
-
-/// Returns the tickers of a quote request, whose names are separated by commas.
-fn tickers_of(parameter: &str) -> Result<Vec<&str>, RefusedResponse> {
-    let tickers = parameter.split(',').map(str::trim);
-    let tickers: Vec<&str> = tickers.filter(|ticker| !ticker.is_empty()).collect();
-    let plain = |ticker: &&str| {
-        ticker.len() <= TICKER_LENGTH && ticker.bytes().all(|byte| byte.is_ascii_graphic())
-    };
-    let wrong = if tickers.is_empty() {
-        "tickers required"
-    } else if tickers.len() > TICKERS_LIMIT {
-        "too many tickers, 250 at most"
-    } else if !tickers.iter().all(plain) {
-        "one of these is no ticker"
-    } else {
-        return Ok(tickers);
-    };
-    refuse(StatusCode::BAD_REQUEST, wrong, &[])
 }

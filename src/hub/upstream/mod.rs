@@ -1,6 +1,8 @@
 //! The only connection of a cluster to the vendor. Owns the wanted subscriptions and the limit for
 //! silence. This module opens no socket: the session connects, and delivers the events unchanged.
 
+pub(super) mod silence;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,20 +13,17 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::health::ReportSender;
 use super::metrics::Metrics;
 use super::rest::aggregates::BarCache;
-use super::{Arrival, HubSettings, Interest, RelayedEvent, UpstreamEvent};
+use super::{Arrival, Interest, RelayedEvent, UpstreamEvent, Vendor};
 use crate::feed::ConnectionStatus;
 use crate::feed::connection_status::ConnectionPhase;
 use crate::feed::session::{Session, SubscriptionDemand};
 use crate::feed::sink::{ConsumerGone, EventSink, ServerState};
-use crate::market::{
-    self, AssetClass, Calendar, Channel, ChannelKind, Cluster, Symbol, Ticker, WILDCARD,
-};
-use crate::massive::websocket::{self, RelayedEventRef};
+use crate::market::{Calendar, Channel, ChannelKind, Cluster, Ticker, WILDCARD};
+use crate::massive::websocket::{self, RelayedEventRef, StatusKind};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::source::FeedSource;
-use crate::secret::Secret;
-use crate::time::{Clock, Moment, Now};
+use crate::time::{Clock, Moment};
 
 /// The maximum number of contracts whose quotes one connection may carry, from the vendor's
 /// documentation.
@@ -46,8 +45,8 @@ const DENIED_AT_MOST: Duration = Duration::from_secs(600);
 pub struct Upstream {
     /// The cluster of the upstream.
     pub cluster: Cluster,
-    /// The vendor's WebSocket endpoint, with the key.
-    pub source: Arc<FeedSource>,
+    /// The vendor. Each update ends the wait after a refusal.
+    pub vendor: watch::Receiver<Vendor>,
     /// The connector for the outgoing connection.
     pub connector: Connector,
     /// The channels that the clients want. The connection is open while this set is not empty.
@@ -58,8 +57,6 @@ pub struct Upstream {
     pub minutes: BarCache,
     /// The vendor's last report: true if its prices are simulated; `None` before the first report.
     pub greeted: watch::Sender<Option<bool>>,
-    /// The settings, with the key of the vendor. Each update ends the wait after a refusal.
-    pub settings: watch::Receiver<HubSettings>,
     /// The metrics of the hub.
     pub metrics: Arc<Metrics>,
     /// The monotonic clock and the wall clock.
@@ -73,7 +70,7 @@ enum SessionEnd {
     Stopped,
     /// The vendor has refused the key.
     Denied,
-    /// The settings contain another key.
+    /// The vendor has another key.
     NewKey,
 }
 
@@ -87,6 +84,11 @@ impl Upstream {
                 SessionEnd::NewKey => {
                     log::info!("{}: the hub connects with the new key", self.cluster);
                     refusals = 0;
+                    // The clients must know that values can be missing between both sessions.
+                    let gap = UpstreamEvent::Down(Failure::Restarting);
+                    if self.reports.is_up() && self.reports.send(gap).await.is_err() {
+                        return;
+                    }
                     continue;
                 }
                 SessionEnd::Denied => refusals += 1,
@@ -103,8 +105,8 @@ impl Upstream {
             );
             tokio::select! {
                 () = crate::hub::stopped(&mut stop) => return,
-                // Without further settings only the wait can end.
-                Ok(()) = self.settings.changed() => refusals = 0,
+                // Without further updates only the wait can end.
+                Ok(()) = self.vendor.changed() => refusals = 0,
                 () = self.clock.sleep_until(until) => {}
             }
             let ended = UpstreamEvent::Down(Failure::Done);
@@ -119,12 +121,10 @@ impl Upstream {
     async fn session(&mut self, stop: watch::Receiver<bool>) -> SessionEnd {
         let (demand, wanted) = watch::channel(SubscriptionDemand::default());
         let (marked, simulated) = watch::channel(false);
-        let key = self.settings.borrow_and_update().key.clone();
-        let mut source = (*self.source).clone();
-        source.secret = key.clone().or(source.secret);
+        let source = Arc::new(self.vendor.borrow_and_update().source.clone());
         let session = Session {
             cluster: self.cluster,
-            source: Arc::new(source),
+            source: source.clone(),
             connector: self.connector.clone(),
             demand: wanted,
             updates: UpstreamSink {
@@ -148,8 +148,8 @@ impl Upstream {
             held: Interest::new(),
             refused: false,
             reports: self.reports.clone(),
-            settings: self.settings.clone(),
-            key,
+            vendor: self.vendor.clone(),
+            source,
             clock: self.clock.clone(),
         };
         let ((), end) = tokio::join!(session.run(), policy.run(stop));
@@ -174,9 +174,9 @@ struct UpstreamPolicy {
     /// True if a part of the interest cannot be served and the log already contains the warning.
     refused: bool,
     reports: ReportSender,
-    settings: watch::Receiver<HubSettings>,
-    /// The key of this session in the settings.
-    key: Option<Secret>,
+    vendor: watch::Receiver<Vendor>,
+    /// The vendor's endpoint and key in this session.
+    source: Arc<FeedSource>,
     clock: Clock,
 }
 
@@ -187,7 +187,7 @@ impl UpstreamPolicy {
             if self.reports.barred() {
                 break SessionEnd::Denied;
             }
-            if self.settings.borrow_and_update().key != self.key {
+            if self.vendor.borrow_and_update().source != *self.source {
                 break SessionEnd::NewKey;
             }
             self.order();
@@ -203,8 +203,8 @@ impl UpstreamPolicy {
                 },
                 changed = barred.changed() => if changed.is_err() { break SessionEnd::Stopped },
                 () = self.demand.closed() => break SessionEnd::Stopped,
-                // A test may have no further settings.
-                Ok(()) = self.settings.changed() => {}
+                // A simulated vendor has no updates.
+                Ok(()) = self.vendor.changed() => {}
                 () = self.clock.sleep_until(next) => {}
             }
         };
@@ -231,7 +231,9 @@ impl UpstreamPolicy {
         } else {
             Calendar::us()
         };
-        let max_silence = max_silence(&wanted, &calendar, self.clock.now());
+        // One late value is no reason for a new connection.
+        let limit = silence::limit(&wanted, &calendar, self.clock.now());
+        let max_silence = limit.map(|limit| 2 * limit);
         self.demand.send_if_modified(|demand| {
             let same = demand.channels.iter().eq(&wanted);
             let changed = !same || demand.max_silence != max_silence;
@@ -263,30 +265,6 @@ fn within_plan(cluster: Cluster, wanted: &Interest, held: &Interest) -> Interest
         contracts.partition(|channel| held.contains(*channel));
     carried.extend(old.into_iter().chain(new).take(CONTRACTS).cloned());
     carried
-}
-
-/// Returns the longest normal silence of all these channels together; `None` if any silence is
-/// normal. Index values and bars arrive on a schedule, but a contract or a share may have no new
-/// quote for any length of time.
-fn max_silence(wanted: &Interest, calendar: &Calendar, now: Now) -> Option<Duration> {
-    let utc = now.utc?;
-    let due = wanted.iter().filter_map(|channel| {
-        let source = match channel.kind {
-            ChannelKind::Value | ChannelKind::Second => market::QuoteSource::Tick,
-            ChannelKind::Minute => market::QuoteSource::Minute,
-            ChannelKind::Quote | ChannelKind::Trade => return None,
-        };
-        // A subscription to all index values includes SPX.
-        let ticker = if channel.kind == ChannelKind::Value && channel.ticker == WILDCARD {
-            "I:SPX"
-        } else {
-            channel.ticker.as_str()
-        };
-        let symbol = Symbol::from_ticker(ticker)?;
-        (symbol.class() == AssetClass::Index && calendar.phase(&symbol, utc).is_open())
-            .then(|| 2 * market::limit(&symbol, source))
-    });
-    due.min()
 }
 
 /// Reports the events of the session to the event loop.
@@ -355,7 +333,7 @@ impl EventSink for UpstreamSink {
         server: &mut ServerState,
         now: Moment,
     ) -> Result<(), ConsumerGone> {
-        let (mut events, mut bars) = (Vec::new(), Vec::new());
+        let (mut events, mut bars, mut confirmed) = (Vec::new(), Vec::new(), Vec::new());
         let bytes = Bytes::from(frame.clone());
         self.metrics.messages_received.of(self.cluster).add(1);
         let length = bytes.len() as u64;
@@ -364,7 +342,10 @@ impl EventSink for UpstreamSink {
         for passing in websocket::passing(frame) {
             match passing {
                 Ok(RelayedEventRef::Status(status_kind, message)) => {
-                    server.handle_status(status_kind, &message, now)
+                    server.handle_status(status_kind, &message, now);
+                    if status_kind == StatusKind::Success {
+                        confirmed.extend(websocket::subscribed(&message));
+                    }
                 }
                 Ok(RelayedEventRef::Data {
                     kind,
@@ -403,6 +384,11 @@ impl EventSink for UpstreamSink {
                 Err(parse_error) => server.count_parse_error(parse_error),
             }
         }
+        if !confirmed.is_empty() {
+            self.reports
+                .send(UpstreamEvent::Confirmed(confirmed))
+                .await?;
+        }
         if events.is_empty() {
             return Ok(());
         }
@@ -421,10 +407,6 @@ impl EventSink for UpstreamSink {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Utc;
-
-    /// 2026-11-23 is a Monday; 14:30 UTC is 9:30 in New York.
-    const OPEN: Utc = Utc(1_795_444_200_000);
 
     fn interest(names: &[&str]) -> Interest {
         names
@@ -433,36 +415,12 @@ mod tests {
             .collect()
     }
 
-    fn max_silence_at(names: &[&str], utc: Utc) -> Option<u64> {
-        let now = Now::new(Moment::ZERO, utc);
-        max_silence(&interest(names), &Calendar::us(), now).map(|max_silence| max_silence.as_secs())
-    }
-
     #[test]
     fn the_wait_after_a_refusal_grows_from_half_a_minute_to_ten_minutes() {
         let waits = (1..9).map(|refusals| denied_for(refusals).as_secs());
         let expected = [30, 60, 120, 240, 480, 600, 600, 600];
         assert_eq!(waits.collect::<Vec<_>>(), expected);
         assert_eq!(denied_for(u32::MAX).as_secs(), 600);
-    }
-
-    #[test]
-    fn silence_has_a_limit_only_while_values_are_expected() {
-        let later = Utc(OPEN.0 + 60_000);
-        assert_eq!(max_silence_at(&["V.I:SPX", "V.I:VIX"], later), Some(20));
-        assert_eq!(max_silence_at(&["V.I:VIX"], later), Some(90));
-        assert_eq!(max_silence_at(&["AM.I:SPX"], later), Some(150));
-        assert_eq!(max_silence_at(&["V.*"], later), Some(20));
-        assert_eq!(max_silence_at(&["T.SPY", "AM.SPY"], later), None);
-        assert_eq!(max_silence_at(&["Q.O:SPY251219C00650000"], later), None);
-        let night = Utc(OPEN.0 - 12 * 3_600_000);
-        assert_eq!(max_silence_at(&["V.I:SPX"], night), None);
-        let unknown = Now {
-            monotonic: Moment::ZERO,
-            utc: None,
-        };
-        let wanted = interest(&["V.I:SPX"]);
-        assert_eq!(max_silence(&wanted, &Calendar::us(), unknown), None);
     }
 
     #[test]

@@ -101,6 +101,7 @@ impl<'a> Fields<'a> {
             "auth_timeout" => StatusKind::AuthTimeout,
             "success" => StatusKind::Success,
             "error" => StatusKind::Error,
+            "pending" => StatusKind::Pending,
             "max_connections" => StatusKind::MaxConnections,
             "simulated" => StatusKind::Simulated,
             "upstream_down" => StatusKind::UpstreamDown,

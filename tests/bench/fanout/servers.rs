@@ -10,7 +10,7 @@ use deskticker::hub::auth::authenticator::Authenticator;
 use deskticker::hub::broker::event_loop::{Fanout, PendingClient, Transport};
 use deskticker::hub::metrics::Metrics;
 use deskticker::hub::server::limits::Limits;
-use deskticker::hub::{Arrival, RelayedEvent, UpstreamEvent};
+use deskticker::hub::{Arrival, Interest, RelayedEvent, UpstreamEvent};
 use deskticker::market::{Channel, Cluster};
 use deskticker::time::Clock;
 use hyper::body::Bytes;
@@ -72,7 +72,7 @@ pub(crate) fn hub() {
         .unwrap();
     runtime.block_on(async {
         let (reports, inbox) = mpsc::channel(1024);
-        let (interest, _interest) = watch::channel(Default::default());
+        let (interest, mut wanted) = watch::channel(Interest::new());
         let (_stop, stopped) = watch::channel(false);
         let metrics = Arc::new(Metrics::default());
         let device: Arc<str> = "bench".into();
@@ -88,6 +88,15 @@ pub(crate) fn hub() {
             clock.clone(),
         );
         tokio::spawn(fanout.run(stopped));
+        // The vendor confirms each channel.
+        let confirming = reports.clone();
+        tokio::spawn(async move {
+            while wanted.changed().await.is_ok() {
+                let channels = wanted.borrow_and_update().iter().cloned().collect();
+                let confirmed = UpstreamEvent::Confirmed(channels);
+                confirming.send(confirmed).await.unwrap();
+            }
+        });
         let listener = tokio::net::TcpSocket::new_v4().unwrap();
         listener.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = listener.listen(4096).unwrap();

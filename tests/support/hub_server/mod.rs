@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use deskticker::demo;
 use deskticker::hub::auth::authenticator::Authenticator;
-use deskticker::hub::{Hub, HubSettings, HubSetup};
+use deskticker::hub::{Hub, HubSettings, HubSetup, Vendor};
 use deskticker::market::{Calendar, Cluster};
 use deskticker::net::connector::{Connector, NetStream};
 use deskticker::net::endpoint::Endpoint;
@@ -85,8 +85,7 @@ pub async fn hub_with(settings: HubSettings, file: Option<PathBuf>) -> HubUnderT
         Some(Secret::new(KEY).unwrap()),
     );
     let setup = HubSetup {
-        source: source.clone(),
-        rest: source,
+        vendor: fixed_vendor(source.clone(), source),
         connector: Connector::new(None).unwrap(),
         clusters: vec![Cluster::Indices, Cluster::Options],
         simulated: false,
@@ -97,6 +96,10 @@ pub async fn hub_with(settings: HubSettings, file: Option<PathBuf>) -> HubUnderT
         supervisor: Supervisor::default(),
     };
     start(setup, manual_clock).await
+}
+
+fn fixed_vendor(source: FeedSource, rest: FeedSource) -> watch::Receiver<Vendor> {
+    watch::channel(Vendor { source, rest }).1
 }
 
 /// Starts a hub whose settings the test can change.
@@ -135,7 +138,9 @@ pub async fn hub_behind(vendor: SocketAddr, key: &str) -> HubUnderTest {
     };
     let (mut setup, _simulator) = demo::simulated_hub(nobody, &token, clock).await.unwrap();
     let endpoint = Endpoint::parse(&format!("ws://{vendor}")).unwrap();
-    (setup.source.endpoint, setup.rest.endpoint) = (endpoint.clone(), endpoint);
+    let mut source = setup.vendor.borrow().source.clone();
+    source.endpoint = endpoint;
+    setup.vendor = fixed_vendor(source.clone(), source);
     setup.simulated = false;
     start(setup, manual_clock).await
 }

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use deskticker::demo;
 use deskticker::hub::Hub;
+use deskticker::market::Calendar;
 use deskticker::net::connector::Connector;
 use deskticker::net::source::FeedSource;
 use deskticker::secret::Secret;
 use deskticker::simulator::{InjectedFault, Simulator, SimulatorSettings};
-use deskticker::time::Clock;
+use deskticker::time::{Clock, Moment, Now, Utc};
 
 use proxy_server::{Proxy, ProxyAction, ProxyEvent, TOKEN, json};
 use running_ticker::{Background, START, TickerUnderTest, manual_clock};
@@ -153,4 +154,62 @@ fn values_of_two_hubs_keep_the_order_of_their_timestamps_and_each_hub_is_verifie
     second.text(format!("[{}]", both.join(",")));
     second.wait_until_processed();
     display.shows("proxy-only-vix-has-moved");
+}
+
+/// Starts a display with one share and two hubs that answer REST requests with this row. The clock
+/// begins at `start`.
+fn shares_alone(calendar: Calendar, start: Utc, row: &str) -> ([Proxy; 2], TickerUnderTest) {
+    let (clock, manual) = Clock::manual(Now::new(Moment::ZERO, start));
+    let hubs = [(); 2].map(|()| Proxy::start(clock.clone()));
+    let quotes = format!(r#"{{"results":[{row}]}}"#);
+    for hub in &hubs {
+        hub.behave(|behaviour| behaviour.quotes = json("200 OK", &quotes));
+    }
+    let source = source_of(hubs[0].address, hubs[1].address);
+    let connector = Connector::new(None).unwrap();
+    let clock = (clock, manual);
+    let display = TickerUnderTest::in_hours(calendar, source, connector, &["SPY"], clock);
+    (hubs, display)
+}
+
+#[test]
+fn a_display_of_shares_stays_at_a_working_hub_while_the_market_is_closed_and_nothing_is_requested()
+{
+    const HOUR: i64 = 3_600_000;
+    // 0:30 in New York, after the close at 16:00 of the day before.
+    let (night, close) = (Utc(START.0 + 15 * HOUR), START.0 + 6 * HOUR + HOUR / 2);
+    let row = format!(
+        r#"{{"symbol":"SPY","last":590.5,"change":1.0,"changePercent":0.2,"asOf":{close}000000,"source":"stocks","previousClose":589.5,"isClose":true}}"#
+    );
+    let (mut hubs, display) = shares_alone(Calendar::us(), night, &row);
+    let mut passed = 0;
+    wait(&display, "three minutes", || {
+        display.manual_clock.advance(Duration::from_millis(900));
+        passed += 1;
+        passed == 180
+    });
+    let is_quotes = |event: &ProxyEvent| matches!(event, ProxyEvent::Quotes(..));
+    hubs[0].until(is_quotes);
+    assert!(!hubs[1].sees_soon(|_| true), "{:?}", hubs[1].log);
+}
+
+#[test]
+fn shares_come_from_the_next_hub_in_seconds_although_the_failed_hub_requested_a_long_wait() {
+    let stamp = START.0;
+    let row = format!(
+        r#"{{"symbol":"SPY","last":590.5,"change":1.0,"changePercent":0.2,"asOf":{stamp}000000,"source":"stocks"}}"#
+    );
+    let (mut hubs, display) = shares_alone(Calendar::always_open(), START, &row);
+    let [first, second] = &mut hubs;
+    let is_quotes = |event: &ProxyEvent| matches!(event, ProxyEvent::Quotes(..));
+    first.until(is_quotes);
+    first.behave(|behaviour| {
+        let full = "503 Service Unavailable\r\nRetry-After: 600";
+        behaviour.quotes = json(full, r#"{"error":"full"}"#);
+        behaviour.refusal = Some(503);
+    });
+    let took = wait(&display, "REST of the second hub", || {
+        second.sees_soon(is_quotes)
+    });
+    assert!(took < Duration::from_secs(15), "{took:?}");
 }

@@ -37,7 +37,8 @@ fn an_unknown_path_gets_404_and_a_wrong_method_405() {
             "/ws/crypto",
             "/ws/indices/x",
             "/api",
-            "/v3/snapshot",
+            "/v3/snapshot/options/SPY",
+            "/v3/reference/tickers",
         ] {
             assert_eq!(hub.get(path).await.status, 404, "{path}");
         }
@@ -110,6 +111,51 @@ fn a_foreign_origin_is_refused_unless_it_is_configured() {
 }
 
 #[test]
+fn a_web_page_of_a_configured_origin_may_read_rest_responses_and_no_other_page_may() {
+    block_on(async {
+        let settings = HubSettings {
+            origins: vec!["https://desk.example".into()],
+            hosts: vec!["hub.example".into()],
+            ..HubSettings::default()
+        };
+        let hub = hub(settings).await;
+        let ask = async |request: &str, origin: &str, more: &str| {
+            hub.request(request, &format!("Origin: {origin}\r\n{more}"))
+                .await
+        };
+        let asks = "Access-Control-Request-Method: GET\r\n\
+                    Access-Control-Request-Headers: authorization\r\n";
+        let allowed = |reply: &hub_server::Reply| {
+            let origin = reply.header("access-control-allow-origin");
+            assert!(origin.is_none() || reply.header("vary") == Some("Origin"));
+            origin.map(str::to_owned)
+        };
+        let desk = Some("https://desk.example".to_owned());
+        for path in ["/api/quotes", "/v3/snapshot", "/v2/aggs/ticker/SPY/prev"] {
+            let request = format!("OPTIONS {path}");
+            let reply = ask(&request, "https://desk.example", asks).await;
+            assert_eq!((reply.status, allowed(&reply)), (204, desk.clone()));
+            let methods = reply.header("access-control-allow-methods");
+            assert_eq!(methods, Some("GET, HEAD"));
+            let headers = reply.header("access-control-allow-headers").unwrap();
+            assert!(headers.contains("Authorization"));
+            let reply = ask(&request, "https://evil.example", asks).await;
+            assert_eq!((reply.status, allowed(&reply)), (405, None));
+            // The page can also read an error: here, that the vendor is away.
+            let request = format!("GET {path}?tickers=SPX");
+            let reply = ask(&request, "https://desk.example", BEARER).await;
+            assert!(reply.status >= 400 && allowed(&reply) == desk, "{reply:?}");
+            let reply = ask(&request, "https://evil.example", BEARER).await;
+            assert_eq!(allowed(&reply), None);
+        }
+        let reply = ask("OPTIONS /api/ws-token", "https://desk.example", asks).await;
+        assert_eq!(reply.header("access-control-allow-methods"), Some("POST"));
+        let reply = ask("GET /metrics", "https://desk.example", "").await;
+        assert_eq!((reply.status, allowed(&reply)), (200, None));
+    });
+}
+
+#[test]
 fn quotes_need_tickers_and_get_502_without_the_vendor() {
     block_on(async {
         let hub = hub(HubSettings::default()).await;
@@ -120,7 +166,8 @@ fn quotes_need_tickers_and_get_502_without_the_vendor() {
         for query in ["", "?tickers=", "?tickers=,%20,"] {
             let reply = ask(query).await;
             assert_eq!(reply.status, 400);
-            assert_eq!(reply.json(), json!({"error": "tickers required"}));
+            let expected = json!({"status": "ERROR", "error": "tickers required"});
+            assert_eq!(reply.json(), expected);
         }
         let many = format!("?tickers={}", vec!["SPX"; 251].join(","));
         assert_eq!(ask(&many).await.status, 400);

@@ -9,12 +9,13 @@ use deskticker::hub::HubSettings;
 use deskticker::simulator::{self, InjectedFault};
 use serde_json::{Value, json};
 
-use hub_server::{BEARER, HubUnderTest, Reply, START, block_on, hub, hub_before};
+use hub_server::{BEARER, HubUnderTest, Reply, START, block_on, hub, hub_before, hub_behind};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const MINUTE: i64 = 60_000;
 
 async fn minutes(hub: &HubUnderTest, ticker: &str, from: i64, to: i64) -> Reply {
-    let path = format!("/v2/aggs/ticker/{ticker}/range/1/minute/{from}/{to}?sort=desc&limit=1");
+    let path = format!("/v2/aggs/ticker/{ticker}/range/1/minute/{from}/{to}?sort=asc&limit=50000");
     hub.request(&format!("GET {path}"), BEARER).await
 }
 
@@ -35,7 +36,7 @@ fn minutes_without_a_subscriber_are_requested_from_the_vendor_once() {
         let (one, two, three) = tokio::join!(
             minutes(&hub, "I:SPX", from, START.0),
             minutes(&hub, "I%3ASPX", from, START.0 + 999),
-            minutes(&hub, "SPX", from + 200 * MINUTE, START.0),
+            minutes(&hub, "I:SPX", from + 200 * MINUTE, START.0),
         );
         assert_eq!(simulator.requests(), 1);
         let body = one.json();
@@ -47,7 +48,14 @@ fn minutes_without_a_subscriber_are_requested_from_the_vendor_once() {
             (&body["queryCount"], &body["resultsCount"]),
             (&json!(391), &json!(391))
         );
-        assert_eq!(body.get("stale"), None);
+        assert_eq!(
+            (&body["stale"], &body["simulated"]),
+            (&json!(false), &json!(true))
+        );
+        assert_eq!(
+            (&body["age"], &body["delayed"]),
+            (&json!(0.0), &json!(false))
+        );
         let all = rows(&one);
         assert_eq!(
             starts(&all),
@@ -62,7 +70,9 @@ fn minutes_without_a_subscriber_are_requested_from_the_vendor_once() {
         let day = hub.request(&format!("GET {day}"), BEARER).await;
         assert_eq!(rows(&day), all);
         let share = rows(&minutes(&hub, "SPY", from, START.0).await);
-        assert!(share[0]["v"].as_f64().unwrap() > 0.0);
+        for field in ["v", "vw", "n"] {
+            assert!(share[0][field].as_f64().unwrap() > 0.0, "{field}");
+        }
     });
 }
 
@@ -146,7 +156,7 @@ fn a_ticker_outside_the_plan_is_refused_without_effect_on_other_tickers() {
 fn minutes_need_a_token_and_no_other_aggregates_are_served() {
     block_on(async {
         let hub = hub(HubSettings::default()).await;
-        let path = "/v2/aggs/ticker/I:SPX/range/1/minute/2026-06-01/2026-06-01";
+        let path = "/v2/aggs/ticker/I:SPX/range/1/minute/2026-05-31/2026-05-31";
         assert_eq!(hub.get(path).await.status, 401);
         let wrong = "Authorization: Bearer wrong\r\n";
         assert_eq!(hub.request(&format!("GET {path}"), wrong).await.status, 403);
@@ -159,7 +169,16 @@ fn minutes_need_a_token_and_no_other_aggregates_are_served() {
         for (path, status) in [
             ("I:SPX/range/5/minute/2026-06-01/2026-06-01", 404),
             ("I:SPX/range/1/day/2026-06-01/2026-06-01", 404),
-            ("I:SPX/prev", 404),
+            ("I:SPX/prev/x", 404),
+            ("spx/prev", 400),
+            ("I:SPX/prev?limit=1", 400),
+            ("I:SPX/range/1/minute/2030-01-01/2030-01-02", 400),
+            ("I:SPX/range/1/minute/2010-01-04/2010-01-04", 400),
+            ("I:SPX/range/1/minute/2026-06-01/2026-05-31", 400),
+            (
+                "I:SPX/range/1/minute/2026-06-01/2026-06-01?explain=true",
+                400,
+            ),
             ("I:SPX/range/1/minute/now/then", 400),
             ("NO%20TICKER/range/1/minute/2026-06-01/2026-06-01", 400),
         ] {
@@ -169,4 +188,79 @@ fn minutes_need_a_token_and_no_other_aggregates_are_served() {
             assert!(reply.json()["error"].is_string());
         }
     });
+}
+
+#[test]
+fn a_senseless_question_reaches_no_vendor_and_holds_no_other_question() {
+    block_on(async {
+        let (hub, simulator) = hub_before(simulator::SimulatorSettings::default()).await;
+        for times in [
+            "2030-01-01/2030-01-02",
+            "2010-01-04/2010-01-04",
+            "2026-06-01/2026-05-31",
+        ] {
+            let path = format!("GET /v2/aggs/ticker/I:SPX/range/1/minute/{times}");
+            let reply = hub.request(&path, BEARER).await;
+            assert_eq!(reply.status, 400);
+            assert!(
+                reply.json()["error"].as_str().unwrap().len() > 20,
+                "{reply:?}"
+            );
+        }
+        assert_eq!(simulator.requests(), 0);
+        rows(&minutes(&hub, "I:SPX", START.0 - MINUTE, START.0).await);
+        let quotes = hub.request("GET /api/quotes?tickers=SPX", BEARER).await;
+        assert_eq!(quotes.json()["results"][0]["last"], 5912.34);
+    });
+}
+
+#[test]
+fn a_long_span_is_complete_although_the_hub_keeps_fewer_bars() {
+    block_on(async {
+        let vendor = long_history().await;
+        let hub = hub_behind(vendor, "the-key").await;
+        let from = START.0 - 6 * 24 * 60 * MINUTE;
+        for _ in 0..2 {
+            let all = rows(&minutes(&hub, "SPY", from, START.0).await);
+            let expected: Vec<i64> = (0..6 * 24 * 60).map(|at| from + at * MINUTE).collect();
+            assert_eq!(starts(&all), expected);
+        }
+        let path = format!(
+            "GET /v2/aggs/ticker/SPY/range/1/minute/{from}/{}?sort=desc&limit=2",
+            START.0
+        );
+        let reply = hub.request(&path, BEARER).await;
+        let newest = START.0 - MINUTE;
+        assert_eq!(starts(&rows(&reply)), [newest, newest - MINUTE]);
+        let next = reply.json()["next_url"].as_str().unwrap().to_owned();
+        let path = next.strip_prefix("http://hub.local:3000").unwrap();
+        let reply = hub.request(&format!("GET {path}"), BEARER).await;
+        assert_eq!(
+            starts(&rows(&reply)),
+            [newest - 2 * MINUTE, newest - 3 * MINUTE]
+        );
+    });
+}
+
+/// A vendor with a bar for each minute of the last six days.
+async fn long_history() -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let from = START.0 - 6 * 24 * 60 * MINUTE;
+    let bar = |at| json!({ "t": from + at * MINUTE, "o": 5, "h": 5, "l": 5, "c": 5, "v": 9 });
+    let bars: Vec<Value> = (0..6 * 24 * 60).map(bar).collect();
+    let body = json!({ "ticker": "SPY", "status": "OK", "results": bars }).to_string();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
+            let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    address
 }

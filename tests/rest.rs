@@ -189,8 +189,8 @@ fn a_captive_portal_receives_no_token_and_is_reported() {
             Update::Status(_, status) => {
                 matches!(status.reason, Some(Failure::Portal | Failure::Filtered))
             }
-            Update::RestFailure(reason) => {
-                assert!(matches!(reason, Failure::Portal | Failure::Filtered));
+            Update::Rest(outcome) => {
+                assert!(matches!(outcome, Err(Failure::Portal | Failure::Filtered)));
                 false
             }
             other => panic!("{other:?}"),

@@ -139,12 +139,9 @@ impl ChannelProbe {
             Update::Subscribed(channel) => self.missing.retain(|missing| *missing != channel),
             Update::Market(ticker, event) => self.confirm_received(event.kind, &ticker),
             // These updates confirm no channel, so `missing` stays unchanged.
-            Update::Unanswered { .. } | Update::ServerTime { .. } => {}
+            Update::Unanswered { .. } | Update::ServerTime { .. } | Update::Rest(_) => {}
             // REST responses cause these updates, and this check sends no REST requests for data.
-            Update::Seed(_)
-            | Update::Minutes { .. }
-            | Update::MarketStatus(..)
-            | Update::RestFailure(_) => {}
+            Update::Seed(_) | Update::Minutes { .. } | Update::MarketStatus(..) => {}
         }
     }
 

@@ -59,7 +59,7 @@ struct TokenAnswer {
 ///
 /// If no path identifies a hub: [`Failure::Busy`], [`Failure::Gateway`], [`Failure::TlsRequired`]
 /// or [`Failure::Filtered`] as the responses show, [`Failure::Portal`] if the server answers with
-/// something else, [`Failure::Path`] if it has none of the paths. Otherwise the reason why no
+/// something else, [`Failure::NotAHub`] if it has none of the paths. Otherwise the reason why no
 /// response arrived.
 ///
 /// Returns the number of the connection that delivered the proof, if a proof was necessary.
@@ -74,7 +74,7 @@ async fn recognise(connector: &Connector, source: &FeedSource) -> Result<Option<
     };
     // The path of the last success comes first, so that one request is usually enough.
     let usual = connector.probe();
-    let mut verdict = RestError::from(Failure::Path);
+    let mut verdict = RestError::from(Failure::NotAHub);
     for probe in [usual, !usual] {
         let path = PROBE_PATHS[usize::from(probe)];
         let answer = http::ask(connector, &nobody, Method::GET, path).await?;
@@ -90,8 +90,10 @@ async fn recognise(connector: &Connector, source: &FeedSource) -> Result<Option<
             Failure::Path | Failure::UpgradeDropped => {}
             Failure::Busy | Failure::Gateway | Failure::TlsRequired => verdict = error,
             // The request has no token, so this refusal is not about the token.
-            Failure::Token if verdict.reason == Failure::Path => verdict = Failure::Filtered.into(),
-            _ if verdict.reason == Failure::Path => verdict = Failure::Portal.into(),
+            Failure::Token if verdict.reason == Failure::NotAHub => {
+                verdict = Failure::Filtered.into()
+            }
+            _ if verdict.reason == Failure::NotAHub => verdict = Failure::Portal.into(),
             _ => {}
         }
     }
@@ -441,10 +443,13 @@ pub(crate) async fn hub_works(
     let path = rest_paths::quotes(provider, symbol.map_or(&[], std::slice::from_ref));
     match rest.get(&path).await {
         Ok(body) => serde_json::from_slice(&body).is_ok_and(|quotes: Quotes| !quotes.stale),
-        // A trusted relay can lack REST.
-        Err(refusal) => {
-            trusted && matches!(refusal.reason, Failure::Path | Failure::UpgradeDropped)
-        }
+        Err(refusal) => match refusal.reason {
+            // The hub has accepted the token, and its vendor has answered.
+            Failure::Plan => true,
+            // A trusted relay can lack REST.
+            Failure::Path | Failure::UpgradeDropped => trusted,
+            _ => false,
+        },
     }
 }
 

@@ -254,7 +254,8 @@ impl Connection {
                 );
                 self.pending = is_open.then_some(ConnectionAction::Close(Failure::Done));
                 *state = ConnectionState::Backoff { until: now };
-                (self.path, self.probation, self.silent_before) = (None, None, false);
+                (self.path, self.reason) = (None, None);
+                (self.probation, self.silent_before) = (None, false);
                 self.subscriptions.forget();
                 self.backoff.reset();
             }
@@ -450,11 +451,12 @@ impl Connection {
         let (since, heard) = (now, now);
         // A connection that replaces a silent connection is silent until it has delivered data.
         let silent = self.silent_before && self.max_silence.is_some();
-        (self.state, self.reason) = if silent {
-            let state = ConnectionState::Silent { since, heard };
-            (state, Some(Failure::Silent))
-        } else {
-            (ConnectionState::Live { since, heard }, None)
+        (self.state, self.reason) = match silent {
+            true => (
+                ConnectionState::Silent { since, heard },
+                Some(Failure::Silent),
+            ),
+            false => (ConnectionState::Live { since, heard }, None),
         };
         (self.data, self.pinged) = (now, Moment::ZERO);
         self.connections = self.connections.saturating_add(1);
@@ -462,10 +464,9 @@ impl Connection {
 
     fn idle(&mut self) {
         self.subscriptions.forget();
-        self.state = ConnectionState::Idle;
+        (self.state, self.silent_before) = (ConnectionState::Idle, false);
         (self.reason, self.path) = (None, None);
         self.backoff.reset();
-        self.silent_before = false;
     }
 
     fn close(&mut self, reason: Failure, now: Moment) -> ConnectionAction {

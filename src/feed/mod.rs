@@ -47,6 +47,9 @@ pub enum Update {
     },
     /// Market data of the stream for the instrument with this ticker.
     Market(Ticker, MarketEvent),
+    /// The outcome of a REST request: the hub or the vendor responds, or the reason why it does not.
+    /// A repeated failure is a new update, and a repeated response is not.
+    Rest(Result<(), Failure>),
     /// The REST response for one instrument.
     Seed(Box<InstrumentSnapshot>),
     /// The one-minute bars of the trading day until now, from REST, in ascending order of time.
@@ -58,8 +61,6 @@ pub enum Update {
         /// True if the response marks its prices as simulated.
         simulated: bool,
     },
-    /// A REST request failed for this reason.
-    RestFailure(Failure),
     /// The state of the markets, from REST. The second field is true if the response marks its data
     /// as simulated.
     MarketStatus(MarketStatus, bool),
@@ -73,6 +74,7 @@ impl Update {
         matches!(
             self,
             Self::Status(..)
+                | Self::Rest(_)
                 | Self::Seed(_)
                 | Self::MarketStatus(..)
                 | Self::ServerTime { .. }

@@ -399,7 +399,8 @@ impl Schedule {
         retry_after: Option<Duration>,
         now: Moment,
     ) {
-        if let Some(retry_after) = retry_after {
+        // A refusal is about its own data, so the wait does not apply to other requests.
+        if let Some(retry_after) = retry_after.filter(|_| !reason.refuses()) {
             self.closed = self.closed.max(now + retry_after);
         }
         match job {

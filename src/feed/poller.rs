@@ -70,12 +70,14 @@ pub async fn run_poller(
     updates: mpsc::Sender<Update>,
     clock: Clock,
 ) {
+    let mut moves = connector.changes();
     let mut poller = RestPoller {
         provider: source.provider,
         rest_client: AuthenticatedRest::new(connector, source, clock.clone()),
         updates,
         clock,
         schedule: Schedule::new(),
+        outcome: None,
         reported: ReportedFailures::default(),
         offset: None,
     };
@@ -88,12 +90,17 @@ pub async fn run_poller(
         }
         let now = poller.now();
         if let Some(job) = poller.schedule.next(now) {
-            if poller.perform(&job).await.is_err() {
-                return;
+            tokio::select! {
+                biased;
+                _ = moves.changed() => poller.hub_changed(&needs.borrow_and_update()),
+                outcome = poller.perform(&job) => if outcome.is_err() {
+                    return;
+                },
             }
             continue;
         }
         tokio::select! {
+            _ = moves.changed() => poller.hub_changed(&needs.borrow_and_update()),
             () = poller.clock.sleep_until(poller.schedule.due(now)) => {}
             // The start of the loop processes a new demand and the end of its sender, so restore
             // the change flag here.
@@ -108,6 +115,9 @@ struct RestPoller {
     updates: mpsc::Sender<Update>,
     clock: Clock,
     schedule: Schedule,
+    /// The last outcome that the ticker state received; `None` before the first outcome of this
+    /// hub.
+    outcome: Option<Result<(), Failure>>,
     reported: ReportedFailures,
     /// The offset of the agreed time; see [`RestDemand::offset`].
     offset: Option<i64>,
@@ -117,6 +127,14 @@ impl RestPoller {
     fn want(&mut self, need: &RestDemand) {
         self.schedule.want(need);
         self.offset = need.offset;
+    }
+
+    /// Requests everything again from the hub that is in use now. The failures of the previous hub
+    /// and the waits that it requested say nothing about this one.
+    fn hub_changed(&mut self, need: &RestDemand) {
+        (self.schedule, self.outcome) = (Schedule::new(), None);
+        self.reported = ReportedFailures::default();
+        self.want(need);
     }
 
     /// Returns the monotonic time, and the agreed wall-clock time if an agreed time exists.
@@ -137,6 +155,16 @@ impl RestPoller {
         if let Some((utc, ago)) = self.rest_client.take_date(now.monotonic.since(began)) {
             let at = now.monotonic - ago;
             self.updates.send(Update::ServerTime { at, utc }).await?;
+        }
+        let failure = outcome.as_ref().err().map(|refusal| refusal.reason);
+        // Not every server offers the market status and the minute bars, so an error in the answer to
+        // such a request says nothing about the server.
+        let says_nothing = |reason: Failure| reason.answered() || reason.refuses();
+        if matches!(job, PollJob::Quotes(_)) || !failure.is_some_and(says_nothing) {
+            let outcome = failure.map_or(Ok(()), Err);
+            if self.outcome.replace(outcome) != Some(outcome) || outcome.is_err() {
+                self.updates.send(Update::Rest(outcome)).await?;
+            }
         }
         match outcome {
             Ok(updates) => {
@@ -166,7 +194,6 @@ impl RestPoller {
                         job.service()
                     );
                 }
-                self.updates.send(Update::RestFailure(reason)).await?;
             }
         }
         Ok(())
@@ -213,7 +240,7 @@ impl RestPoller {
         let Some(to) = self.now().utc.filter(|to| *to > from) else {
             return Ok(Vec::new());
         };
-        let path = rest_paths::aggregates(self.provider, symbol, from, to);
+        let path = rest_paths::aggregates(symbol, from, to);
         let body = self.rest_client.get(&path).await?;
         let (bars, simulated) =
             aggregates::bars(&body, symbol, from, to).ok_or(Failure::Protocol)?;

@@ -1,6 +1,6 @@
 //! The REST request paths at the vendor and at a hub. Pure: this module does no I/O.
 
-use crate::market::{AssetClass, Symbol};
+use crate::market::Symbol;
 use crate::massive::{self, snapshot};
 use crate::net::source::FeedProvider;
 use crate::time::Utc;
@@ -25,15 +25,9 @@ pub(super) const fn market_status(provider: FeedProvider) -> &'static str {
     }
 }
 
-/// Returns the request path, which has the same form at the vendor and at a hub. The hub reads a
-/// symbol as people write it, so a share keeps a prefix such as `stock:`.
-pub(super) fn aggregates(provider: FeedProvider, symbol: &Symbol, from: Utc, to: Utc) -> String {
-    match (provider, symbol.class()) {
-        (FeedProvider::Hub, AssetClass::Equity) => {
-            massive::aggregates::path(&symbol.to_string(), from.0, to.0)
-        }
-        _ => massive::aggregates::path(symbol.ticker(), from.0, to.0),
-    }
+/// Returns the request path, which is the same at the vendor and at a hub.
+pub(super) fn aggregates(symbol: &Symbol, from: Utc, to: Utc) -> String {
+    massive::aggregates::path(symbol.ticker(), from.0, to.0)
 }
 
 #[cfg(test)]
@@ -46,19 +40,18 @@ mod tests {
 
     #[test]
     fn the_path_contains_the_full_ticker_and_both_times_in_milliseconds() {
-        let path = |provider, text: &str| aggregates(provider, &text.parse().unwrap(), OPEN, NOON);
+        let path = |text: &str| aggregates(&text.parse().unwrap(), OPEN, NOON);
         assert_eq!(
-            path(FeedProvider::Hub, "O:SPY261218C00650000"),
+            path("O:SPY261218C00650000"),
             "/v2/aggs/ticker/O:SPY261218C00650000/range/1/minute/1795444200000/1795453200000\
              ?adjusted=true&sort=asc&limit=50000"
         );
-        for (provider, text, ticker) in [
-            (FeedProvider::Hub, "SPX", "/I:SPX/"),
-            (FeedProvider::Hub, "stock:COMP", "/stock:COMP/"),
-            (FeedProvider::Vendor, "stock:COMP", "/COMP/"),
-            (FeedProvider::Vendor, "COMP", "/I:COMP/"),
+        for (text, ticker) in [
+            ("SPX", "/I:SPX/"),
+            ("stock:COMP", "/COMP/"),
+            ("COMP", "/I:COMP/"),
         ] {
-            let path = path(provider, text);
+            let path = path(text);
             assert!(path.contains(ticker), "{path}");
         }
     }

@@ -244,6 +244,7 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
         calendar,
         clock,
         log_rates: Mutex::new(RateLimiter::new(1000)),
+        bar_rates: Mutex::new(RateLimiter::new(1 << 16)),
         visits: ConnectionSlots::default(),
     });
     let heartbeat = supervisor.heartbeat();

@@ -2,12 +2,12 @@
 //! hub and the simulator serve too. Pure: this module does no I/O.
 
 use std::fmt::Display;
-use std::ops::Not;
+use std::time::Duration;
 
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use serde_json::{Number, Value};
+use serde_json::{Map, Number, Value, json};
 
 use super::snapshot::price;
 use super::websocket;
@@ -20,11 +20,16 @@ pub(crate) const MINUTE: i64 = 60_000;
 /// The start of the request path. The ticker follows.
 const PATH: &str = "/v2/aggs/ticker/";
 
-/// A bar and its volume, in shares or contracts; `None` if the volume is unknown.
+/// A bar and its trades. An index has no trades.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct TradedBar {
     pub(crate) bar: Bar,
+    /// The volume in shares or contracts; `None` if the volume is unknown.
     pub(crate) volume: Option<f64>,
+    /// The volume-weighted average price; `None` if the price is unknown.
+    pub(crate) average: Option<f64>,
+    /// The number of trades; `None` if the number is unknown. A streamed bar has no such number.
+    pub(crate) trades: Option<f64>,
 }
 
 /// The content of a response.
@@ -33,27 +38,49 @@ pub(crate) struct Aggregates {
     /// `OK` or `DELAYED` in a valid response of the vendor.
     pub(crate) status: Option<String>,
     pub(crate) bars: Vec<TradedBar>,
-    /// True if the response reports simulated prices.
-    pub(crate) simulated: bool,
+    pub(crate) provenance: Provenance,
 }
 
-/// The response body. Only a hub sends `stale`; only a hub or a simulator sends `simulated`.
-#[derive(Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct AggregatesBody<R> {
+/// The origin of a response. Only a hub sends `age`, `stale` and `delayed`; only a hub or a
+/// simulator sends `simulated`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Provenance {
+    /// The age of the vendor's response.
+    pub(crate) age: Duration,
+    /// True if the newest bars can be missing, because the vendor did not provide them.
+    pub(crate) stale: bool,
+    pub(crate) simulated: bool,
+    pub(crate) delayed: bool,
+}
+
+impl Provenance {
+    /// Adds these properties to a response body.
+    pub(crate) fn write(self, body: &mut Map<String, Value>) {
+        body.insert("age".into(), (self.age.as_millis() as f64 / 1e3).into());
+        body.insert("stale".into(), self.stale.into());
+        body.insert("simulated".into(), self.simulated.into());
+        body.insert("delayed".into(), self.delayed.into());
+        if self.delayed {
+            body.insert("status".into(), "DELAYED".into());
+        }
+    }
+}
+
+/// A response body that another program has written.
+#[derive(Deserialize)]
+struct AggregatesBody {
     ticker: Option<String>,
     status: Option<String>,
-    #[serde(skip_deserializing)]
-    query_count: usize,
-    #[serde(skip_deserializing)]
-    results_count: usize,
     /// This field is absent if there were no trades.
-    results: Option<Vec<R>>,
-    #[serde(skip_deserializing, skip_serializing_if = "Not::not")]
+    results: Option<Vec<Value>>,
+    #[serde(default)]
+    age: Value,
+    #[serde(default, deserialize_with = "super::flag")]
     stale: bool,
     #[serde(default, deserialize_with = "super::flag")]
-    #[serde(skip_serializing_if = "Not::not")]
     simulated: bool,
+    #[serde(default, deserialize_with = "super::flag")]
+    delayed: bool,
 }
 
 /// One bar of the body. `t` is the start of the bar: a Unix timestamp in milliseconds.
@@ -66,6 +93,10 @@ struct AggregateRow {
     c: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     v: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vw: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<f64>,
 }
 
 impl AggregateRow {
@@ -84,19 +115,24 @@ impl AggregateRow {
         Some(TradedBar {
             bar: bar.checked()?,
             volume: self.v.filter(|volume| *volume >= 0.0),
+            average: self.vw.filter(|average| *average > 0.0),
+            trades: self.n.filter(|trades| *trades >= 0.0),
         })
     }
 }
 
 impl From<&TradedBar> for AggregateRow {
-    fn from(TradedBar { bar, volume }: &TradedBar) -> Self {
+    fn from(traded: &TradedBar) -> Self {
+        let bar = &traded.bar;
         Self {
             t: bar.start.0.into(),
             o: bar.open.as_f64(),
             h: bar.high.as_f64(),
             l: bar.low.as_f64(),
             c: bar.close.as_f64(),
-            v: *volume,
+            v: traded.volume,
+            vw: traded.average,
+            n: traded.trades,
         }
     }
 }
@@ -105,7 +141,13 @@ impl From<&TradedBar> for AggregateRow {
 /// New York (YYYY-MM-DD).
 pub(crate) fn path(ticker: &str, from: impl Display, to: impl Display) -> String {
     // Without a limit the vendor returns five days of an index, and fewer days of a share.
-    format!("{PATH}{ticker}/range/1/minute/{from}/{to}?adjusted=true&sort=asc&limit=50000")
+    let range = range(ticker, from, to);
+    format!("{range}?adjusted=true&sort=asc&limit=50000")
+}
+
+/// Returns the request path without its query.
+pub(crate) fn range(ticker: &str, from: impl Display, to: impl Display) -> String {
+    format!("{PATH}{ticker}/range/1/minute/{from}/{to}")
 }
 
 /// Returns the ticker and both times of a request path without its query. Returns `None` if the
@@ -116,6 +158,17 @@ pub(crate) fn request(path: &str) -> Option<[&str; 3]> {
         [ticker, "range", "1", "minute", from, to] => Some([ticker, from, to]),
         _ => None,
     }
+}
+
+/// Returns the request path for the bar of the previous day.
+pub(crate) fn previous_path(ticker: &str) -> String {
+    format!("{PATH}{ticker}/prev")
+}
+
+/// Returns the ticker of a request path for the bar of the previous day.
+pub(crate) fn previous(path: &str) -> Option<&str> {
+    let ticker = path.strip_prefix(PATH)?.strip_suffix("/prev")?;
+    (!ticker.contains('/')).then_some(ticker)
 }
 
 /// Returns the first and the last millisecond of a time in a request path.
@@ -134,31 +187,39 @@ pub(crate) fn time(text: &str) -> Option<(i64, i64)> {
 /// Reads a response for this symbol. Bars that cannot be read are skipped. Returns `None` if the
 /// body is not a response for this symbol.
 pub(crate) fn read(body: &[u8], symbol: &Symbol) -> Option<Aggregates> {
-    let body: AggregatesBody<Value> = super::body(body)
+    let body: AggregatesBody = super::body(body)
         .inspect_err(|error| log::debug!("cannot parse the minute bars: {error}"))
         .ok()?;
     let rows = super::rows::<AggregateRow>(body.results.into_iter().flatten(), |_, _| ());
     let is_for_symbol = body.ticker.is_none_or(|ticker| ticker == symbol.ticker());
     is_for_symbol.then(|| Aggregates {
+        provenance: Provenance {
+            age: super::age(&body.age, body.stale),
+            stale: body.stale,
+            simulated: body.simulated,
+            delayed: body.delayed || body.status.as_deref() == Some("DELAYED"),
+        },
         status: body.status,
         bars: rows.filter_map(|row| row.bar(symbol)).collect(),
-        simulated: body.simulated,
     })
 }
 
-/// Returns the response body that contains these bars. `stale` is true if bars can be missing.
-pub(crate) fn body(ticker: &str, bars: &[TradedBar], stale: bool, simulated: bool) -> String {
-    let body = AggregatesBody {
-        ticker: Some(ticker.to_owned()),
-        status: Some("OK".to_owned()),
-        query_count: bars.len(),
-        results_count: bars.len(),
-        results: Some(bars.iter().map(AggregateRow::from).collect()),
-        stale,
-        simulated,
-    };
-    // The serialization of these fields cannot fail.
-    serde_json::to_string(&body).unwrap_or_default()
+/// Returns the response body that contains these bars, in the form of the vendor.
+pub(crate) fn body(ticker: &str, bars: &[TradedBar]) -> Map<String, Value> {
+    let rows: Vec<AggregateRow> = bars.iter().map(AggregateRow::from).collect();
+    let body = json!({
+        "ticker": ticker,
+        "status": "OK",
+        "adjusted": true,
+        "queryCount": bars.len(),
+        "resultsCount": bars.len(),
+        "count": bars.len(),
+        "results": rows,
+    });
+    match body {
+        Value::Object(body) => body,
+        _ => Map::new(),
+    }
 }
 
 /// Reads the bars of a response for this symbol, in order, from `from` to `to`. Invalid bars and
@@ -175,7 +236,7 @@ pub fn bars(body: &[u8], symbol: &Symbol, from: Utc, to: Utc) -> Option<(Box<[Ba
         }
         fits
     });
-    Some((bars.collect(), answer.simulated))
+    Some((bars.collect(), answer.provenance.simulated))
 }
 
 #[cfg(test)]
@@ -250,20 +311,29 @@ mod tests {
     #[test]
     fn a_bar_has_its_volume_and_the_body_can_be_read_back() {
         let body = br#"{"status":"DELAYED","results":[{"t":1795444200000,"o":2,"h":3,"l":1,"c":2.5,"v":7},
+            {"t":1795444260000,"o":2,"h":3,"l":1,"c":2,"v":8,"vw":2.25,"n":9},
             {"t":1795444260000,"o":2,"h":1,"l":3,"c":2}, null, {"t":"now"}, {"t":0,"o":1,"h":1,"l":1,"c":1},
             {"t":1795444320000,"o":0,"h":0,"l":0,"c":0}]}"#;
         let spy = "SPY".parse().unwrap();
         let answer = read(body, &spy).unwrap();
-        assert_eq!((answer.bars.len(), answer.simulated), (1, false));
+        assert_eq!((answer.bars.len(), answer.provenance.simulated), (2, false));
         assert_eq!(answer.bars[0].volume, Some(7.0));
-        assert_eq!(answer.status.as_deref(), Some("DELAYED"));
-        let written = super::body("SPY", &answer.bars, true, false);
+        assert!(answer.provenance.delayed);
+        let bars = answer.bars[..1].to_vec();
+        let written = super::body("SPY", &bars);
         assert_eq!(
-            written,
-            r#"{"ticker":"SPY","status":"OK","queryCount":1,"resultsCount":1,"results":[{"t":1795444200000,"o":2.0,"h":3.0,"l":1.0,"c":2.5,"v":7.0}],"stale":true}"#
+            Value::Object(written),
+            json!({
+                "ticker": "SPY", "status": "OK", "adjusted": true, "queryCount": 1,
+                "resultsCount": 1, "count": 1,
+                "results": [{"t": 1795444200000_i64, "o": 2.0, "h": 3.0, "l": 1.0, "c": 2.5, "v": 7.0}],
+            })
         );
+        let written = Value::Object(super::body("SPY", &answer.bars)).to_string();
         let again = read(written.as_bytes(), &spy).unwrap();
         assert_eq!(again.bars, answer.bars);
+        let average_and_trades = (again.bars[1].average, again.bars[1].trades);
+        assert_eq!(average_and_trades, (Some(2.25), Some(9.0)));
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub mod snapshot;
 pub(crate) mod trade_conditions;
 pub mod websocket;
 
+use std::time::Duration;
+
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde_json::Value;
 
@@ -18,6 +20,18 @@ use crate::market::Ticker;
 /// Reads a flag of a response body. Every JSON value except `true` counts as false.
 pub(crate) fn flag<'de, D: Deserializer<'de>>(json: D) -> Result<bool, D::Error> {
     Ok(Value::deserialize(json)? == true)
+}
+
+/// The largest age, in seconds. A larger age is reduced to this value, so that a sum of ages cannot
+/// overflow.
+const AGE_LIMIT: f64 = 1e9;
+
+/// Returns the age that a hub reports in the field `age` of a row or a body, in seconds. A row that
+/// is marked as stale without a valid age has an unknown age, and counts as very old.
+pub(crate) fn age(age: &Value, stale: bool) -> Duration {
+    let unknown = if stale { AGE_LIMIT } else { 0.0 };
+    let valid = age.as_f64().filter(|age| *age >= 0.0);
+    Duration::from_secs_f64(valid.unwrap_or(unknown).min(AGE_LIMIT))
 }
 
 /// Parses a response body. JSON has no NaN and no infinity, but some programs write these words in

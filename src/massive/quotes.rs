@@ -3,7 +3,6 @@
 //! missing, and a row that cannot be read is skipped. Pure: this module does no I/O.
 
 use std::ops::Not;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
@@ -24,56 +23,57 @@ pub struct QuotesReply {
     pub unreadable: UnreadableRows,
 }
 
-/// The largest age, in seconds. A larger age is reduced to this value, so that a sum of ages cannot
-/// overflow.
-const AGE_LIMIT: f64 = 1e9;
-
-/// The response body of `/api/quotes`. Only the hub sends `age`, `stale` and `simulated`.
+/// The response body of `/api/quotes`.
 #[derive(Deserialize, Serialize)]
 pub(crate) struct QuotesBody<R> {
     pub(crate) results: Vec<R>,
-    /// The age of the vendor's oldest response in this body, in seconds with three decimals.
-    #[serde(default)]
-    pub(crate) age: Value,
-    /// True if the vendor did not provide a newer response. The display uses only the age.
-    #[serde(skip_deserializing, skip_serializing_if = "Not::not")]
-    pub(crate) stale: bool,
-    #[serde(default, deserialize_with = "super::flag")]
-    #[serde(skip_serializing_if = "Not::not")]
-    pub(crate) simulated: bool,
 }
 
-/// A row of the response. The proxy sends only the fields up to `source`; the hub always writes
-/// these fields, with zero for a missing number. The hub writes a later field only if its value is
-/// known.
+/// A row of the response. The proxy sends only the fields up to `source`, with zero for a missing
+/// number. The hub omits a missing number, and writes `age`, `stale`, `simulated` and `delayed` in
+/// each row.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct QuoteRow {
     pub(crate) symbol: String,
-    /// The last value; zero means that there is no data.
+    /// The last value. From the proxy, zero means that there is no data.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last: Option<f64>,
     /// The change since the previous close.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) change: Option<f64>,
     /// The change in percent, for other clients of the hub.
-    #[serde(skip_deserializing)]
-    pub(crate) change_percent: f64,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) change_percent: Option<f64>,
     /// The time of `last`: a Unix timestamp in milliseconds for an index, in nanoseconds for all
     /// other instruments.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) as_of: Option<Number>,
     pub(crate) source: Option<String>,
+    /// The reason why the row has no data: a word of the vendor (`NOT_ENTITLED`, `NOT_FOUND`) or of
+    /// the hub. With one of these words, the fields for data have no meaning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+    /// The meaning of `error`, as a text for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) message: Option<String>,
+    /// The age of the vendor's response, in seconds with three decimals.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub(crate) age: Value,
+    /// True if the vendor did not provide a newer row.
+    #[serde(default, deserialize_with = "super::flag")]
+    pub(crate) stale: bool,
+    #[serde(default, deserialize_with = "super::flag")]
+    pub(crate) simulated: bool,
+    #[serde(default, deserialize_with = "super::flag")]
+    pub(crate) delayed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) previous_close: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) market_status: Option<String>,
-    #[serde(default, skip_serializing_if = "Not::not")]
-    pub(crate) delayed: bool,
     /// True if `last` is the closing price of its session.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub(crate) is_close: bool,
-    /// The reason why the vendor serves no data for this ticker: `NOT_ENTITLED` or `NOT_FOUND`.
-    /// With one of these values, the other fields have no meaning.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) denial: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) day_low: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,8 +112,6 @@ pub(crate) struct QuoteRow {
 pub(crate) fn rows(body: &[u8]) -> Result<QuotesReply, serde_json::Error> {
     let body: QuotesBody<Value> = super::body(body)?;
     let mut quotes = QuotesReply::default();
-    let age = body.age.as_f64().unwrap_or_default().min(AGE_LIMIT);
-    let age = Duration::try_from_secs_f64(age).unwrap_or_default();
     let mut unreadable = UnreadableRows::new();
     let lost = |row: &Value, error: &serde_json::Error| {
         let symbol = row["symbol"].as_str().and_then(|text| text.parse().ok());
@@ -121,9 +119,8 @@ pub(crate) fn rows(body: &[u8]) -> Result<QuotesReply, serde_json::Error> {
         unreadable.extend(ticker.map(|ticker| (ticker, printable(&error.to_string()))));
     };
     for row in super::rows::<QuoteRow>(body.results, lost) {
-        let Some(mut seed) = row.seed() else { continue };
-        (seed.simulated, seed.age) = (body.simulated, age);
-        if let Some(words) = row.denial.as_ref().filter(|_| seed.denial.is_some()) {
+        let Some(seed) = row.seed() else { continue };
+        if let Some(words) = row.error.as_ref().filter(|_| seed.denial.is_some()) {
             quotes.refused.push((seed.ticker.clone(), printable(words)));
         }
         quotes.seeds.push(seed);
@@ -139,11 +136,11 @@ impl QuoteRow {
         // index has the prefix `stock:`.
         let symbol: Symbol = self.symbol.parse().ok()?;
         let mut seed = InstrumentSnapshot::empty(Ticker::try_from(symbol.ticker()).ok()?);
-        seed.denial = self.denial.as_deref().and_then(snapshot::denial);
+        seed.denial = self.error.as_deref().and_then(snapshot::denial);
         if seed.denial.is_some() {
             return Some(seed);
         }
-        if self.source.as_deref() == Some("error") {
+        if self.error.is_some() || self.source.as_deref() == Some("error") {
             return None;
         }
         // `last: 0` means that there is no data; zero is never a price here.
@@ -188,7 +185,8 @@ impl QuoteRow {
         // Indices have milliseconds and stocks have nanoseconds. The magnitude of the timestamp
         // determines its unit.
         seed.stamp = stamp(&self.as_of);
-        seed.delayed = self.delayed;
+        (seed.delayed, seed.simulated) = (self.delayed, self.simulated);
+        seed.age = super::age(&self.age, self.stale);
         seed.is_close = self.is_close && seed.price.is_some();
         said.then_some(seed)
     }
@@ -197,6 +195,8 @@ impl QuoteRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
     use crate::market::{DayStats, Denial, OptionAnalytics, TopOfBook, Trade};
     use crate::time::Utc;
 
@@ -314,11 +314,11 @@ mod tests {
     }
 
     #[test]
-    fn the_age_and_the_simulated_flag_of_a_response_apply_to_each_value() {
+    fn each_row_has_its_age_and_its_simulated_flag_and_a_stale_row_without_an_age_is_old() {
         let read = |more: &str| {
             let body = format!(
-                r#"{{{more}"results":[{{"symbol":"I:SPX","last":5912.34,"isClose":true}},
-                {{"symbol":"O:SPY261218C00650000","last":0,"source":"none","isClose":true,
+                r#"{{"results":[{{{more}"symbol":"I:SPX","last":5912.34,"isClose":true}},
+                {{{more}"symbol":"O:SPY261218C00650000","last":0,"source":"none","isClose":true,
                 "bid":0,"ask":0,"quotedAt":1764086430905000000}}]}}"#
             );
             seeds(body.as_bytes())
@@ -340,7 +340,9 @@ mod tests {
         for none in [r#""age":-3,"#, r#""age":"old","#, r#""age":null,"#, ""] {
             assert_eq!(age(none), Duration::ZERO, "{none}");
         }
-        assert_eq!(age(r#""age":1e99,"#), Duration::from_secs(1_000_000_000));
+        let old = Duration::from_secs(1_000_000_000);
+        assert_eq!(age(r#""age":1e99,"#), old);
+        assert_eq!(age(r#""stale":true,"#), old);
         assert!(!read("").remove(0).simulated);
     }
 
@@ -361,9 +363,10 @@ mod tests {
     fn a_denied_symbol_is_reported_with_the_error_code_of_the_vendor() {
         let quotes = rows(
             br#"{"results":[
-            {"symbol":"NDX","last":0,"source":"error","denial":"NOT_ENTITLED"},
-            {"symbol":"I:ABC","last":5,"source":"error","denial":"NOT_FOUND"},
-            {"symbol":"SPX","last":0,"source":"error","denial":"TIRED"}]}"#,
+            {"symbol":"NDX","source":"error","error":"NOT_ENTITLED"},
+            {"symbol":"I:ABC","last":5,"source":"error","error":"NOT_FOUND"},
+            {"symbol":"VIX","last":5,"source":"indices","error":"TIRED"},
+            {"symbol":"SPX","last":0,"source":"error","error":"TIRED"}]}"#,
         )
         .unwrap();
         let actual: Vec<_> = quotes

@@ -5,6 +5,8 @@
 //! cannot be read does not affect the other rows. A day that has not begun contains only zeros. The
 //! display and the hub use the same rules to find the price, the closing price and the delay.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -56,6 +58,15 @@ pub struct SnapshotRow {
     pub implied_volatility: Option<f64>,
     /// The open interest of a contract.
     pub open_interest: Option<f64>,
+    /// The age of the row in seconds. Only a hub sends this field and the next two.
+    #[serde(default)]
+    pub age: Value,
+    /// True if the hub could not get a newer row from its vendor.
+    #[serde(default, deserialize_with = "super::flag")]
+    pub stale: bool,
+    /// True if the prices of the row are simulated.
+    #[serde(default, deserialize_with = "super::flag")]
+    pub simulated: bool,
 }
 
 /// The prices and the volume of the current session, or of the last session.
@@ -134,12 +145,13 @@ pub struct Snapshot {
     pub unreadable: UnreadableRows,
 }
 
+/// A snapshot response whose rows are not read yet.
 #[derive(Deserialize)]
-struct SnapshotBody {
+pub(crate) struct SnapshotBody {
     #[serde(default)]
-    results: Vec<Value>,
+    pub(crate) results: Vec<Value>,
     #[serde(default, deserialize_with = "super::flag")]
-    simulated: bool,
+    pub(crate) simulated: bool,
 }
 
 /// Reads a snapshot response.
@@ -167,7 +179,8 @@ impl Snapshot {
     pub(crate) fn seeds(&self) -> impl Iterator<Item = InstrumentSnapshot> {
         self.rows.iter().filter_map(|row| {
             let mut seed = row.seed()?;
-            seed.simulated = self.simulated;
+            seed.simulated = self.simulated || row.simulated;
+            seed.age = row.age();
             Some(seed)
         })
     }
@@ -214,6 +227,11 @@ impl SnapshotRow {
         seed.delayed = self.is_delayed(symbol.class());
         seed.previous_close = self.previous_close().map(PreviousClose::Told);
         Some(seed)
+    }
+
+    /// Returns the age of the row at the time of the response.
+    pub(crate) fn age(&self) -> Duration {
+        super::age(&self.age, self.stale)
     }
 
     /// Returns the value of an index; `None` if the row has no valid value.
@@ -296,7 +314,7 @@ impl SnapshotRow {
 
     /// Returns true if the vendor reports that the price of this instrument is delayed. The field
     /// is read from the source of the price: the trade of a share, or the quote of a contract.
-    fn is_delayed(&self, class: AssetClass) -> bool {
+    pub(crate) fn is_delayed(&self, class: AssetClass) -> bool {
         let quote = || self.last_quote.as_ref()?.timeframe.as_deref();
         let trade = || self.last_trade.as_ref()?.timeframe.as_deref();
         let row = self.timeframe.as_deref();

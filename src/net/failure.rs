@@ -43,6 +43,8 @@ pub enum Failure {
     Filtered,
     /// The server has no resource at this path (HTTP status 404 or 410).
     Path,
+    /// The server has none of the paths by which a hub is recognised.
+    NotAHub,
     /// The server has no capacity or has an internal error (HTTP status 429 or 5xx, except the
     /// statuses of [`Failure::Gateway`], [`Failure::HubUpstream`] and 511).
     Busy,
@@ -105,6 +107,7 @@ impl Failure {
             Failure::Token
                 | Failure::Filtered
                 | Failure::Path
+                | Failure::NotAHub
                 | Failure::Busy
                 | Failure::Gateway
                 | Failure::HubUpstream
@@ -162,8 +165,12 @@ impl fmt::Display for Failure {
                 "something in front of the hub refuses the request: a login page or a firewall?"
             }
             Failure::Path => {
-                "the server has nothing at this address (HTTP 404): is the server a hub? A relay \
-                 without REST needs trust = true in [hub]"
+                "the server has nothing at this address (HTTP 404): is the url right, and does the hub \
+                 serve this cluster?"
+            }
+            Failure::NotAHub => {
+                "the server is not recognised as a hub: correct the url; a relay without REST needs \
+                 trust = true in [hub]"
             }
             Failure::Busy => "the server is overloaded or has an internal error",
             Failure::Gateway => "a proxy answers, but the hub behind it does not answer",

@@ -29,6 +29,8 @@ pub struct RestError {
     pub reason: Failure,
     /// The `Retry-After` header of the response: seconds or a date.
     pub retry_after: Option<String>,
+    /// The HTTP status of the response; `None` if no response with an error status arrived.
+    pub status: Option<StatusCode>,
 }
 
 impl RestError {
@@ -53,6 +55,7 @@ impl From<Failure> for RestError {
         Self {
             reason,
             retry_after: None,
+            status: None,
         }
     }
 }
@@ -109,6 +112,7 @@ impl HttpAnswer {
                 reason => reason,
             },
             retry_after: self.header(&RETRY_AFTER).map(str::to_owned),
+            status: Some(self.status),
         }
     }
 }
@@ -253,8 +257,8 @@ mod tests {
         let utc = Some(Utc(1_795_444_200_000));
         let wait = |text: &str, utc| {
             let refusal = RestError {
-                reason: Failure::Busy,
                 retry_after: Some(text.to_owned()),
+                ..RestError::from(Failure::Busy)
             };
             let limit = Duration::from_secs(600);
             refusal.wait(utc, limit).map(|wait| wait.as_secs())

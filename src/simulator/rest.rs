@@ -13,7 +13,7 @@ use super::random_walk::TradedBar;
 use super::simulated_ticker::{SimulatedTicker, merge};
 use super::{InjectedFault, SimulatorResponse, empty};
 use crate::market::{AssetClass, Price};
-use crate::massive::aggregates;
+use crate::massive::aggregates::{self, MINUTE};
 use crate::time::Utc;
 
 /// Creates the response to a REST request. Returns `None` if the path is not a REST path.
@@ -22,6 +22,10 @@ pub(super) fn answer<B>(request: &Request<B>, market: &Market) -> Option<Simulat
     let service: fn(&Request<B>, &Market) -> Result<String, StatusCode> = match path {
         "/v3/snapshot" => |request, market| Ok(snapshot(request.uri().query(), market)),
         "/v1/marketstatus/now" => |_, market| Ok(market_status(market)),
+        "/v1/marketstatus/upcoming" => |_, _| Ok(upcoming()),
+        _ if path.starts_with("/v2/aggs/ticker/") && path.ends_with("/prev") => {
+            |request, market| previous(request.uri().path(), market)
+        }
         _ if path.starts_with("/v2/aggs/ticker/") => {
             |request, market| minutes(request.uri().path(), market)
         }
@@ -87,6 +91,9 @@ fn minutes(path: &str, market: &Market) -> Result<String, StatusCode> {
     }
     let (from, _) = aggregates::time(from).ok_or(StatusCode::BAD_REQUEST)?;
     let (_, to) = aggregates::time(to).ok_or(StatusCode::BAD_REQUEST)?;
+    if to < from {
+        return Err(StatusCode::BAD_REQUEST);
+    }
     let minutes = |traded: &SimulatedTicker| {
         let is_index = traded.walk.class == AssetClass::Index;
         let bars = traded.minutes().into_iter();
@@ -94,6 +101,8 @@ fn minutes(path: &str, market: &Market) -> Result<String, StatusCode> {
             .map(|TradedBar { bar, volume }| aggregates::TradedBar {
                 bar,
                 volume: (!is_index).then_some(volume as f64),
+                average: (!is_index).then(|| bar.close.as_f64()),
+                trades: (!is_index).then_some(volume as f64 / 100.0),
             })
             .collect::<Vec<_>>()
     };
@@ -102,7 +111,40 @@ fn minutes(path: &str, market: &Market) -> Result<String, StatusCode> {
     } else {
         Vec::new()
     };
-    Ok(aggregates::body(ticker, &bars, false, true))
+    let mut body = aggregates::body(ticker, &bars);
+    body.insert("simulated".into(), true.into());
+    Ok(Value::Object(body).to_string())
+}
+
+/// The bar of the previous day. The simulator knows only the close of that day.
+fn previous(path: &str, market: &Market) -> Result<String, StatusCode> {
+    let ticker = aggregates::previous(path).ok_or(StatusCode::NOT_FOUND)?;
+    if market.denies(ticker) {
+        return Err(StatusCode::FORBIDDEN);
+    }
+    let close = market.look(ticker, |traded| traded.walk.previous_close.as_f64());
+    let day_ago = market.utc().0 - 24 * 60 * MINUTE;
+    let rows = close.map(|close| {
+        json!({ "T": ticker, "t": day_ago, "o": close, "h": close, "l": close, "c": close })
+    });
+    let rows: Vec<Value> = rows.into_iter().collect();
+    let body = json!({
+        "status": "OK", "simulated": true, "ticker": ticker, "adjusted": true,
+        "queryCount": rows.len(), "resultsCount": rows.len(), "results": rows,
+    });
+    Ok(body.to_string())
+}
+
+/// The next holidays, as the vendor lists them.
+fn upcoming() -> String {
+    json!([
+        { "exchange": "NYSE", "name": "Thanksgiving", "date": "2026-11-26", "status": "closed" },
+        {
+            "exchange": "NYSE", "name": "Thanksgiving", "date": "2026-11-27", "status": "early-close",
+            "open": "2026-11-27T14:30:00.000Z", "close": "2026-11-27T18:00:00.000Z",
+        },
+    ])
+    .to_string()
 }
 
 fn row(traded: &SimulatedTicker, now: Utc) -> Value {

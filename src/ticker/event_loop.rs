@@ -205,7 +205,11 @@ async fn serve(
                 }
             }
             () = timer => {}
-            () = event_loop.failover.checked() => {}
+            returns = event_loop.failover.checked() => {
+                if returns {
+                    event_loop.hub_changed();
+                }
+            }
             control = controls.recv() => match control {
                 Some(ControlMessage::Apply(settings)) => {
                     event_loop.apply(*settings);
@@ -341,7 +345,13 @@ impl EventLoop {
     fn follow_hubs(&mut self) {
         let first = self.state.watchlist().instruments().first();
         let symbol = first.map(Instrument::symbol);
-        self.failover.follow(self.state.icon(), symbol);
+        if self.failover.follow(self.state.icon(), symbol) {
+            self.hub_changed();
+        }
+    }
+
+    fn hub_changed(&mut self) {
+        self.state.hub_changed(self.clock.now().monotonic);
     }
 
     /// Does the work that depends on time: sessions open and close with the trading hours, trading

@@ -37,10 +37,11 @@ impl Failover {
     }
 
     /// Follows the state of the connections. `symbol` is an instrument of the watchlist for the
-    /// check of the first hub.
-    pub(super) fn follow(&mut self, icon: LinkIcon, symbol: Option<&Symbol>) {
+    /// check of the first hub. Returns true if another hub is in use from now on.
+    pub(super) fn follow(&mut self, icon: LinkIcon, symbol: Option<&Symbol>) -> bool {
         let now = self.clock.now().monotonic;
-        if self.choice.observe(state(icon), now) {
+        let changes = self.choice.observe(state(icon), now);
+        if changes {
             let before = self.source.at(self.connector.active()).endpoint.authority();
             self.check = None;
             self.use_chosen();
@@ -54,6 +55,7 @@ impl Failover {
             let check = async move { hub_works(connector, first, clock, symbol.as_ref()).await };
             self.check = Some(Box::pin(check));
         }
+        changes
     }
 
     /// Returns the time of the next decision without an event.
@@ -61,18 +63,21 @@ impl Failover {
         self.choice.deadline(state(icon))
     }
 
-    /// Waits for the end of the check of the first hub, and uses that hub if it works again.
-    pub(super) async fn checked(&mut self) {
+    /// Waits for the end of the check of the first hub, and uses that hub if it works again. Returns
+    /// true if the first hub is in use from now on.
+    pub(super) async fn checked(&mut self) -> bool {
         let works = match &mut self.check {
             Some(check) => check.await,
             None => pending().await,
         };
         self.check = None;
-        if self.choice.checked(works, self.clock.now().monotonic) {
+        let returns = self.choice.checked(works, self.clock.now().monotonic);
+        if returns {
             self.use_chosen();
             let first = self.source.endpoint.authority();
             log::info!("the hub {first} works again: the display uses this hub");
         }
+        returns
     }
 
     fn use_chosen(&self) {

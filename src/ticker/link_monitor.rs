@@ -17,9 +17,9 @@ const TROUBLE: Duration = Duration::from_secs(10);
 /// The link page appears after this time if a connection is silent. The time is short because a
 /// session itself waits before it reports silence.
 const SILENT: Duration = Duration::from_secs(4);
-/// The maximum age of the last REST response if REST is the only source. REST is polled more often
-/// than this, so a slow response is allowed.
-const ANSWERED: Duration = Duration::from_secs(60);
+/// The maximum age of the last REST response with data if the plan excludes a cluster. REST is polled
+/// more often than this, so a slow response is allowed.
+const PRICED: Duration = Duration::from_secs(60);
 
 /// The state of the connections; see the module documentation.
 #[derive(Clone, Debug)]
@@ -29,11 +29,12 @@ pub(crate) struct LinkMonitor {
     /// True for each connection that was already open when another connection became silent, and
     /// that has delivered no message since.
     suspect: [bool; Cluster::ALL.len()],
-    /// The time of the last REST response, and of the last REST response with data.
-    answered: Option<Moment>,
+    /// The outcome of the last REST request; `None` before the first outcome of this hub.
+    rest: Option<Result<(), Failure>>,
+    /// The time of the last REST response with data.
     priced: Option<Moment>,
-    /// The reason and the time of the last REST failure; `None` after a REST response.
-    rest_failure: Option<(Failure, Moment)>,
+    /// The time of `rest`.
+    rest_at: Moment,
     /// The time of the last failure of a connection.
     failed: Moment,
     /// True if the server is the vendor and not a hub.
@@ -64,9 +65,9 @@ impl LinkMonitor {
         Self {
             links: [idle; Cluster::ALL.len()],
             suspect: [false; Cluster::ALL.len()],
-            answered: None,
+            rest: None,
             priced: None,
-            rest_failure: None,
+            rest_at: Moment::ZERO,
             failed: Moment::ZERO,
             vendor: false,
             simulated: false,
@@ -144,28 +145,29 @@ impl LinkMonitor {
         self.links.iter().map(returns).sum()
     }
 
-    /// Stores the time of a REST response. `priced` is false if the vendor denies the instrument.
+    /// Stores a REST response for an instrument. `priced` is false if the vendor denies the
+    /// instrument.
     pub(crate) fn answered(&mut self, priced: bool, now: Moment) {
-        self.answered = Some(now);
         if priced {
             self.priced = Some(now);
         }
-        if self.rest_failure.take().is_some() {
+        self.rest(Ok(()), now);
+    }
+
+    /// Stores the outcome of a REST request. Without a connection for the prices, this outcome is
+    /// the state of the hub, however long ago it was: nothing is requested while the market is
+    /// closed.
+    pub(crate) fn rest(&mut self, outcome: Result<(), Failure>, now: Moment) {
+        if self.rest != Some(outcome) || outcome.is_err() {
+            (self.rest, self.rest_at) = (Some(outcome), now);
             self.judge(now);
         }
     }
 
-    /// Stores the reason of a failed REST request.
-    pub(crate) fn rest_failed(&mut self, reason: Failure, now: Moment) {
-        // The server answers, and only the requested data is missing or not readable.
-        let only_data = matches!(
-            reason,
-            Failure::Path | Failure::Plan | Failure::Protocol | Failure::UpgradeDropped
-        );
-        if !only_data {
-            self.rest_failure = Some((reason, now));
-            self.judge(now);
-        }
+    /// Discards the outcome of the REST requests, because another hub is in use.
+    pub(crate) fn hub_changed(&mut self, now: Moment) {
+        (self.rest, self.priced) = (None, None);
+        self.judge(now);
     }
 
     /// Counts a streamed message and updates the latency from its timestamp. The connection of the
@@ -217,12 +219,7 @@ impl LinkMonitor {
             None if self.excluded() != NO_CLUSTER && !is_fresh(self.priced, now) => {
                 (LinkIcon::Refused, LinkHop::Plan)
             }
-            None if self.served_by_rest(now) => (LinkIcon::Live, LinkHop::None),
-            None => match self.rest_failure {
-                Some((reason, _)) => (LinkIcon::Down, self.hop_of(reason)),
-                // No connection is open yet; the first one is connecting.
-                None => (LinkIcon::Joining, self.unknown()),
-            },
+            None => self.without_connection(),
         };
         if hop != self.hop {
             (self.hop, self.since) = (hop, now);
@@ -270,12 +267,17 @@ impl LinkMonitor {
     /// uses the same path to the same host, so the newest failure names the hop. While a connection
     /// is in use, the path works.
     fn newer_rest_failure(&self) -> Option<Failure> {
-        let (reason, at) = self.rest_failure?;
-        let newest = at >= self.failed && !self.links.iter().any(is_in_use);
-        newest.then_some(reason)
+        let reason = self.rest?.err()?;
+        // The server answers, and only the requested data is missing or not readable.
+        let only_data = matches!(
+            reason,
+            Failure::Path | Failure::Plan | Failure::Protocol | Failure::UpgradeDropped
+        );
+        let newest = self.rest_at >= self.failed && !self.links.iter().any(is_in_use);
+        (newest && !only_data).then_some(reason)
     }
 
-    /// Returns the hop that a failure is about, for this kind of server.
+    /// Returns the hop of a failure with this reason.
     const fn hop_of(&self, reason: Failure) -> LinkHop {
         match hop(reason) {
             LinkHop::Hub => self.unknown(),
@@ -284,14 +286,20 @@ impl LinkMonitor {
         }
     }
 
-    fn served_by_rest(&self, now: Moment) -> bool {
-        // A slow or busy server can still serve the display, but a missing network cannot.
-        let unreachable = matches!(
-            self.rest_failure,
-            Some((Failure::Network | Failure::Dns, _))
-        );
-        (is_fresh(self.answered, now) && !unreachable)
-            || self.links[Cluster::Stocks as usize].phase == ConnectionPhase::Live
+    /// Returns the icon and the failed hop while the prices depend on no connection: the prices come
+    /// from the connection of the shares or from REST.
+    fn without_connection(&self) -> (LinkIcon, LinkHop) {
+        let shares = &self.links[Cluster::Stocks as usize];
+        match self.rest {
+            _ if shares.phase == ConnectionPhase::Live && !shares.cut_off => {
+                (LinkIcon::Live, LinkHop::None)
+            }
+            Some(Ok(())) => (LinkIcon::Live, LinkHop::None),
+            Some(Err(reason)) if reason.refuses() => (LinkIcon::Refused, self.hop_of(reason)),
+            Some(Err(reason)) => (LinkIcon::Down, self.hop_of(reason)),
+            // The first request has no response yet.
+            None => (LinkIcon::Joining, self.unknown()),
+        }
     }
 
     /// Returns the icon of the worst connection that the prices depend on.
@@ -347,9 +355,10 @@ impl LinkMonitor {
 /// The value of [`LinkMonitor::excluded`] if the plan includes all clusters.
 const NO_CLUSTER: [bool; 3] = [false; 3];
 
-/// Returns true if a REST response is recent enough to serve the display without a connection.
-fn is_fresh(answered: Option<Moment>, now: Moment) -> bool {
-    answered.is_some_and(|answered| now.since(answered) <= ANSWERED)
+/// Returns true if a REST response with data is recent enough to serve the display without a
+/// connection.
+fn is_fresh(priced: Option<Moment>, now: Moment) -> bool {
+    priced.is_some_and(|priced| now.since(priced) <= PRICED)
 }
 
 /// Returns true if the vendor's plan does not include the cluster of this connection. A new attempt
@@ -399,6 +408,7 @@ const fn hop(reason: Failure) -> LinkHop {
         | Failure::TooLarge
         | Failure::Policy
         | Failure::Path
+        | Failure::NotAHub
         | Failure::Busy
         | Failure::Protocol
         | Failure::Evicted
@@ -453,6 +463,29 @@ mod tests {
         assert_eq!(suspects(&opened_again), [false, false]);
         link_monitor.message(options, None, Now::new(at(22_001), utc));
         assert_eq!(suspects(&link_monitor), [false, false]);
+    }
+
+    #[test]
+    fn without_a_connection_the_last_rest_outcome_is_the_state_of_the_hub_until_the_hub_changes() {
+        let mut link_monitor = LinkMonitor::new(at(0));
+        let state = |monitor: &LinkMonitor| (monitor.icon(), monitor.hop);
+        let joining = (LinkIcon::Joining, LinkHop::Hub);
+        assert_eq!(state(&link_monitor), joining);
+        for (outcome, expected) in [
+            (Ok(()), (LinkIcon::Live, LinkHop::None)),
+            (Err(Failure::Gateway), (LinkIcon::Down, LinkHop::Hub)),
+            (
+                Err(Failure::HubUpstream),
+                (LinkIcon::Down, LinkHop::Upstream),
+            ),
+            (Err(Failure::Token), (LinkIcon::Refused, LinkHop::Token)),
+        ] {
+            link_monitor.rest(outcome, at(1));
+            link_monitor.refresh(at(3_000));
+            assert_eq!(state(&link_monitor), expected);
+        }
+        link_monitor.hub_changed(at(3_000));
+        assert_eq!(state(&link_monitor), joining);
     }
 
     fn status(phase: ConnectionPhase, reason: Option<Failure>) -> ConnectionStatus {
@@ -529,7 +562,7 @@ mod tests {
         let down = |reason| status(ConnectionPhase::Down, Some(reason));
         monitor.status(Cluster::Indices, down(Failure::Lost), at(1));
         assert_eq!(monitor.hop, LinkHop::Hub);
-        monitor.rest_failed(Failure::Dns, at(2));
+        monitor.rest(Err(Failure::Dns), at(2));
         assert_eq!((monitor.hop, monitor.since), (LinkHop::Dns, at(2)));
         // A new attempt alone shows nothing.
         let joining = status(ConnectionPhase::Joining, Some(Failure::Lost));
@@ -537,35 +570,23 @@ mod tests {
         assert_eq!(monitor.hop, LinkHop::Dns);
         monitor.status(Cluster::Indices, down(Failure::Network), at(4));
         assert_eq!(monitor.hop, LinkHop::Address);
-        monitor.rest_failed(Failure::Token, at(5));
+        monitor.rest(Err(Failure::Token), at(5));
         assert_eq!(monitor.hop, LinkHop::Token);
         // A server that lacks a REST path says nothing about the path to the server.
-        monitor.rest_failed(Failure::Path, at(6));
+        monitor.rest(Err(Failure::Path), at(6));
+        assert_eq!(monitor.hop, LinkHop::Address);
+        monitor.rest(Err(Failure::Token), at(6));
         assert_eq!(monitor.hop, LinkHop::Token);
         // A REST response ends the evidence of REST.
         monitor.answered(true, at(7));
         assert_eq!(monitor.hop, LinkHop::Address);
         let live = status(ConnectionPhase::Live, None);
         monitor.status(Cluster::Indices, live, at(8));
-        monitor.rest_failed(Failure::Timeout, at(9));
+        monitor.rest(Err(Failure::Timeout), at(9));
         assert_eq!(
             (monitor.hop, monitor.icon()),
             (LinkHop::None, LinkIcon::Live)
         );
-    }
-
-    #[test]
-    fn a_failure_of_rest_names_the_hop_if_rest_is_the_only_source() {
-        let mut monitor = LinkMonitor::new(at(0));
-        let state = |monitor: &LinkMonitor| (monitor.hop, monitor.icon());
-        monitor.rest_failed(Failure::Token, at(1));
-        assert_eq!(state(&monitor), (LinkHop::Token, LinkIcon::Down));
-        monitor.answered(true, at(2));
-        assert_eq!(state(&monitor), (LinkHop::None, LinkIcon::Live));
-        monitor.rest_failed(Failure::Busy, at(3));
-        assert_eq!(state(&monitor), (LinkHop::None, LinkIcon::Live));
-        monitor.rest_failed(Failure::Network, at(4));
-        assert_eq!(state(&monitor), (LinkHop::Address, LinkIcon::Down));
     }
 
     #[test]
@@ -632,11 +653,6 @@ mod tests {
         assert_eq!(
             (link_monitor.hop, link_monitor.icon()),
             (LinkHop::None, LinkIcon::Live)
-        );
-        link_monitor.judge(at(63));
-        assert_eq!(
-            (link_monitor.hop, link_monitor.icon()),
-            (LinkHop::Hub, LinkIcon::Joining)
         );
     }
 

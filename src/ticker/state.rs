@@ -141,6 +141,14 @@ impl TickerState {
         self.link_monitor.set_vendor(vendor);
     }
 
+    /// Discards the reports of the previous hub about itself, because another hub is in use now.
+    pub(super) fn hub_changed(&mut self, now: Moment) {
+        // Only hubs can have alternatives, and a hub reports the delay of its prices itself.
+        self.watchlist.set_delayed(false);
+        self.time.server_changed();
+        self.link_monitor.hub_changed(now);
+    }
+
     /// Returns the state of the connections that the prices depend on.
     pub(super) fn icon(&self) -> LinkIcon {
         self.link_monitor.icon()

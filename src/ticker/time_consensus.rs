@@ -138,6 +138,12 @@ impl TimeConsensus {
         self.agree();
     }
 
+    /// Discards the reports of the server, because another server is in use. The agreed time stays.
+    pub(crate) fn server_changed(&mut self) {
+        self.server = None;
+        self.streams = Default::default();
+    }
+
     /// Discards the timestamps of the cluster, because a new connection has been opened.
     pub(crate) fn connected(&mut self, cluster: Cluster) {
         let stream = &mut self.streams[cluster as usize];

@@ -77,6 +77,16 @@ impl TickerUnderTest {
         watchlist: &[&str],
         clock: (Clock, ManualClock),
     ) -> Self {
+        Self::in_hours(Calendar::always_open(), source, connector, watchlist, clock)
+    }
+
+    pub fn in_hours(
+        calendar: Calendar,
+        source: FeedSource,
+        connector: Connector,
+        watchlist: &[&str],
+        clock: (Clock, ManualClock),
+    ) -> Self {
         let (clock, manual_clock) = clock;
         let slot = Mailbox::new(Size::Tall);
         let (controls, receiver) = mpsc::channel(4);
@@ -84,7 +94,7 @@ impl TickerUnderTest {
             settings: settings(watchlist),
             source,
             connector,
-            calendar: Calendar::always_open(),
+            calendar,
             size: Size::Tall,
             clock,
             supervisor: Supervisor::default(),

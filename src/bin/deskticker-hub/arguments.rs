@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn the_help_of_each_command_has_exactly_the_options_of_the_command() {
         for (name, allowed) in COMMANDS {
-            let text = help(Some(name)).unwrap();
+            let text = help(Some(name)).expect("every command has a help text");
             let starts = text.split("--").skip(1);
             let options =
                 starts.map(|rest| rest.split(|c: char| c != '-' && !c.is_ascii_lowercase()));

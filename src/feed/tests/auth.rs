@@ -240,7 +240,7 @@ async fn a_server_that_is_no_hub_receives_no_token() {
     let paths = ["GET /healthz -", "GET /api/quotes -"];
     assert_eq!(
         double.get().await,
-        (Err(Failure::Path), paths.map(String::from).to_vec())
+        (Err(Failure::NotAHub), paths.map(String::from).to_vec())
     );
     double.behave(|_| (503, "<html>".into()));
     assert_eq!(double.get().await.0, Err(Failure::Gateway));

@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 pub(crate) use super::aggregates_request::AggregatesRequest;
-use super::bar_store::{BarStore, CachedBars};
+use super::bar_store::BarStore;
 use super::cache::{AnswerInfo, QuotesError};
 use super::quotes::{QuoteCache, lock};
 use crate::hub::RelayedEvent;
+use crate::hub::auth::registry::Device;
 use crate::market::{ChannelKind, Symbol};
-use crate::massive::aggregates::{self, Aggregates, TradedBar};
+use crate::massive::aggregates::{self, Aggregates, Provenance, TradedBar};
 use crate::massive::websocket::{self, Event, MarketData};
 use crate::time::Now;
 
@@ -37,56 +39,91 @@ impl BarCache {
         }
     }
 
-    /// Returns the response body for the requested bars. If the vendor does not provide the bars
-    /// that did not pass through this hub, the body contains only the stored bars and
-    /// `stale: true`.
+    /// Returns the response for the requested bars, and the path of the request for the bars above
+    /// its limit. If the vendor does not provide the bars that did not pass through this hub, the
+    /// response contains only the stored bars and `stale: true`.
     ///
     /// # Errors
     /// The reason of the failed request, if there is no bar to return.
     pub(crate) async fn answer(
         &self,
         quotes: &QuoteCache,
+        device: &Device,
         request: &AggregatesRequest,
         now: Now,
-    ) -> Result<String, QuotesError> {
-        let AggregatesRequest { symbol, span } = request;
+    ) -> Result<(Map<String, Value>, Option<String>), QuotesError> {
+        let AggregatesRequest { symbol, span, .. } = request;
         if let Some(simulated) = quotes.simulated() {
             // If the vendor has changed between real and simulated prices, it is possible that only
             // a REST response shows the change.
             self.store().set_simulated(simulated);
         }
-        let body = |held: &CachedBars, stale| {
-            aggregates::body(symbol.ticker(), &held.bars, stale, held.simulated)
-        };
-        let held = self.store().read(span);
-        if held.whole {
-            return Ok(body(&held, false));
+        let mut held = self.store().read(span, device);
+        let mut provenance = Provenance::default();
+        if !held.whole {
+            let known = |body: &[u8], _| fetched(body, symbol).map(|fetched| info(&fetched));
+            let answer = quotes.ask(&span.path(), known).await;
+            let mut bars = Vec::new();
+            if let Ok(answer) = &answer
+                && let Some(fetched) = fetched(&answer.body, symbol)
+            {
+                // A vendor that is a hub can lack the newest bars.
+                let complete = !fetched.provenance.stale;
+                let made = now.utc.filter(|_| complete);
+                let made = made.map(|utc| utc.0 - answer.age.as_millis() as i64);
+                let mut store = self.store();
+                store.set_simulated(fetched.provenance.simulated);
+                let delayed = fetched.provenance.delayed;
+                store.merge(&span.complete(made), &fetched.bars, delayed);
+                bars = fetched.bars;
+            }
+            held = self.store().read(span, device);
+            // The store keeps fewer bars than a long span has.
+            let newer = held
+                .bars
+                .first()
+                .map_or(i64::MAX, |first| first.bar.start.0);
+            bars.retain(|bar| bar.bar.start.0 < newer && span.times.contains(&bar.bar.start.0));
+            bars.append(&mut held.bars);
+            held.bars = bars;
+            provenance = match answer {
+                Err(error) if held.bars.is_empty() => return Err(error),
+                Err(_) => Provenance {
+                    stale: true,
+                    ..provenance
+                },
+                Ok(answer) => Provenance {
+                    stale: answer.stale,
+                    age: answer.age,
+                    ..provenance
+                },
+            };
         }
-        let known = |body: &[u8], _| {
-            Some(AnswerInfo {
-                ttl: TTL,
-                simulated: fetched(body, symbol)?.simulated,
-            })
-        };
-        let answer = quotes.ask(&span.path(), known).await;
-        if let Ok(answer) = &answer
-            && let Some(fetched) = fetched(&answer.body, symbol)
-        {
-            let made = now.utc.map(|utc| utc.0 - answer.age.as_millis() as i64);
-            let mut store = self.store();
-            store.set_simulated(fetched.simulated);
-            store.merge(&span.complete(made), fetched.bars);
-        }
-        let held = self.store().read(span);
-        let stale = match answer {
-            Err(error) if held.bars.is_empty() => return Err(error),
-            answer => answer.map_or(true, |answer| answer.stale),
-        };
-        Ok(body(&held, stale))
+        (provenance.simulated, provenance.delayed) = (held.simulated, held.delayed);
+        let next = request.limit(&mut held.bars);
+        let mut body = aggregates::body(symbol.ticker(), &held.bars);
+        provenance.write(&mut body);
+        Ok((body, next))
     }
 
     fn store(&self) -> MutexGuard<'_, BarStore> {
         lock(&self.0)
+    }
+}
+
+/// Returns the properties of a new response.
+fn info(fetched: &Aggregates) -> AnswerInfo {
+    let Provenance {
+        age,
+        stale,
+        simulated,
+        ..
+    } = fetched.provenance;
+    AnswerInfo {
+        ttl: TTL,
+        simulated,
+        age,
+        stale,
     }
 }
 
@@ -99,10 +136,11 @@ fn fetched(body: &[u8], symbol: &Symbol) -> Option<Aggregates> {
 
 /// Reads the bar of an event.
 fn streamed(event: &RelayedEvent) -> Option<TradedBar> {
-    /// The volume of a bar, which `websocket` does not read.
-    #[derive(Deserialize)]
-    struct BarVolume {
+    /// The trades of a bar, which `websocket` does not read.
+    #[derive(Default, Deserialize)]
+    struct BarTrades {
         v: Option<f64>,
+        vw: Option<f64>,
     }
     let json = std::str::from_utf8(&event.json).ok()?;
     let frame = format!("[{json}]");
@@ -112,9 +150,13 @@ fn streamed(event: &RelayedEvent) -> Option<TradedBar> {
     let MarketData::Bar { bar, .. } = event.data else {
         return None;
     };
-    let volume = serde_json::from_str(json).ok();
-    let volume = volume.and_then(|BarVolume { v }| v.filter(|volume| *volume >= 0.0));
-    (event.kind == ChannelKind::Minute).then_some(TradedBar { bar, volume })
+    let BarTrades { v, vw } = serde_json::from_str(json).unwrap_or_default();
+    (event.kind == ChannelKind::Minute).then_some(TradedBar {
+        bar,
+        volume: v.filter(|volume| *volume >= 0.0),
+        average: vw.filter(|average| *average > 0.0),
+        trades: None,
+    })
 }
 
 #[cfg(test)]
@@ -133,7 +175,10 @@ mod tests {
             (r#"{"status":"DELAYED","results":null}"#, false),
         ] {
             let answer = fetched(body).unwrap();
-            assert_eq!((answer.bars.len(), answer.simulated), (0, simulated));
+            assert_eq!(
+                (answer.bars.len(), answer.provenance.simulated),
+                (0, simulated)
+            );
         }
         assert_eq!(fetched(r#"{"status":"ERROR","error":"no"}"#), None);
         assert_eq!(fetched(r#"{"results":[]}"#), None);
@@ -148,7 +193,7 @@ mod tests {
             RelayedEvent {
             channel: Channel::parse("AM.SPY").unwrap(),
             json: format!(
-                r#"{{"ev":"AM","sym":"SPY","v":{close}0,"av":9000,"o":2,"c":{close},"h":3e0,"l":1,"s":{start},"e":{}}}"#,
+                r#"{{"ev":"AM","sym":"SPY","v":{close}0,"vw":1.25,"av":9000,"o":2,"c":{close},"h":3e0,"l":1,"s":{start},"e":{}}}"#,
                 start + MINUTE
             )
             .into(),
@@ -164,17 +209,21 @@ mod tests {
             ticker: Ticker::try_from("SPY").unwrap(),
             times: start..start + 2 * MINUTE,
         };
-        let held = minutes.store().read(&span);
+        let held = minutes.store().read(&span, &"kitchen".into());
         let bars: Vec<_> = held
             .bars
             .iter()
-            .map(|minute| (minute.bar.close.as_f64(), minute.volume))
+            .map(|minute| (minute.bar.close.as_f64(), minute.volume, minute.average))
             .collect();
-        assert_eq!(bars, [(1.5, Some(1.5)), (2.0, Some(20.0))]);
+        let average = Some(1.25);
+        assert_eq!(
+            bars,
+            [(1.5, Some(1.5), average), (2.0, Some(20.0), average)]
+        );
         assert!(held.whole && !held.simulated);
         // After a change to another vendor, no bar of the old vendor is returned.
         minutes.seen(true, &[]);
-        let held = minutes.store().read(&span);
+        let held = minutes.store().read(&span, &"kitchen".into());
         assert!(held.bars.is_empty() && !held.whole && held.simulated);
     }
 }

@@ -1,12 +1,14 @@
 //! The stored bars of each ticker, and the span in which these bars are complete. The store has a
 //! maximum size. Pure: this module does no I/O.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Range;
 
 use jiff::civil::Date;
 
 use super::cache::remove_first;
+use crate::hub::auth::registry::Device;
 use crate::market::{Ticker, new_york_date};
 use crate::massive::aggregates::TradedBar;
 use crate::time::Utc;
@@ -19,6 +21,8 @@ pub(crate) struct CachedBars {
     pub(super) whole: bool,
     /// True if the prices are simulated.
     pub(super) simulated: bool,
+    /// True if the vendor marked its last response as delayed.
+    pub(super) delayed: bool,
 }
 
 /// A span of time of one ticker, in milliseconds since the Unix epoch.
@@ -63,6 +67,10 @@ struct BarSeries {
     /// The value of `BarStore::requests` at the last request for this ticker; 0 before the first
     /// request.
     requests: u64,
+    /// The device of the last request; `None` before the first request.
+    device: Option<Device>,
+    /// True if the vendor marked its last response as delayed.
+    delayed: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -111,10 +119,14 @@ impl BarStore {
         series.bound();
     }
 
-    /// Stores the vendor's bars of a span. These bars are complete.
-    pub(crate) fn merge(&mut self, span: &BarRange, minutes: Vec<TradedBar>) {
-        let series = self.series_of(&span.ticker);
-        for minute in minutes {
+    /// Stores the vendor's bars of a span. These bars are complete. `delayed` is true if the vendor
+    /// marked them as delayed.
+    pub(crate) fn merge(&mut self, span: &BarRange, minutes: &[TradedBar], delayed: bool) {
+        let Some(series) = self.series.get_mut(&span.ticker) else {
+            return;
+        };
+        series.delayed = delayed;
+        for minute in minutes.iter().copied() {
             series.take(StoredBar {
                 minute,
                 streamed: false,
@@ -124,10 +136,10 @@ impl BarStore {
         series.bound();
     }
 
-    /// Returns the stored bars of a span.
-    pub(crate) fn read(&mut self, span: &BarRange) -> CachedBars {
+    /// Returns the stored bars of a span, for this device.
+    pub(crate) fn read(&mut self, span: &BarRange, device: &Device) -> CachedBars {
         let simulated = self.simulated;
-        let series = self.series_of(&span.ticker);
+        let series = self.series_of(&span.ticker, device);
         let (from, to) = (span.times.start, span.times.end);
         let first = series.bars.partition_point(|bars| bars.start() < from);
         let end = series.bars.partition_point(|bars| bars.start() < to);
@@ -135,19 +147,31 @@ impl BarStore {
         CachedBars {
             bars: bars.map(|stored| stored.minute).collect(),
             simulated,
+            delayed: series.delayed,
             whole: series.known.start <= from && to <= series.known.end.saturating_add(LATE),
         }
     }
 
-    /// Returns the series of a requested ticker. In a full store, a new series replaces the series
-    /// with the oldest request.
-    fn series_of(&mut self, ticker: &Ticker) -> &mut BarSeries {
+    /// Returns the series of a requested ticker. In a full store, a new series replaces a series of
+    /// the device with the most series, so that one device cannot replace the series of all others.
+    /// Among these, the series with the oldest request is replaced.
+    fn series_of(&mut self, ticker: &Ticker, device: &Device) -> &mut BarSeries {
         if !self.series.contains_key(ticker) && self.series.len() >= TICKERS {
-            remove_first(&mut self.series, |series| series.requests);
+            let mut counts: HashMap<Option<Device>, usize> = HashMap::new();
+            for series in self.series.values() {
+                *counts.entry(series.device.clone()).or_default() += 1;
+            }
+            remove_first(&mut self.series, |series| {
+                (
+                    Reverse(counts.get(&series.device).copied()),
+                    series.requests,
+                )
+            });
         }
         self.requests += 1;
         let series = self.series.entry(ticker.clone()).or_default();
         series.requests = self.requests;
+        series.device = Some(device.clone());
         series
     }
 }
@@ -159,6 +183,10 @@ impl BarSeries {
             .binary_search_by_key(&new.start(), StoredBar::start)
         {
             Ok(at) if new.streamed || !self.bars[at].streamed => self.bars[at] = new,
+            // A streamed bar has no number of trades.
+            Ok(at) if self.bars[at].minute.volume == new.minute.volume => {
+                self.bars[at].minute.trades = new.minute.trades;
+            }
             Ok(_) => {}
             Err(at) => self.bars.insert(at, new),
         }
@@ -218,7 +246,12 @@ mod tests {
             start: Utc(OPEN + at * MINUTE),
             end: Utc(OPEN + (at + 1) * MINUTE),
         };
-        TradedBar { bar, volume: None }
+        TradedBar {
+            bar,
+            volume: None,
+            average: None,
+            trades: None,
+        }
     }
 
     fn span(minutes: Range<i64>) -> BarRange {
@@ -226,6 +259,10 @@ mod tests {
             ticker: ticker("I:SPX"),
             times: OPEN + minutes.start * MINUTE..OPEN + minutes.end * MINUTE,
         }
+    }
+
+    fn read(store: &mut BarStore, span: &BarRange) -> CachedBars {
+        store.read(span, &"kitchen".into())
     }
 
     fn closes(held: &CachedBars) -> Vec<f64> {
@@ -239,16 +276,16 @@ mod tests {
         for (at, price) in [(2, 12.0), (3, 13.0), (2, 12.5)] {
             store.stream(&ticker("I:SPX"), minute(at, price));
         }
-        let held = store.read(&span(0..4));
+        let held = read(&mut store, &span(0..4));
         assert_eq!((closes(&held), held.whole), (vec![12.5, 13.0], false));
-        assert!(store.read(&span(2..4)).whole);
+        assert!(read(&mut store, &span(2..4)).whole);
         let rest = vec![minute(0, 10.0), minute(1, 11.0), minute(2, 99.0)];
-        store.merge(&span(0..3), rest);
-        let held = store.read(&span(0..4));
+        store.merge(&span(0..3), &rest, false);
+        let held = read(&mut store, &span(0..4));
         assert_eq!(closes(&held), [10.0, 11.0, 12.5, 13.0]);
         assert!(held.whole);
-        store.merge(&span(0..3), vec![minute(1, 11.5)]);
-        assert_eq!(closes(&store.read(&span(1..2))), [11.5]);
+        store.merge(&span(0..3), &[minute(1, 11.5)], false);
+        assert_eq!(closes(&read(&mut store, &span(1..2))), [11.5]);
     }
 
     #[test]
@@ -257,11 +294,14 @@ mod tests {
         for at in [0, 1, 5, 6] {
             store.stream(&ticker("I:SPX"), minute(at, 1.0));
         }
-        assert!(!store.read(&span(0..7)).whole);
-        assert!(store.read(&span(5..8)).whole, "the last is not late yet");
-        assert!(!store.read(&span(5..9)).whole, "now it is");
-        store.merge(&span(0..6), vec![minute(2, 1.0)]);
-        assert!(store.read(&span(0..7)).whole);
+        assert!(!read(&mut store, &span(0..7)).whole);
+        assert!(
+            read(&mut store, &span(5..8)).whole,
+            "the last is not late yet"
+        );
+        assert!(!read(&mut store, &span(5..9)).whole, "now it is");
+        store.merge(&span(0..6), &[minute(2, 1.0)], false);
+        assert!(read(&mut store, &span(0..7)).whole);
     }
 
     #[test]
@@ -273,33 +313,35 @@ mod tests {
                 store.stream(&ticker("I:SPX"), minute(day * DAY + at, 1.0));
             }
         }
-        let held = store.read(&span(0..3 * DAY));
+        let held = read(&mut store, &span(0..3 * DAY));
         assert_eq!(held.bars.len(), 780);
         assert_eq!(held.bars[0].bar.start, Utc(OPEN + DAY * MINUTE));
         // This is one day with too many bars: from 3:00 to 23:00 in New York.
         let long = 3 * DAY - 390..3 * DAY + 810;
-        let all = long.clone().map(|at| minute(at, 1.0)).collect();
-        store.merge(&span(long.clone()), all);
-        let held = store.read(&span(0..5 * DAY));
+        let all: Vec<_> = long.clone().map(|at| minute(at, 1.0)).collect();
+        store.merge(&span(long.clone()), &all, false);
+        let held = read(&mut store, &span(0..5 * DAY));
         assert_eq!(held.bars.len(), BARS);
-        assert!(!store.read(&span(long)).whole);
+        assert!(!read(&mut store, &span(long)).whole);
     }
 
     #[test]
     fn the_number_of_tickers_is_bounded_and_a_requested_ticker_stays() {
         let mut store = BarStore::default();
         store.stream(&ticker("I:SPX"), minute(0, 1.0));
-        store.read(&span(0..1));
+        read(&mut store, &span(0..1));
         for number in 0..2 * TICKERS {
             store.stream(&ticker(&format!("S{number}")), minute(0, 1.0));
         }
         assert_eq!(store.series.len(), TICKERS);
+        // Another device asks for many tickers. The series of the kitchen stays.
         for number in 0..2 * TICKERS {
             let mut other = span(0..1);
             other.ticker = ticker(&format!("R{number}"));
-            store.read(&other);
-            assert_eq!(store.read(&span(0..1)).bars.len(), 1);
+            store.read(&other, &"hall".into());
         }
+        assert!(store.series.contains_key("I:SPX"));
+        assert_eq!(read(&mut store, &span(0..1)).bars.len(), 1);
         assert_eq!(store.series.len(), TICKERS);
         store.stream(&ticker("NEW"), minute(24 * 60, 1.0));
         assert!(store.series.contains_key("NEW"));

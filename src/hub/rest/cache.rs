@@ -1,10 +1,16 @@
 //! Stores the vendor's REST responses, their lifetimes and the backoff after a failure. Pure: the
 //! time is an argument, and this module does no I/O.
+//!
+//! A response answers one question. The question is the path of a request or, for a row of a
+//! snapshot, the ticker of the row: a snapshot request contains the tickers of many devices, and
+//! each row has its own lifetime. A failure applies only to its own question, unless the failure
+//! shows that the vendor cannot answer other questions either.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
+use hyper::StatusCode;
 use hyper::body::Bytes;
 
 use crate::net::failure::Failure;
@@ -19,15 +25,17 @@ pub struct QuotesError {
     /// The number of seconds until the next attempt; the hub sends no request to the vendor before
     /// that time.
     pub retry_after: Option<u64>,
+    /// The HTTP status of the vendor's response; `None` without such a response.
+    pub status: Option<StatusCode>,
 }
 
 /// The maximum number of cached responses.
-const ENTRIES: usize = 256;
+const ENTRIES: usize = 8192;
 /// The maximum size of all cached bodies together, in bytes.
 const SIZE: usize = 8 << 20;
 /// The maximum age of a stale response. An older response is not used, for any kind of failure.
 const STALE_LIMIT: Duration = Duration::from_secs(600);
-/// The wait after the vendor refuses the key. An early retry would be refused again.
+/// The wait after the vendor refuses the key or a question. An early retry would be refused again.
 const REFUSED: Duration = Duration::from_secs(60);
 /// The wait after a "too many requests" response without `Retry-After`. The vendor's smallest plan
 /// allows five requests a minute.
@@ -36,6 +44,8 @@ const BUSY: Duration = Duration::from_secs(12);
 const FAILED: Duration = Duration::from_secs(2);
 /// The maximum value of `Retry-After`.
 const WAIT_LIMIT: Duration = Duration::from_secs(3600);
+/// The service of the snapshots, whose questions are tickers.
+const SNAPSHOT: &str = "/v3/snapshot";
 
 /// A response and its age.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,15 +54,21 @@ pub(crate) struct CachedAnswer {
     pub(crate) age: Duration,
     /// True if the lifetime of the response has ended and no newer response is available.
     pub(crate) stale: bool,
+    /// True if the response reports simulated prices.
+    pub(crate) simulated: bool,
 }
 
 /// The properties of a new response.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct AnswerInfo {
     /// The lifetime of the response.
     pub(crate) ttl: Duration,
     /// True if the response reports simulated prices.
     pub(crate) simulated: bool,
+    /// The age of the response at its receive time, if the vendor is a hub.
+    pub(crate) age: Duration,
+    /// True if the vendor is a hub and reports that it has no newer response.
+    pub(crate) stale: bool,
 }
 
 #[derive(Debug)]
@@ -67,12 +83,47 @@ struct CacheEntry {
 struct VendorBackoff {
     until: Moment,
     reason: Failure,
+    status: Option<StatusCode>,
 }
 
-/// The cached responses by path. All of them are real, or all of them are simulated.
+/// The questions to which a failure applies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Scope {
+    /// The vendor cannot be reached, or accepts no request for now.
+    All,
+    /// The vendor refuses the key for this service.
+    Service,
+    /// The vendor refuses or cannot answer this question.
+    Question,
+}
+
+impl Scope {
+    fn of(refusal: &RestError) -> Self {
+        match refusal.status.map(|status| status.as_u16()) {
+            Some(401) => Scope::Service,
+            Some(300..=399 | 429 | 502..=504 | 511 | 520..=530) => Scope::All,
+            Some(_) => Scope::Question,
+            None => match refusal.reason {
+                // A body that cannot be read, or a response that takes too long.
+                Failure::Protocol | Failure::TooLarge | Failure::Timeout => Scope::Question,
+                _ => Scope::All,
+            },
+        }
+    }
+}
+
+/// Returns true if the vendor refuses the question itself, so that a request with fewer questions
+/// can succeed.
+pub(crate) fn is_about_the_question(refusal: &RestError) -> bool {
+    refusal.status.is_some() && Scope::of(refusal) == Scope::Question
+}
+
+/// The cached responses by question. All of them are real, or all of them are simulated.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     entries: HashMap<String, CacheEntry>,
+    /// The size of all bodies together, in bytes.
+    size: usize,
     /// The vendor's last report by REST or WebSocket: true if its prices are simulated; `None`
     /// before the first report.
     pub(super) simulated: Option<bool>,
@@ -82,17 +133,19 @@ pub(crate) struct Cache {
     hold: Option<VendorBackoff>,
     /// The last failure that the log contains, until the next response.
     reported: Option<Failure>,
-    /// The backoff for each refused service. A plan may include one service and not include another
-    /// service.
+    /// The backoff for each refused service and each refused question.
     refused: HashMap<String, VendorBackoff>,
+    /// The time of the last log line about a refused question.
+    complained: Option<Moment>,
 }
 
-/// Returns the part of a path that a plan includes or excludes: the path without the query. For the
-/// bars of a ticker, the times are removed too.
-fn service(path: &str) -> &str {
-    let path = path.split_once('?').map_or(path, |(service, _)| service);
-    path.split_once("/range/")
-        .map_or(path, |(ticker, _)| ticker)
+/// Returns the service of a question: the first two parts of the path.
+fn service(question: &str) -> &str {
+    if !question.starts_with('/') {
+        return SNAPSHOT;
+    }
+    let end = question.match_indices(['/', '?']).nth(2);
+    end.map_or(question, |(end, _)| &question[..end])
 }
 
 impl Cache {
@@ -111,117 +164,145 @@ impl Cache {
         if self.simulated.replace(simulated) != Some(simulated) {
             self.entries
                 .retain(|_, entry| entry.known.simulated == simulated);
+            self.size = self.entries.values().map(|entry| entry.body.len()).sum();
         }
     }
 
-    /// Returns the cached response for a path, or the error during a backoff. Returns `None` if the
-    /// caller must send a request.
+    /// Returns the cached response to a question, or the error during a backoff. Returns `None` if
+    /// the caller must send a request.
     pub(crate) fn look(
         &self,
-        path: &str,
+        question: &str,
         now: Moment,
     ) -> Option<Result<CachedAnswer, QuotesError>> {
-        if let Some(entry) = self.entries.get(path)
+        if let Some(entry) = self.entries.get(question)
             && now < entry.at + entry.known.ttl
         {
             return Some(Ok(entry.answer(now, false)));
         }
-        let holds = self.hold.iter().chain(self.refused.get(service(path)));
+        let holds = self.hold.iter();
+        let holds = holds.chain(self.refused.get(service(question)));
+        let holds = holds.chain(self.refused.get(question));
         let holds = holds.filter(|hold| now < hold.until);
         let hold = holds.max_by_key(|hold| hold.until)?;
-        Some(self.instead(path, *hold, now))
+        Some(match self.entries.get(question) {
+            Some(entry) if now.since(entry.at) + entry.known.age <= STALE_LIMIT => {
+                Ok(entry.answer(now, true))
+            }
+            _ => Err(QuotesError {
+                reason: hold.reason,
+                retry_after: Some(hold.until.since(now).as_millis().div_ceil(1000) as u64),
+                status: hold.status,
+            }),
+        })
     }
 
-    /// Stores a response and returns it.
-    pub(crate) fn answered(
-        &mut self,
-        path: &str,
-        body: Bytes,
-        known: AnswerInfo,
-        now: Moment,
-    ) -> CachedAnswer {
+    /// Returns true if the question is not refused, and the lifetime of its response ends within
+    /// this time.
+    pub(crate) fn ends_within(&self, question: &str, limit: Duration, now: Moment) -> bool {
+        let refused = self.refused.get(question);
+        let entry = self.entries.get(question);
+        refused.is_none_or(|hold| now >= hold.until)
+            && entry.is_none_or(|entry| entry.at + entry.known.ttl <= now + limit)
+    }
+
+    /// Returns true if the vendor has answered the question before.
+    pub(crate) fn has_answered(&self, question: &str) -> bool {
+        self.entries.contains_key(question)
+    }
+
+    /// Stores a response.
+    pub(crate) fn answered(&mut self, question: &str, body: Bytes, known: AnswerInfo, now: Moment) {
         // A request from before the backoff may be answered during the backoff. The backoff
         // continues.
         self.hold = self.hold.filter(|hold| now < hold.until);
-        self.refused.remove(service(path));
+        self.refused.remove(service(question));
+        self.refused.remove(question);
         if self.reported.take().is_some() {
             log::info!("the vendor answers REST requests again");
         }
         self.set_simulated(known.simulated);
+        self.size += body.len();
         let entry = CacheEntry {
             body,
             at: now,
             known,
         };
-        let answer = entry.answer(now, false);
-        self.entries.insert(path.to_owned(), entry);
-        let mut size: usize = self.entries.values().map(|entry| entry.body.len()).sum();
-        while self.entries.len() > ENTRIES || (self.entries.len() > 1 && size > SIZE) {
+        let replaced = self.entries.insert(question.to_owned(), entry);
+        self.size -= replaced.map_or(0, |entry| entry.body.len());
+        while self.entries.len() > ENTRIES || (self.entries.len() > 1 && self.size > SIZE) {
             let removed = remove_first(&mut self.entries, |entry| entry.at);
-            size -= removed.map_or(0, |entry| entry.body.len());
+            self.size -= removed.map_or(0, |entry| entry.body.len());
         }
-        answer
     }
 
-    /// Starts a backoff after a failed request. Returns an old response as stale, if the cache
-    /// contains one.
-    pub(crate) fn failed(
-        &mut self,
-        path: &str,
-        refusal: &RestError,
-        now: Now,
-    ) -> Result<CachedAnswer, QuotesError> {
-        let reason = refusal.reason;
-        let usual = match reason {
-            reason if reason.refuses() => REFUSED,
-            Failure::Busy => BUSY,
+    /// Starts a backoff after a failed request for these questions.
+    pub(crate) fn failed(&mut self, questions: &[&str], refusal: &RestError, now: Now) {
+        let (scope, reason) = (Scope::of(refusal), refusal.reason);
+        let usual = match refusal.status.map(|status| status.as_u16()) {
+            Some(429 | 503) => BUSY,
+            Some(400..=499) => REFUSED,
             _ => FAILED,
         };
         let until = now.monotonic + refusal.wait(now.utc, WAIT_LIMIT).unwrap_or(usual);
-        let hold = VendorBackoff { until, reason };
-        if self.is_new(path, reason) {
-            log::warn!(
-                "the REST request to the vendor for {} failed: {reason}",
-                service(path)
-            );
-        }
-        if reason.refuses() {
-            // Requests for many different tickers must not make this map grow without a limit.
-            let long_ago = |held: &VendorBackoff| now.monotonic >= held.until + REFUSED;
-            self.refused.retain(|_, held| !long_ago(held));
-            if self.refused.len() >= ENTRIES {
-                remove_first(&mut self.refused, |held| held.until);
+        let hold = VendorBackoff {
+            until,
+            reason,
+            status: refusal.status,
+        };
+        let first = questions.first().copied().unwrap_or(SNAPSHOT);
+        let level = match self.is_new(scope, first, reason, now.monotonic) {
+            true => log::Level::Warn,
+            false => log::Level::Debug,
+        };
+        let status = refusal.status.map_or(0, |status| status.as_u16());
+        log::log!(
+            level,
+            "the REST request to the vendor for {first} failed: {reason} (HTTP status {status}, 0 \
+             without a response)"
+        );
+        match scope {
+            Scope::All => {
+                if self.hold.is_none_or(|held| held.until < until) {
+                    self.hold = Some(hold);
+                }
             }
-            self.refused.insert(service(path).to_owned(), hold);
-        } else if self.hold.is_none_or(|held| held.until < until) {
-            self.hold = Some(hold);
+            Scope::Service => self.refuse(service(first), hold, now.monotonic),
+            Scope::Question => {
+                for question in questions {
+                    self.refuse(question, hold, now.monotonic);
+                }
+            }
         }
-        self.instead(path, hold, now.monotonic)
     }
 
-    /// Returns true if the log does not contain this failure yet. A refusal belongs to one service;
-    /// every other failure is a failure of the vendor's whole REST.
-    fn is_new(&mut self, path: &str, reason: Failure) -> bool {
-        if reason.refuses() {
-            let held = self.refused.get(service(path));
-            return held.is_none_or(|held| held.reason != reason);
+    fn refuse(&mut self, key: &str, hold: VendorBackoff, now: Moment) {
+        // Many different questions must not make this map grow without a limit.
+        if self.refused.len() >= ENTRIES {
+            self.refused.retain(|_, held| now < held.until);
         }
-        self.reported.replace(reason) != Some(reason)
+        if self.refused.len() >= ENTRIES {
+            remove_first(&mut self.refused, |held| held.until);
+        }
+        self.refused.insert(key.to_owned(), hold);
     }
 
-    /// Returns the old response to a request that is not sent during a backoff.
-    fn instead(
-        &self,
-        path: &str,
-        hold: VendorBackoff,
-        now: Moment,
-    ) -> Result<CachedAnswer, QuotesError> {
-        match self.entries.get(path) {
-            Some(entry) if now.since(entry.at) <= STALE_LIMIT => Ok(entry.answer(now, true)),
-            _ => Err(QuotesError {
-                reason: hold.reason,
-                retry_after: Some(hold.until.since(now).as_millis().div_ceil(1000) as u64),
-            }),
+    /// Returns true if the log must contain this failure. Refused questions have one log line a
+    /// minute, because a client can ask as many senseless questions as it likes.
+    fn is_new(&mut self, scope: Scope, question: &str, reason: Failure, now: Moment) -> bool {
+        match scope {
+            Scope::All => self.reported.replace(reason) != Some(reason),
+            Scope::Service => {
+                let held = self.refused.get(service(question));
+                held.is_none_or(|held| held.reason != reason)
+            }
+            Scope::Question => {
+                let quiet = self.complained.is_some_and(|at| now.since(at) < REFUSED);
+                if !quiet {
+                    self.complained = Some(now);
+                }
+                !quiet
+            }
         }
     }
 }
@@ -240,8 +321,9 @@ impl CacheEntry {
     fn answer(&self, now: Moment, stale: bool) -> CachedAnswer {
         CachedAnswer {
             body: self.body.clone(),
-            age: now.since(self.at),
-            stale,
+            age: now.since(self.at) + self.known.age,
+            stale: stale || self.known.stale,
+            simulated: self.known.simulated,
         }
     }
 }
@@ -251,12 +333,15 @@ mod tests {
     use super::*;
     use crate::time::Utc;
 
-    const PATH: &str = "/v3/snapshot?ticker.any_of=I:SPX";
-    const OTHER: &str = "/v3/snapshot?ticker.any_of=I:VIX";
+    const SPX: &str = "I:SPX";
+    const VIX: &str = "I:VIX";
     const STATUS: &str = "/v1/marketstatus/now";
+    const BARS: &str = "/v2/aggs/ticker/SPY/range/1/minute/2026-11-23/2026-11-23?sort=asc";
     const GOOD: AnswerInfo = AnswerInfo {
         ttl: Duration::from_secs(2),
         simulated: false,
+        age: Duration::ZERO,
+        stale: false,
     };
 
     fn at(secs: u64) -> Moment {
@@ -268,24 +353,34 @@ mod tests {
         Now::new(at(secs), Utc(1_795_444_200_000 + 1000 * secs as i64))
     }
 
-    fn refusal(reason: Failure, retry_after: Option<&str>) -> RestError {
+    /// A response with this status.
+    fn refusal(status: u16, retry_after: Option<&str>) -> RestError {
         RestError {
-            reason,
+            reason: match status {
+                401 => Failure::Key,
+                403 => Failure::Plan,
+                404 => Failure::Path,
+                429 | 500 | 503 => Failure::Busy,
+                _ => Failure::Protocol,
+            },
             retry_after: retry_after.map(str::to_owned),
+            status: StatusCode::from_u16(status).ok(),
         }
     }
 
-    fn error(reason: Failure, retry_after: u64) -> Option<Result<CachedAnswer, QuotesError>> {
+    fn error(status: u16, retry_after: u64) -> Option<Result<CachedAnswer, QuotesError>> {
+        let RestError { reason, status, .. } = refusal(status, None);
         Some(Err(QuotesError {
             reason,
             retry_after: Some(retry_after),
+            status,
         }))
     }
 
     /// Returns a cache with a response that was stored at second 1.
     fn answered() -> Cache {
         let mut cache = Cache::default();
-        cache.answered(PATH, Bytes::from_static(b"{}"), GOOD, at(1));
+        cache.answered(SPX, Bytes::from_static(b"{}"), GOOD, at(1));
         cache
     }
 
@@ -297,78 +392,120 @@ mod tests {
     #[test]
     fn a_cached_response_is_fresh_until_its_ttl_ends() {
         let cache = answered();
-        assert_eq!(age(cache.look(PATH, at(2))), Some((1, false)));
-        assert_eq!(cache.look(PATH, at(3)), None);
-        assert_eq!(cache.look(OTHER, at(2)), None);
+        assert_eq!(age(cache.look(SPX, at(2))), Some((1, false)));
+        assert_eq!(cache.look(SPX, at(3)), None);
+        assert_eq!(cache.look(VIX, at(2)), None);
+        assert!(!cache.ends_within(SPX, Duration::from_secs(1), at(1)));
+        assert!(cache.ends_within(SPX, Duration::from_secs(2), at(1)));
+    }
+
+    #[test]
+    fn the_ages_of_stacked_hubs_add_up() {
+        let mut cache = Cache::default();
+        let old = AnswerInfo {
+            age: Duration::from_secs(7),
+            stale: true,
+            ..GOOD
+        };
+        cache.answered(SPX, Bytes::new(), old, at(1));
+        assert_eq!(age(cache.look(SPX, at(2))), Some((8, true)));
+    }
+
+    #[test]
+    fn a_refused_question_does_not_hold_another_question() {
+        for status in [400, 403, 404, 410, 414, 422, 500] {
+            let mut cache = answered();
+            for question in [BARS, "NOSUCH", STATUS] {
+                cache.failed(&[question], &refusal(status, None), now(5));
+                let refused = cache.look(question, at(5)).unwrap().unwrap_err();
+                assert_eq!(refused.status, StatusCode::from_u16(status).ok());
+            }
+            for question in [
+                SPX,
+                VIX,
+                "/v2/aggs/ticker/SPY/prev",
+                "/v1/marketstatus/upcoming",
+            ] {
+                assert_eq!(cache.look(question, at(5)), None, "{status} {question}");
+            }
+            assert!(!cache.ends_within("NOSUCH", Duration::MAX, at(5)));
+        }
+        // The same is true for a body that cannot be read, or that does not arrive in time.
+        for reason in [Failure::Protocol, Failure::Timeout] {
+            let mut cache = Cache::default();
+            cache.failed(&[BARS], &reason.into(), now(0));
+            assert_eq!(cache.look(VIX, at(0)), None);
+            assert_eq!(cache.look(BARS, at(2)), None);
+        }
+    }
+
+    #[test]
+    fn a_vendor_that_cannot_answer_gets_no_further_question() {
+        for refusal in [refusal(503, None), Failure::Refused.into()] {
+            let mut cache = Cache::default();
+            cache.failed(&[BARS], &refusal, now(0));
+            assert!(cache.look(VIX, at(1)).unwrap().is_err());
+        }
     }
 
     #[test]
     fn no_request_is_sent_before_the_retry_after_time_of_the_vendor() {
         let mut cache = answered();
-        let stale = cache.failed(PATH, &refusal(Failure::Busy, Some("30")), now(5));
-        assert_eq!(
-            age(Some(stale)),
-            Some((4, true)),
-            "an old answer says its age"
-        );
-        assert_eq!(cache.look(OTHER, at(5)), error(Failure::Busy, 30));
-        assert_eq!(cache.look(STATUS, at(34)), error(Failure::Busy, 1));
-        assert_eq!(age(cache.look(PATH, at(34))), Some((33, true)));
-        assert_eq!(cache.look(OTHER, at(35)), None);
+        cache.failed(&[SPX], &refusal(429, Some("30")), now(5));
+        let stale = age(cache.look(SPX, at(5)));
+        assert_eq!(stale, Some((4, true)), "an old answer says its age");
+        assert_eq!(cache.look(VIX, at(5)), error(429, 30));
+        assert_eq!(cache.look(STATUS, at(34)), error(429, 1));
+        assert_eq!(age(cache.look(SPX, at(34))), Some((33, true)));
+        assert_eq!(cache.look(VIX, at(35)), None);
     }
 
     #[test]
     fn a_response_to_an_earlier_request_does_not_shorten_the_backoff() {
         let mut cache = Cache::default();
-        cache
-            .failed(PATH, &refusal(Failure::Busy, Some("30")), now(5))
-            .unwrap_err();
+        cache.failed(&[SPX], &refusal(429, Some("30")), now(5));
         // The request for this response was sent before the backoff.
-        cache.answered(OTHER, Bytes::from_static(b"{}"), GOOD, at(6));
-        assert_eq!(cache.look(PATH, at(6)), error(Failure::Busy, 29));
-        assert_eq!(age(cache.look(OTHER, at(34))), Some((28, true)));
-        assert_eq!(cache.look(PATH, at(35)), None);
+        cache.answered(VIX, Bytes::from_static(b"{}"), GOOD, at(6));
+        assert_eq!(cache.look(SPX, at(6)), error(429, 29));
+        assert_eq!(age(cache.look(VIX, at(34))), Some((28, true)));
+        assert_eq!(cache.look(SPX, at(35)), None);
     }
 
     #[test]
     fn a_retry_after_header_can_be_a_date() {
         let mut cache = Cache::default();
         let date = Some("Mon, 23 Nov 2026 14:31:40 GMT");
-        cache
-            .failed(PATH, &refusal(Failure::Busy, date), now(40))
-            .unwrap_err();
-        assert_eq!(cache.look(PATH, at(40)), error(Failure::Busy, 60));
+        cache.failed(&[SPX], &refusal(429, date), now(40));
+        assert_eq!(cache.look(SPX, at(40)), error(429, 60));
         // Without a usable date, the backoff has its usual length.
         for junk in ["soon", "-5", "", "Mon, 23 Nov 2020 14:31:40 GMT"] {
             let mut cache = Cache::default();
-            let refusal = refusal(Failure::Busy, Some(junk));
-            cache.failed(PATH, &refusal, now(0)).unwrap_err();
-            assert_eq!(cache.look(PATH, at(0)), error(Failure::Busy, 12), "{junk}");
+            cache.failed(&[SPX], &refusal(429, Some(junk)), now(0));
+            assert_eq!(cache.look(SPX, at(0)), error(429, 12), "{junk}");
         }
         for (text, secs) in [("0", 1), ("99999999999", 3600)] {
             let mut cache = Cache::default();
-            let refusal = refusal(Failure::Busy, Some(text));
-            cache.failed(PATH, &refusal, now(0)).unwrap_err();
-            assert_eq!(cache.look(PATH, at(0)), error(Failure::Busy, secs));
+            cache.failed(&[SPX], &refusal(429, Some(text)), now(0));
+            assert_eq!(cache.look(SPX, at(0)), error(429, secs));
         }
     }
 
     #[test]
-    fn a_plan_without_quotes_can_still_have_the_market_status() {
+    fn a_key_that_is_refused_for_quotes_can_still_have_the_market_status() {
         let mut cache = Cache::default();
-        cache
-            .failed(PATH, &refusal(Failure::Key, None), now(0))
-            .unwrap_err();
-        assert_eq!(cache.look(OTHER, at(1)), error(Failure::Key, 59));
+        cache.failed(&[SPX], &refusal(401, None), now(0));
+        assert_eq!(cache.look(VIX, at(1)), error(401, 59));
         assert_eq!(cache.look(STATUS, at(1)), None);
-        assert_eq!(cache.look(OTHER, at(60)), None);
+        assert_eq!(cache.look(VIX, at(60)), None);
     }
 
     #[test]
     fn a_response_older_than_ten_minutes_is_not_used() {
         let mut cache = answered();
-        let failed =
-            |cache: &mut Cache, secs| cache.failed(PATH, &refusal(Failure::Lost, None), now(secs));
+        let failed = |cache: &mut Cache, secs| {
+            cache.failed(&[SPX], &Failure::Lost.into(), now(secs));
+            cache.look(SPX, at(secs)).unwrap()
+        };
         assert!(failed(&mut cache, 601).unwrap().stale);
         assert_eq!(failed(&mut cache, 602).unwrap_err().reason, Failure::Lost);
     }
@@ -381,20 +518,21 @@ mod tests {
         };
         let body = Bytes::from_static(b"{}");
         let mut cache = Cache::default();
-        cache.answered(PATH, body.clone(), simulated, at(1));
-        cache.answered(OTHER, body.clone(), simulated, at(1));
+        cache.answered(SPX, body.clone(), simulated, at(1));
+        cache.answered(VIX, body.clone(), simulated, at(1));
         cache.greeted(true);
-        assert!(cache.look(PATH, at(2)).is_some());
+        assert!(cache.look(SPX, at(2)).is_some());
         // The change is reported first by a greeting, and later by a response.
         cache.greeted(false);
-        assert_eq!(cache.look(PATH, at(2)), None);
-        cache.answered(PATH, body.clone(), simulated, at(2));
+        assert_eq!(cache.look(SPX, at(2)), None);
+        cache.answered(SPX, body.clone(), simulated, at(2));
         cache.greeted(false);
-        assert!(cache.look(PATH, at(2)).is_some(), "a greeting counts once");
+        assert!(cache.look(SPX, at(2)).is_some(), "a greeting counts once");
         cache.answered(STATUS, body, GOOD, at(2));
-        assert_eq!(cache.look(PATH, at(2)), None);
+        assert_eq!(cache.look(SPX, at(2)), None);
         assert!(cache.look(STATUS, at(2)).is_some());
-        let failed = cache.failed(OTHER, &refusal(Failure::Lost, None), now(3));
+        cache.failed(&[VIX], &Failure::Lost.into(), now(3));
+        let failed = cache.look(VIX, at(3)).unwrap();
         assert_eq!(
             failed.unwrap_err().reason,
             Failure::Lost,
@@ -406,32 +544,34 @@ mod tests {
     fn the_oldest_responses_are_removed_at_the_size_limit() {
         let mut cache = Cache::default();
         for n in 0..1000 {
-            cache.answered(
-                &format!("/v3?{n}"),
-                Bytes::from(vec![0; 1 << 16]),
-                GOOD,
-                at(n),
-            );
+            let body = Bytes::from(vec![0; 1 << 16]);
+            cache.answered(&format!("/v3?{}", n % 500), body, GOOD, at(n));
         }
-        assert_eq!(cache.entries.len(), SIZE >> 16);
-        assert!(cache.entries.contains_key("/v3?999"));
+        assert_eq!((cache.entries.len(), cache.size), (SIZE >> 16, SIZE));
+        assert!(cache.entries.contains_key("/v3?499"));
     }
 
     #[test]
     fn a_failure_is_reported_once_until_the_next_response() {
         let mut cache = Cache::default();
-        let mut fails = |path, reason, secs| {
-            let new = cache.is_new(path, reason);
-            cache.failed(path, &refusal(reason, None), now(secs)).ok();
+        let mut fails = |question, refusal: RestError, secs| {
+            let scope = Scope::of(&refusal);
+            let new = cache.is_new(scope, question, refusal.reason, at(secs));
+            cache.failed(&[question], &refusal, now(secs));
             new
         };
-        assert!(fails(PATH, Failure::Lost, 0));
-        assert!(!fails(PATH, Failure::Lost, 2) && !fails(STATUS, Failure::Lost, 4));
-        assert!(fails(PATH, Failure::Timeout, 6));
-        // A refusal belongs to a service, and does not end with a response of another service.
-        assert!(fails(PATH, Failure::Plan, 10));
-        cache.answered(STATUS, Bytes::new(), GOOD, at(20));
-        assert!(!cache.is_new(PATH, Failure::Plan));
-        assert!(cache.is_new(STATUS, Failure::Lost));
+        assert!(fails(SPX, Failure::Lost.into(), 0));
+        assert!(!fails(SPX, Failure::Lost.into(), 2) && !fails(STATUS, Failure::Lost.into(), 4));
+        assert!(fails(SPX, Failure::Dns.into(), 6));
+        // A refused key belongs to a service, and does not end with a response of another service.
+        assert!(fails(SPX, refusal(401, None), 10));
+        assert!(!fails(VIX, refusal(401, None), 10));
+        // Refused questions have one line a minute.
+        assert!(fails(BARS, refusal(404, None), 20));
+        assert!(!fails("NOSUCH", refusal(404, None), 79));
+        assert!(fails("NOSUCH", refusal(404, None), 81));
+        cache.answered(STATUS, Bytes::new(), GOOD, at(90));
+        assert!(!cache.is_new(Scope::Service, SPX, Failure::Key, at(90)));
+        assert!(cache.is_new(Scope::All, STATUS, Failure::Dns, at(90)));
     }
 }

@@ -1,149 +1,250 @@
 //! Converts the vendor's snapshot to the rows of `/api/quotes`. These rows have the fields of the
 //! existing proxy and some additional fields. Pure: this module does no I/O.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use serde_json::{Map, Number, Value};
+use hyper::body::Bytes;
+use serde::Deserialize;
+use serde_json::{Map, Number, Value, json};
 
-use super::cache::{AnswerInfo, CachedAnswer};
-use crate::market::{AssetClass, Calendar, Price, Symbol};
-use crate::massive::UnreadableRows;
+use super::cache::{AnswerInfo, CachedAnswer, QuotesError};
+use crate::market::{AssetClass, Calendar, Price, Symbol, Ticker};
+use crate::massive::instrument_snapshot::InstrumentSnapshot;
 use crate::massive::quotes::{QuoteRow, QuotesBody};
-use crate::massive::snapshot::{self, Greeks, SnapshotRow};
+use crate::massive::snapshot::{Greeks, SnapshotBody, SnapshotRow};
+use crate::massive::{self, UnreadableRows, printable};
 use crate::time::{Now, Utc};
 
 /// The lifetime of quotes while a market is open.
-const TTL: Duration = Duration::from_secs(2);
-/// The lifetime of quotes while all markets are closed.
+pub(super) const TTL: Duration = Duration::from_secs(2);
+/// The lifetime of quotes while their market is closed.
 const TTL_CLOSED: Duration = Duration::from_secs(30);
 /// The lifetime of a market status.
 const STATUS_TTL: Duration = Duration::from_secs(60);
 /// One symbol for each set of trading hours in a market status.
 const STATUS_OF: [&str; 3] = ["SPX", "VIX", "SPY"];
 
-/// A ticker as the client wrote it, and its symbol; `None` if the ticker is invalid.
+/// The tickers of a request for quotes, as the client wrote them. A ticker without a symbol is
+/// invalid.
 #[derive(Debug)]
-pub(crate) struct RequestedTicker<'a> {
-    text: &'a str,
-    symbol: Option<Symbol>,
+pub struct QuoteRequest<'a> {
+    tickers: Vec<(&'a str, Option<Symbol>)>,
+    /// True if the client expects zero in place of a missing number, as from the existing proxy.
+    has_zeros: bool,
 }
 
-/// Parses the tickers of a request.
-pub(crate) fn requested<'a>(tickers: &[&'a str]) -> Vec<RequestedTicker<'a>> {
-    let parse = |text: &&'a str| RequestedTicker {
-        text,
-        symbol: text.parse().ok(),
-    };
-    tickers.iter().map(parse).collect()
-}
+impl<'a> QuoteRequest<'a> {
+    /// Parses the tickers of a request. With `has_zeros`, each row has the form of the existing
+    /// proxy: zero in place of a missing number, and no error.
+    pub fn new(tickers: &[&'a str], has_zeros: bool) -> Self {
+        let tickers = tickers.iter().map(|text| (*text, text.parse().ok()));
+        Self {
+            tickers: tickers.collect(),
+            has_zeros,
+        }
+    }
 
-impl RequestedTicker<'_> {
-    /// Returns the vendor's form of the ticker; `None` if the ticker is invalid.
-    pub(crate) fn ticker(&self) -> Option<&str> {
-        self.symbol.as_ref().map(Symbol::ticker)
+    /// Returns the symbols of the valid tickers, in the order of the request.
+    pub(super) fn symbols(&self) -> impl Iterator<Item = &Symbol> {
+        self.tickers
+            .iter()
+            .filter_map(|(_, symbol)| symbol.as_ref())
     }
 }
 
-/// Returns the properties of a new response for these symbols; `None` if the body is not a
-/// snapshot.
-pub(crate) fn known(
+/// The reason why the hub has no row for a ticker.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum RowFailure {
+    /// The device has asked for so many other tickers.
+    TooManyTickers(usize),
+    /// The vendor gives no usable response.
+    Vendor(QuotesError),
+}
+
+impl RowFailure {
+    /// Returns the word and the message for the row.
+    pub(super) fn words(&self) -> (&'static str, String) {
+        match self {
+            RowFailure::TooManyTickers(most) => (
+                "TOO_MANY_TICKERS",
+                format!(
+                    "this device has asked for {most} other tickers within ten minutes (see \
+                     limits.device_tickers in the settings of the hub)"
+                ),
+            ),
+            RowFailure::Vendor(error) if error.reason.refuses() => {
+                ("NOT_ENTITLED", error.reason.to_string())
+            }
+            RowFailure::Vendor(error) => ("NO_ANSWER", error.reason.to_string()),
+        }
+    }
+}
+
+/// A row of the vendor's response, ready for the cache.
+pub(super) struct NewRow {
+    pub(super) ticker: Ticker,
+    pub(super) body: Bytes,
+    pub(super) known: AnswerInfo,
+}
+
+/// Reads a snapshot response to a request for these tickers, and returns one row for each ticker. If
+/// the response has no readable row for a ticker, the row contains an error. Also returns the
+/// tickers whose rows cannot be read. Returns `None` if the body is not a snapshot.
+pub(super) fn read(
     body: &[u8],
-    requested: &[RequestedTicker<'_>],
+    batch: &[Ticker],
     calendar: &Calendar,
     now: Now,
-) -> Option<AnswerInfo> {
-    let snapshot = snapshot::read(body).ok()?;
-    let closed = !snapshot.rows.is_empty() && snapshot.rows.iter().all(SnapshotRow::is_closed);
-    let symbols = requested.iter().flat_map(|requested| &requested.symbol);
-    // The time until the first of these markets opens: zero if one is open.
-    let opens_in = now.utc.and_then(|utc| {
-        let left = symbols.map(|symbol| match calendar.phase(symbol, utc) {
-            phase if phase.is_open() => Duration::ZERO,
-            phase => phase.until.since(utc),
-        });
-        left.min()
-    });
-    let ttl = match opens_in {
-        Some(left) if closed && !left.is_zero() => TTL_CLOSED.min(left),
-        // By the calendar one of the markets is open, so the next response may show the open
-        // market.
-        _ => TTL,
+) -> Option<(Vec<NewRow>, UnreadableRows)> {
+    let body: SnapshotBody = massive::body(body)
+        .inspect_err(|error| log::debug!("cannot parse the quotes response: {error}"))
+        .ok()?;
+    let mut unreadable = UnreadableRows::new();
+    let row = |ticker: &Ticker| {
+        let found = body
+            .results
+            .iter()
+            .find(|row| row["ticker"] == ticker.as_str());
+        let failed = |word: &str, message: &str| {
+            let row = json!({ "ticker": ticker.as_str(), "error": word, "message": message });
+            (row, None)
+        };
+        let (json, row) = match found.map(|row| (row, SnapshotRow::deserialize(row))) {
+            Some((json, Ok(row))) => (json.clone(), Some(row)),
+            Some((_, Err(error))) => {
+                unreadable.push((ticker.clone(), printable(&error.to_string())));
+                failed("UNREADABLE", "the row of the vendor cannot be read")
+            }
+            None => failed("NO_DATA", "the vendor has no data for this ticker"),
+        };
+        let row = row.as_ref();
+        NewRow {
+            ticker: ticker.clone(),
+            known: AnswerInfo {
+                ttl: row.map_or(TTL, |row| ttl(row, calendar, now)),
+                simulated: body.simulated || row.is_some_and(|row| row.simulated),
+                age: row.map(SnapshotRow::age).unwrap_or_default(),
+                stale: row.is_some_and(|row| row.stale),
+            },
+            body: json.to_string().into(),
+        }
     };
-    Some(AnswerInfo {
-        ttl,
-        simulated: snapshot.simulated,
-    })
+    let rows = batch.iter().map(row).collect();
+    Some((rows, unreadable))
+}
+
+/// Returns the lifetime of a row.
+fn ttl(row: &SnapshotRow, calendar: &Calendar, now: Now) -> Duration {
+    let opens_in = || {
+        let (symbol, utc) = (Symbol::from_ticker(&row.ticker)?, now.utc?);
+        let phase = calendar.phase(&symbol, utc);
+        (!phase.is_open()).then(|| phase.until.since(utc))
+    };
+    match opens_in() {
+        Some(left) if row.is_closed() => TTL_CLOSED.min(left),
+        // By the calendar the market is open, so the next response may show the open market.
+        _ => TTL,
+    }
 }
 
 /// Returns the body of `/api/quotes`: one row for each requested ticker, in the order of the
-/// request. Also returns the tickers whose rows in the vendor's responses cannot be read.
-pub(crate) fn body(
-    requested: &[RequestedTicker<'_>],
-    answers: &[CachedAnswer],
-) -> Result<(String, UnreadableRows), serde_json::Error> {
-    let mut known = HashMap::new();
-    let mut unreadable = UnreadableRows::new();
-    let mut simulated = false;
-    for answer in answers {
-        let snapshot = snapshot::read(&answer.body)?;
-        simulated |= snapshot.simulated;
-        unreadable.extend(snapshot.unreadable);
-        for row in snapshot.rows {
-            known.insert(row.ticker.clone(), row);
+/// request. `rows` are the rows of the valid tickers.
+pub(super) fn body(
+    request: &QuoteRequest<'_>,
+    rows: Vec<Result<CachedAnswer, RowFailure>>,
+) -> String {
+    let mut rows = rows.into_iter();
+    let results = request.tickers.iter().map(|(text, symbol)| {
+        let found = symbol
+            .as_ref()
+            .and_then(|symbol| Some((symbol, rows.next()?)));
+        let mut row = match found {
+            None => error_row(
+                text,
+                "INVALID_TICKER",
+                "that is no ticker: write for example SPX, SPY or O:SPY251219C00650000",
+            ),
+            Some((_, Err(failure))) => {
+                let (word, message) = failure.words();
+                error_row(text, word, &message)
+            }
+            Some((symbol, Ok(answer))) => row(text, symbol, &answer),
+        };
+        if request.has_zeros {
+            row.fill_with_zeros();
         }
-    }
-    let rows = requested.iter().map(|requested| {
-        let known = requested.ticker().and_then(|ticker| known.get(ticker));
-        row(requested, known)
+        row
     });
-    // The body has only one age for all rows, so it contains the age of the oldest response.
-    let age = answers.iter().map(|answer| answer.age).max();
-    let body = serde_json::to_string(&QuotesBody {
-        results: rows.collect(),
-        age: seconds(age.unwrap_or_default()).into(),
-        stale: answers.iter().any(|answer| answer.stale),
-        simulated,
-    })?;
-    Ok((body, unreadable))
+    let body = QuotesBody {
+        results: results.collect(),
+    };
+    // The serialization of these fields cannot fail.
+    serde_json::to_string(&body).unwrap_or_default()
+}
+
+fn error_row(symbol: &str, word: &str, message: &str) -> QuoteRow {
+    let source = match word {
+        "NO_DATA" | "UNREADABLE" => "none",
+        _ => "error",
+    };
+    QuoteRow {
+        symbol: symbol.to_owned(),
+        source: Some(source.to_owned()),
+        error: Some(word.to_owned()),
+        message: Some(message.to_owned()),
+        age: 0.into(),
+        ..QuoteRow::default()
+    }
+}
+
+impl QuoteRow {
+    /// Gives the row the form of the existing proxy.
+    fn fill_with_zeros(&mut self) {
+        self.last.get_or_insert_default();
+        self.change.get_or_insert_default();
+        self.change_percent.get_or_insert_default();
+        self.as_of.get_or_insert(0.into());
+        (self.error, self.message) = (None, None);
+    }
 }
 
 /// Converts an age to seconds, rounded down to whole milliseconds.
-fn seconds(age: Duration) -> f64 {
+pub(super) fn seconds(age: Duration) -> f64 {
     age.as_millis() as f64 / 1e3
 }
 
-/// Returns the row for a ticker. `known` is the row of the vendor's response, if there is one.
-fn row(requested: &RequestedTicker<'_>, known: Option<&SnapshotRow>) -> QuoteRow {
-    let empty = |source: &str| QuoteRow {
-        symbol: requested.text.to_owned(),
-        last: Some(0.0),
-        change: Some(0.0),
-        as_of: Some(0.into()),
-        source: Some(source.to_owned()),
-        ..QuoteRow::default()
+/// Returns the row of a symbol. `text` is the ticker as the client wrote it.
+fn row(text: &str, symbol: &Symbol, answer: &CachedAnswer) -> QuoteRow {
+    let known: Option<SnapshotRow> = serde_json::from_slice(&answer.body).ok();
+    let mut row = match &known {
+        Some(SnapshotRow {
+            error: Some(error), ..
+        }) => {
+            let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let message = body["message"].as_str().unwrap_or(error);
+            error_row(text, &printable(error), &printable(message))
+        }
+        Some(known) => known
+            .seed()
+            .map(|seed| data_row(symbol, known, &seed))
+            .unwrap_or_else(|| error_row(text, "NO_DATA", "the row of the vendor has no data")),
+        None => error_row(text, "UNREADABLE", "the row of the vendor cannot be read"),
     };
-    let Some(symbol) = &requested.symbol else {
-        return empty("error");
-    };
-    let Some(known) = known else {
-        return empty("none");
-    };
-    if let Some(error) = &known.error {
-        return QuoteRow {
-            denial: snapshot::denial(error).map(|_| error.clone()),
-            ..empty("error")
-        };
-    }
-    let Some(seed) = known.seed() else {
-        return empty("none");
-    };
+    row.age = seconds(answer.age).into();
+    (row.stale, row.simulated) = (answer.stale, answer.simulated);
+    row
+}
+
+fn data_row(symbol: &Symbol, known: &SnapshotRow, seed: &InstrumentSnapshot) -> QuoteRow {
     let class = symbol.class();
     let close = known.previous_close();
-    let change = seed.price.zip(close).map_or(0.0, |(last, close)| {
-        Price::from_scaled(last.scaled() - close.scaled()).as_f64()
-    });
-    let percent = close.map_or(0.0, |close| change / close.as_f64() * 100.0);
+    let change = seed
+        .price
+        .zip(close)
+        .map(|(last, close)| Price::from_scaled(last.scaled() - close.scaled()).as_f64());
+    let percent = change
+        .zip(close)
+        .map(|(change, close)| change / close.as_f64() * 100.0);
     let stamp = seed.price.and(seed.stamp);
     let (low, high) = seed.day.range.unzip();
     let (trade, traded_at) = seed.trade.unzip();
@@ -154,15 +255,14 @@ fn row(requested: &RequestedTicker<'_>, known: Option<&SnapshotRow>) -> QuoteRow
             AssetClass::Equity => symbol.to_string(),
             AssetClass::Index | AssetClass::Option => symbol.ticker().to_owned(),
         },
-        last: Some(seed.price.map_or(0.0, Price::as_f64)),
-        change: Some(change),
-        change_percent: (percent * 1e4).round() / 1e4,
+        last: seed.price.map(Price::as_f64),
+        change,
+        change_percent: percent.map(|percent| (percent * 1e4).round() / 1e4),
         // The proxy sends milliseconds for indices and nanoseconds for all other instruments.
         as_of: match class {
             AssetClass::Index => stamp.map(|stamp| stamp.0.into()),
             AssetClass::Equity | AssetClass::Option => nanos(stamp),
-        }
-        .or_else(|| Some(0.into())),
+        },
         source: match class {
             _ if seed.price.is_none() => Some("none".into()),
             AssetClass::Index if known.value(symbol).is_some() => Some("indices".into()),
@@ -174,7 +274,6 @@ fn row(requested: &RequestedTicker<'_>, known: Option<&SnapshotRow>) -> QuoteRow
         market_status: known.market_status.clone(),
         delayed: seed.delayed,
         is_close: seed.is_close,
-        denial: None,
         day_low: low.map(Price::as_f64),
         day_high: high.map(Price::as_f64),
         volume: seed.day.volume.map(|volume| volume as f64),
@@ -192,6 +291,7 @@ fn row(requested: &RequestedTicker<'_>, known: Option<&SnapshotRow>) -> QuoteRow
         greeks: contract
             .and_then(|row| row.greeks.clone())
             .filter(|greeks| *greeks != Greeks::default()),
+        ..QuoteRow::default()
     }
 }
 
@@ -212,20 +312,36 @@ pub(crate) fn known_status(body: &[u8], calendar: &Calendar, now: Now) -> Option
         let ends = symbols.map(|symbol: Symbol| calendar.phase(&symbol, utc).until);
         u64::try_from(ends.min()?.millis_since(utc)).ok()
     });
-    Some(AnswerInfo {
-        ttl: STATUS_TTL.min(Duration::from_millis(left.unwrap_or(u64::MAX))),
-        simulated: status.get("simulated").is_some_and(|flag| *flag == true),
-    })
+    let ttl = STATUS_TTL.min(Duration::from_millis(left.unwrap_or(u64::MAX)));
+    Some(info(&status, ttl))
 }
 
-/// Returns the market status with its age, and with `stale` if no newer response is available.
-pub(crate) fn aged_status(answer: &CachedAnswer) -> Result<String, serde_json::Error> {
-    let mut status: Map<String, Value> = serde_json::from_slice(&answer.body)?;
-    status.insert("age".into(), seconds(answer.age).into());
-    if answer.stale {
-        status.insert("stale".into(), true.into());
+/// Returns the properties of a response whose vendor can be a hub.
+pub(super) fn info(body: &Map<String, Value>, ttl: Duration) -> AnswerInfo {
+    let is = |name| body.get(name).is_some_and(|flag| *flag == true);
+    AnswerInfo {
+        ttl,
+        simulated: is("simulated"),
+        age: massive::age(body.get("age").unwrap_or(&Value::Null), is("stale")),
+        stale: is("stale"),
     }
-    serde_json::to_string(&status)
+}
+
+/// Adds the age of a response and its other properties to an object of the response.
+pub(super) fn mark(object: &mut Map<String, Value>, answer: &CachedAnswer) {
+    object.insert("age".into(), seconds(answer.age).into());
+    object.insert("stale".into(), answer.stale.into());
+    object.insert("simulated".into(), answer.simulated.into());
+    let delayed = object.get("status").is_some_and(|word| *word == "DELAYED")
+        || object.get("delayed").is_some_and(|flag| *flag == true);
+    object.insert("delayed".into(), delayed.into());
+}
+
+/// Returns a response that is one object, with its age. Returns `None` if the response is no object.
+pub(super) fn with_age(answer: &CachedAnswer) -> Option<String> {
+    let mut body: Map<String, Value> = serde_json::from_slice(&answer.body).ok()?;
+    mark(&mut body, answer);
+    Some(Value::Object(body).to_string())
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! The cache of the vendor's REST, which sends each request to the vendor once for all clients.
+//! The cache of the vendor's REST, which sends each question to the vendor once for all clients.
 //! Owns the responses and the locks of the requests in progress. This module does not define the
 //! content of the responses (see `quote_rows`) or their lifetime (see `cache`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,16 +11,32 @@ use hyper::body::Bytes;
 use tokio::sync::watch;
 
 pub(crate) use super::cache::CachedAnswer;
-use super::cache::{AnswerInfo, Cache, QuotesError};
-use super::quote_rows::{self, RequestedTicker};
+use super::cache::{self, AnswerInfo, Cache, QuotesError};
+use super::demand::Demand;
+use super::quote_rows::{self, QuoteRequest, RowFailure};
+use super::split;
 use crate::hub::Vendor;
+use crate::hub::auth::registry::Device;
 use crate::hub::metrics::Metrics;
-use crate::market::Calendar;
+use crate::market::{Calendar, Symbol, Ticker};
 use crate::massive::{self, UnreadableRows, snapshot};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
-use crate::net::http;
-use crate::time::{Clock, Now};
+use crate::net::http::{self, RestError};
+use crate::time::{Clock, Moment, Now};
+
+/// The maximum number of additional requests that find out which ticker of a refused request the
+/// vendor refuses.
+const SPLITS: usize = 16;
+
+/// The device that asks.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// The device.
+    pub device: Device,
+    /// The maximum number of different tickers that the device may ask for within ten minutes.
+    pub most_tickers: usize,
+}
 
 /// A cache in front of the vendor's REST.
 #[derive(Debug)]
@@ -34,6 +50,11 @@ pub struct QuoteCache {
     metrics: Arc<Metrics>,
     /// The cached responses. The lock is held only for short operations, never during an `await`.
     cache: Mutex<Cache>,
+    /// The tickers that the devices ask for.
+    demand: Mutex<Demand>,
+    /// The lock of the snapshot request in progress. The next request contains the tickers of all
+    /// callers that wait for this lock.
+    snapshot_lock: tokio::sync::Mutex<()>,
     /// One lock for each path with a request in progress. Other callers with this path wait for the
     /// same response.
     request_locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -44,13 +65,26 @@ pub struct QuoteCache {
 /// Returns the body of `/api/quotes` for these tickers, from a vendor snapshot of this age. Returns
 /// `None` if the body is not a snapshot.
 pub fn answer(tickers: &[&str], snapshot: &[u8], age: Duration, stale: bool) -> Option<String> {
-    let body = Bytes::copy_from_slice(snapshot);
-    quote_rows::body(
-        &quote_rows::requested(tickers),
-        &[CachedAnswer { body, age, stale }],
-    )
-    .ok()
-    .map(|(body, _)| body)
+    // The lifetime of the rows is not used here.
+    let now = Now {
+        monotonic: Moment::ZERO,
+        utc: None,
+    };
+    let request = QuoteRequest::new(tickers, false);
+    let symbols = request.symbols().map(Symbol::ticker);
+    let symbols: Vec<Ticker> = symbols
+        .filter_map(|ticker| Ticker::try_from(ticker).ok())
+        .collect();
+    let (rows, _) = quote_rows::read(snapshot, &symbols, &Calendar::us(), now)?;
+    let rows = rows.into_iter().map(|row| {
+        Ok(CachedAnswer {
+            body: row.body,
+            age: age + row.known.age,
+            stale: stale || row.known.stale,
+            simulated: row.known.simulated,
+        })
+    });
+    Some(quote_rows::body(&request, rows.collect()))
 }
 
 impl QuoteCache {
@@ -72,58 +106,158 @@ impl QuoteCache {
             greeted,
             metrics,
             cache: Mutex::default(),
+            demand: Mutex::default(),
+            snapshot_lock: tokio::sync::Mutex::default(),
             request_locks: Mutex::default(),
             unreadable: Mutex::default(),
         }
     }
 
-    /// Returns the body of `/api/quotes` for these tickers, in the form and the order of the
-    /// request.
-    ///
-    /// Besides the rows, the body contains `age` in seconds, `stale: true` if no newer response is
-    /// available, and `simulated: true` if the vendor reports simulated prices.
+    /// Returns the body of `/api/quotes` for these tickers, in the order of the request. Each row
+    /// contains `age` in seconds, `stale`, `simulated` and `delayed`; a row without data contains
+    /// `error` and `message`.
     ///
     /// # Errors
-    /// The vendor gives no usable response, and the cache has no old response.
-    pub async fn quotes(&self, tickers: &[&str]) -> Result<String, QuotesError> {
-        let requested = quote_rows::requested(tickers);
-        // Requests for the same tickers share one path, even if the order or the spelling is
-        // different.
-        let mut set: Vec<&str> = requested
-            .iter()
-            .filter_map(RequestedTicker::ticker)
-            .collect();
-        set.sort_unstable();
-        set.dedup();
-        let mut answers = Vec::new();
-        for part in set.chunks(snapshot::TICKERS) {
-            let path = snapshot::path(part.iter().copied());
-            let known = |body: &[u8], now| quote_rows::known(body, &requested, &self.calendar, now);
-            answers.push(self.ask(&path, known).await?);
+    /// The vendor gives no usable response, and the cache has no old row, for any ticker.
+    pub async fn quotes(
+        &self,
+        asker: &Asker,
+        request: &QuoteRequest<'_>,
+    ) -> Result<String, QuotesError> {
+        let symbols: Vec<Symbol> = request.symbols().cloned().collect();
+        let rows = self.rows(asker, &symbols).await?;
+        Ok(quote_rows::body(request, rows))
+    }
+
+    /// Returns the row of each symbol, in this order, from the cache or from the vendor.
+    ///
+    /// # Errors
+    /// As [`QuoteCache::quotes`].
+    pub(crate) async fn rows(
+        &self,
+        asker: &Asker,
+        symbols: &[Symbol],
+    ) -> Result<Vec<Result<CachedAnswer, RowFailure>>, QuotesError> {
+        let most = asker.most_tickers;
+        let now = self.clock.now().monotonic;
+        let note = |symbol: &Symbol| {
+            let ticker = Ticker::try_from(symbol.ticker()).ok()?;
+            lock(&self.demand)
+                .note(&asker.device, &ticker, most, now)
+                .then_some(ticker)
+        };
+        let allowed: Vec<Option<Ticker>> = symbols.iter().map(note).collect();
+        let missing = || -> Vec<Ticker> {
+            let missing = allowed.iter().flatten();
+            let mut missing: Vec<Ticker> = missing
+                .filter(|ticker| self.cached(ticker).is_none())
+                .cloned()
+                .collect();
+            missing.sort_unstable();
+            missing.dedup();
+            missing
+        };
+        if !missing().is_empty() {
+            let _turn = self.snapshot_lock.lock().await;
+            // The previous owner of the lock may have asked for these tickers too.
+            let missing = missing();
+            if !missing.is_empty() {
+                self.fetch(missing).await;
+            }
         }
-        let (body, unreadable) = quote_rows::body(&requested, &answers).map_err(|error| {
-            log::debug!("cannot parse the quotes response of the vendor: {error}");
-            Failure::Protocol
-        })?;
-        let mut known = lock(&self.unreadable);
-        let news = massive::news(&mut known, unreadable, |ticker| {
-            set.contains(&ticker.as_str())
+        let row = |ticker: &Option<Ticker>| match ticker {
+            None => Err(RowFailure::TooManyTickers(most)),
+            Some(ticker) => {
+                let cached = self.cached(ticker);
+                // The response of a replaced vendor is not stored.
+                let cached = cached.unwrap_or_else(|| Err(Failure::Lost.into()));
+                cached.map_err(RowFailure::Vendor)
+            }
+        };
+        let rows: Vec<_> = allowed.iter().map(row).collect();
+        match rows.first() {
+            // Without any row, the whole response is an error.
+            Some(Err(RowFailure::Vendor(error)))
+                if rows
+                    .iter()
+                    .all(|row| matches!(row, Err(RowFailure::Vendor(_)))) =>
+            {
+                Err(error.clone())
+            }
+            _ => Ok(rows),
+        }
+    }
+
+    /// Requests the rows of these tickers, and in the same requests the rows that other devices
+    /// need soon.
+    async fn fetch(&self, mut missing: Vec<Ticker>) {
+        let now = self.clock.now().monotonic;
+        let recent = lock(&self.demand).recent(now);
+        let room = missing.len().next_multiple_of(snapshot::TICKERS) - missing.len();
+        let due = {
+            let cache = self.current_cache();
+            let due = recent.into_iter().filter(|ticker| {
+                !missing.contains(ticker) && cache.ends_within(ticker, quote_rows::TTL, now)
+            });
+            due.take(room).collect::<Vec<_>>()
+        };
+        missing.extend(due);
+        let batches = missing.chunks(snapshot::TICKERS);
+        let mut batches: VecDeque<Vec<Ticker>> = batches.map(<[Ticker]>::to_vec).collect();
+        let mut left = SPLITS;
+        while let Some(batch) = batches.pop_front() {
+            let Err(refusal) = self.fetch_batch(&batch).await else {
+                continue;
+            };
+            if cache::is_about_the_question(&refusal) {
+                let answered = |ticker: &Ticker| self.current_cache().has_answered(ticker);
+                let parts = split::parts(&batch, &refusal, answered);
+                if parts.len() > 1 && parts.len() <= left {
+                    left -= parts.len();
+                    batches.extend(parts);
+                    continue;
+                }
+            }
+            let tickers: Vec<&str> = batch.iter().map(Ticker::as_str).collect();
+            let now = self.clock.now();
+            self.current_cache().failed(&tickers, &refusal, now);
+        }
+    }
+
+    /// Requests the rows of these tickers and stores them.
+    async fn fetch_batch(&self, batch: &[Ticker]) -> Result<(), RestError> {
+        let path = snapshot::path(batch.iter().map(Ticker::as_str));
+        let (outcome, before) = self.send(&path).await;
+        let now = self.clock.now();
+        let outcome = outcome.and_then(|body| {
+            let rows = quote_rows::read(&body, batch, &self.calendar, now);
+            Ok(rows.ok_or(Failure::Protocol)?)
         });
+        self.count(&path, &outcome);
+        let (rows, unreadable) = outcome?;
+        for row in rows {
+            if !self.is_replaced(before, row.known.simulated) {
+                let mut cache = self.current_cache();
+                cache.answered(&row.ticker, row.body, row.known, now.monotonic);
+            }
+        }
+        let mut known = lock(&self.unreadable);
+        let news = massive::news(&mut known, unreadable, |ticker| batch.contains(ticker));
         for (ticker, error) in news {
             log::warn!("{ticker}: the vendor's row in a REST response cannot be read: {error}");
         }
-        Ok(body)
+        Ok(())
     }
 
-    /// Returns the body of `/api/market/status`: the vendor's response with its `age` in seconds,
-    /// and `stale: true` if no newer response is available.
+    /// Returns the body of the market status: the vendor's response with `age` in seconds, `stale`,
+    /// `simulated` and `delayed`.
     ///
     /// # Errors
     /// The vendor gives no usable response, and the cache has no old response.
     pub async fn market_status(&self) -> Result<String, QuotesError> {
         let known = |body: &[u8], now| quote_rows::known_status(body, &self.calendar, now);
         let answer = self.ask("/v1/marketstatus/now", known).await?;
-        quote_rows::aged_status(&answer).map_err(|_| Failure::Protocol.into())
+        quote_rows::with_age(&answer).ok_or_else(|| Failure::Protocol.into())
     }
 
     /// Returns true if the vendor's prices are simulated; `None` before the vendor's first report.
@@ -150,34 +284,54 @@ impl QuoteCache {
         if let Some(cached) = self.cached(path) {
             return cached;
         }
-        let before = *self.greeted.borrow();
-        let source = self.vendor.borrow().rest.clone();
-        let outcome = http::fetch(&self.connector, &source, Method::GET, path).await;
+        let (outcome, before) = self.send(path).await;
         let now = self.clock.now();
         let outcome = outcome.and_then(|body| {
             let known = known(&body, now).ok_or(Failure::Protocol)?;
             Ok((body, known))
         });
-        let result = match &outcome {
+        self.count(path, &outcome);
+        match outcome {
+            Ok((_, known)) if self.is_replaced(before, known.simulated) => {
+                return Err(Failure::Lost.into());
+            }
+            Ok((body, known)) => self
+                .current_cache()
+                .answered(path, body, known, now.monotonic),
+            Err(refusal) => self.current_cache().failed(&[path], &refusal, now),
+        }
+        let cached = self.current_cache().look(path, now.monotonic);
+        cached.unwrap_or_else(|| Err(Failure::Lost.into()))
+    }
+
+    /// Sends a request to the vendor. Also returns the vendor's last report on a WebSocket
+    /// connection before the request.
+    async fn send(&self, path: &str) -> (Result<Bytes, RestError>, Option<bool>) {
+        let before = *self.greeted.borrow();
+        let source = self.vendor.borrow().rest.clone();
+        let outcome = http::fetch(&self.connector, &source, Method::GET, path).await;
+        (outcome, before)
+    }
+
+    /// Counts a request to the vendor.
+    fn count<T>(&self, path: &str, outcome: &Result<T, RestError>) {
+        let result = match outcome {
             Ok(_) => "ok".to_owned(),
             Err(refusal) => format!("{:?}", refusal.reason).to_ascii_lowercase(),
         };
         self.metrics.vendor_requests.add(path_of(path), result);
-        let mut cache = self.current_cache();
-        let after = *self.greeted.borrow();
-        match outcome {
-            // The vendor was replaced during the request, and this response comes from the old
-            // vendor.
-            Ok((_, known)) if after != before && after == Some(!known.simulated) => {
-                Err(Failure::Lost.into())
-            }
-            Ok((body, known)) => Ok(cache.answered(path, body, known, now.monotonic)),
-            Err(refusal) => cache.failed(path, &refusal, now),
-        }
     }
 
-    fn cached(&self, path: &str) -> Option<Result<CachedAnswer, QuotesError>> {
-        self.current_cache().look(path, self.clock.now().monotonic)
+    /// Returns true if the vendor was replaced during a request, and the response comes from the old
+    /// vendor.
+    fn is_replaced(&self, before: Option<bool>, simulated: bool) -> bool {
+        let after = *self.greeted.borrow();
+        after != before && after == Some(!simulated)
+    }
+
+    fn cached(&self, question: &str) -> Option<Result<CachedAnswer, QuotesError>> {
+        self.current_cache()
+            .look(question, self.clock.now().monotonic)
     }
 
     /// Locks the cache, after it has removed the responses of another vendor.
@@ -210,6 +364,7 @@ impl From<Failure> for QuotesError {
         Self {
             reason,
             retry_after: None,
+            status: None,
         }
     }
 }

@@ -103,6 +103,11 @@ limits! {
     device_channels: 5000, 1..=1_000_000, true;
     /// The maximum number of contracts whose quotes only clients of one device have requested.
     device_contracts: 250, 1..=1000, true;
+    /// The maximum number of different tickers whose quotes one device may request by REST within
+    /// ten minutes. This limit does not apply while the hub has only one device.
+    device_tickers: 500, 1..=1_000_000, false;
+    /// The maximum number of requests for bars per minute from one device.
+    device_bars: 120, 1..=1_000_000, false;
     /// The maximum number of trades that may wait for one client. The hub closes a client above
     /// this limit as too slow.
     trades: 1024, 1..=1_000_000, true;

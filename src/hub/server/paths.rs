@@ -11,34 +11,59 @@ pub(crate) enum Route {
     Socket(Cluster),
     Token,
     Proof,
-    Quotes,
-    Minutes,
-    Market,
+    Rest(RestRoute),
     Health,
     Metrics,
 }
 
-/// The name of each route for the log, which is also the path of the route, except for the minute
-/// bars.
-const NAMES: [(Route, &str); 10] = [
+/// The REST routes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum RestRoute {
+    /// The quotes in the form of the existing proxy, with additional fields.
+    Quotes,
+    Market,
+    // The routes below have the paths and the form of the vendor.
+    Snapshot,
+    SnapshotIndices,
+    /// The bars of a session, and the bar of the previous day.
+    Aggregates,
+    VendorMarket,
+    Upcoming,
+}
+
+/// The start of the paths of all bars.
+const AGGREGATES: &str = "/v2/aggs/";
+
+/// The name of each route for the log, which is also the path of the route, except for the bars.
+const NAMES: [(Route, &str); 14] = [
     (Route::Socket(Cluster::Indices), "/ws/indices"),
     (Route::Socket(Cluster::Options), "/ws/options"),
     (Route::Socket(Cluster::Stocks), "/ws/stocks"),
     (Route::Token, "/api/ws-token"),
     (Route::Proof, proof::PATH),
-    (Route::Quotes, "/api/quotes"),
-    (Route::Market, "/api/market/status"),
+    (Route::Rest(RestRoute::Quotes), "/api/quotes"),
+    (Route::Rest(RestRoute::Market), "/api/market/status"),
+    (Route::Rest(RestRoute::Snapshot), "/v3/snapshot"),
+    (
+        Route::Rest(RestRoute::SnapshotIndices),
+        "/v3/snapshot/indices",
+    ),
+    (Route::Rest(RestRoute::VendorMarket), "/v1/marketstatus/now"),
+    (
+        Route::Rest(RestRoute::Upcoming),
+        "/v1/marketstatus/upcoming",
+    ),
+    (Route::Rest(RestRoute::Aggregates), AGGREGATES),
     (Route::Health, "/healthz"),
     (Route::Metrics, "/metrics"),
-    (Route::Minutes, "/v2/aggs"),
 ];
 
 impl Route {
     pub(crate) fn of(path: &str) -> Option<Self> {
-        if path.starts_with("/v2/aggs/") {
-            return Some(Self::Minutes);
+        if path.starts_with(AGGREGATES) {
+            return Some(Self::Rest(RestRoute::Aggregates));
         }
-        let mut routes = NAMES.iter().filter(|(route, _)| *route != Self::Minutes);
+        let mut routes = NAMES.iter();
         // The hub also serves the paths of the vendor, so a client of the vendor works after a
         // change of only the host.
         let found =

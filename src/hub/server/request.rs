@@ -3,12 +3,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
-use hyper::{Request, StatusCode};
+use hyper::header::{
+    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN,
+};
+use hyper::{Method, Request, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::admission::{Origin, Via};
 use super::response::{RefusedResponse, refuse};
+use crate::hub::rest::query::TOKENS;
 
 const PROXY_TOKEN: HeaderName = HeaderName::from_static("x-massive-proxy-token");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -127,6 +130,23 @@ pub(crate) fn origin_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
     bare(authority) == bare(host)
 }
 
+/// Returns the origin of the web page that sent the request, if the settings allow this origin.
+pub(crate) fn allowed_origin<'a>(headers: &'a HeaderMap, allowed: &[String]) -> Option<&'a str> {
+    let origin = headers.get(ORIGIN)?.to_str().ok()?;
+    allowed
+        .contains(&origin.to_ascii_lowercase())
+        .then_some(origin)
+}
+
+/// Returns true for the request that a browser sends before the request of a web page, to ask for
+/// permission (Fetch standard, CORS-preflight request).
+pub(crate) fn is_preflight<B>(request: &Request<B>) -> bool {
+    let asks = request
+        .headers()
+        .contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    request.method() == Method::OPTIONS && asks
+}
+
 /// Returns a parameter of the query, percent-decoded. A `+` does not become a space, because tokens
 /// in standard base64 contain `+`.
 pub(crate) fn parameter<B>(request: &Request<B>, name: &str) -> Option<String> {
@@ -142,7 +162,7 @@ pub(crate) fn parameter<B>(request: &Request<B>, name: &str) -> Option<String> {
         })
 }
 
-/// Returns the token from the query, from `X-Massive-Proxy-Token` or from the bearer header, in
+/// Returns the token from the query (`token`, or `apiKey` as some clients of the vendor write), from `X-Massive-Proxy-Token` or from the bearer header, in
 /// this order. An empty token counts as a wrong token and not as a missing token.
 pub(crate) fn presented<B>(request: &Request<B>) -> Option<String> {
     let header = |name| {
@@ -152,7 +172,9 @@ pub(crate) fn presented<B>(request: &Request<B>) -> Option<String> {
         // scheme.
         Some(value.to_str().unwrap_or_default().to_owned())
     };
-    parameter(request, "token")
+    TOKENS
+        .iter()
+        .find_map(|name| parameter(request, name))
         .or_else(|| header(PROXY_TOKEN))
         .or_else(|| {
             let value = header(AUTHORIZATION)?;
@@ -201,6 +223,7 @@ mod tests {
         assert_eq!(found("/x?token=a%2Bb%2fc%3D", &[]), some);
         // A client may send the token in the URL without percent-encoding.
         assert_eq!(found("/x?y=1&token=a+b/c=", &[]), some);
+        assert_eq!(found("/x?y=1&apiKey=a%2Bb%2Fc%3D", &[]), some);
         assert_eq!(found("/x", &[("x-massive-proxy-token", "a+b/c=")]), some);
         assert_eq!(found("/x", &[("authorization", "bearer a+b/c=")]), some);
         assert_eq!(

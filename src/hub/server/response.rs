@@ -3,12 +3,17 @@
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName,
+    RETRY_AFTER, VARY,
+};
 use hyper::http::HeaderValue;
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
 use crate::hub::rest::cache::QuotesError;
+use crate::hub::rest::query::Refusal;
 
 pub(crate) type HttpResponse = Response<Full<Bytes>>;
 
@@ -27,14 +32,31 @@ pub(crate) fn from_vendor(body: Result<String, QuotesError>) -> HttpResponse {
         Ok(body) => return json_text(StatusCode::OK, body),
         Err(error) => error,
     };
-    let (status, word) = if error.reason.refuses() {
-        (StatusCode::FORBIDDEN, "not authorized by the vendor")
-    } else {
-        (StatusCode::BAD_GATEWAY, "no answer from the vendor")
+    let status = error.status.map_or(0, |status| status.as_u16());
+    let (code, word, message) = match status {
+        // The vendor refuses this question, which no retry changes.
+        400 | 402 | 404..=428 | 430..=499 => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "the vendor refuses this question",
+            format!("the vendor has answered with HTTP status {status}"),
+        ),
+        _ if error.reason.refuses() => (
+            StatusCode::FORBIDDEN,
+            "not authorized by the vendor",
+            error.reason.to_string(),
+        ),
+        _ => (
+            StatusCode::BAD_GATEWAY,
+            "no answer from the vendor",
+            error.reason.to_string(),
+        ),
     };
-    let body = json!({ "error": word, "message": error.reason.to_string() });
-    let answer = json_text(status, body.to_string());
-    match error.retry_after {
+    let body = json!({ "status": "ERROR", "error": word, "message": message });
+    let answer = json_text(code, body.to_string());
+    match error
+        .retry_after
+        .filter(|_| code != StatusCode::UNPROCESSABLE_ENTITY)
+    {
         Some(seconds) => with(answer, RETRY_AFTER, &seconds.to_string()),
         None => answer,
     }
@@ -49,13 +71,34 @@ pub(crate) fn refuse<T>(
     message: &'static str,
     headers: &[(HeaderName, &str)],
 ) -> Result<T, RefusedResponse> {
-    let body = json!({ "error": message });
+    Err(refused(status, message, message, headers))
+}
+
+/// Returns the response to an invalid question.
+pub(crate) fn refuse_question(refusal: Refusal) -> RefusedResponse {
+    let Refusal {
+        status,
+        reason,
+        detail,
+    } = refusal;
+    refused(status, reason, &detail, &[])
+}
+
+/// Returns a refusal. `reason` is for the log, and `message` is for the client.
+fn refused(
+    status: StatusCode,
+    reason: &'static str,
+    message: &str,
+    headers: &[(HeaderName, &str)],
+) -> RefusedResponse {
+    // The vendor's clients expect `status`.
+    let body = json!({ "status": "ERROR", "error": message });
     let mut answer = json_text(status, body.to_string());
-    answer.extensions_mut().insert(RefusalReason(message));
+    answer.extensions_mut().insert(RefusalReason(reason));
     for (name, value) in headers {
         answer = with(answer, name.clone(), value);
     }
-    Err(Box::new(answer))
+    Box::new(answer)
 }
 
 pub(crate) fn json_text(status: StatusCode, body: String) -> HttpResponse {
@@ -74,6 +117,24 @@ pub(crate) fn with(mut answer: HttpResponse, name: HeaderName, value: &str) -> H
     answer
 }
 
+/// Permits a web page of this origin to read the response.
+pub(crate) fn allow_origin(answer: HttpResponse, origin: &str) -> HttpResponse {
+    let answer = with(answer, ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    let answer = with(answer, ACCESS_CONTROL_EXPOSE_HEADERS, "Retry-After");
+    with(answer, VARY, "Origin")
+}
+
+/// Returns the permission for a web page to send a request with one of these methods and with a
+/// token in a header.
+pub(crate) fn preflight(methods: &str) -> HttpResponse {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    let answer = with(answer, ACCESS_CONTROL_ALLOW_METHODS, methods);
+    let headers = "Authorization, X-Massive-Proxy-Token";
+    let answer = with(answer, ACCESS_CONTROL_ALLOW_HEADERS, headers);
+    with(answer, ACCESS_CONTROL_MAX_AGE, "600")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,8 +144,8 @@ mod tests {
     fn a_vendor_refusal_is_status_403_and_a_vendor_failure_is_502() {
         let status_and_retry = |reason, retry_after| {
             let answer = from_vendor(Err(QuotesError {
-                reason,
                 retry_after,
+                ..QuotesError::from(reason)
             }));
             let retry = answer.headers().get(RETRY_AFTER).cloned();
             (answer.status().as_u16(), retry)
@@ -94,5 +155,10 @@ mod tests {
         assert_eq!(status_and_retry(Failure::Timeout, None), (502, None));
         assert_eq!(status_and_retry(Failure::Key, None), (403, None));
         assert_eq!(status_and_retry(Failure::Token, None), (403, None));
+        let refused = from_vendor(Err(QuotesError {
+            status: Some(StatusCode::NOT_FOUND),
+            ..QuotesError::from(Failure::Path)
+        }));
+        assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
     }
 }

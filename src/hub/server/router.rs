@@ -19,9 +19,11 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::admission::{Admission, Origin, UnauthenticatedSlot};
 use super::limits::{ConnectionSlots, RateLimiter};
 use super::paths::{Route, method_name};
-use super::request::{host_allowed, origin_allowed, origin_of, parameter, presented, tickers_of};
+use super::request::{
+    allowed_origin, host_allowed, is_preflight, origin_allowed, origin_of, parameter, presented,
+};
 use super::response::{
-    HttpResponse, RefusalReason, RefusedResponse, from_vendor, json_text, refuse, with,
+    HttpResponse, RefusalReason, RefusedResponse, allow_origin, json_text, preflight, refuse, with,
 };
 use crate::hub::HubSettings;
 use crate::hub::auth::authenticator::Authenticator;
@@ -29,7 +31,7 @@ use crate::hub::auth::registry::Device;
 use crate::hub::broker::event_loop::Acceptor;
 use crate::hub::health::{self, UpstreamHealth};
 use crate::hub::metrics::{Metrics, devices, process};
-use crate::hub::rest::aggregates::{AggregatesRequest, BarCache};
+use crate::hub::rest::aggregates::BarCache;
 use crate::hub::rest::quotes::QuoteCache;
 use crate::market::{Calendar, Cluster};
 use crate::net::discovery::proof;
@@ -56,6 +58,8 @@ pub(crate) struct Router {
     pub(crate) admission: Admission,
     /// The rate limiter for refusals at log level `info`, by address.
     pub(crate) log_rates: Mutex<RateLimiter<u64>>,
+    /// The rate limiter for requests for bars, by device.
+    pub(crate) bar_rates: Mutex<RateLimiter<Device>>,
     /// The slots of HTTP connections. A connection that becomes a client of an event loop gives its
     /// slot back.
     pub(crate) visits: ConnectionSlots,
@@ -116,7 +120,12 @@ impl Router {
         let outcome = self
             .decide(request, peer_info, usage, origin, route, &settings)
             .await;
-        let answer = outcome.unwrap_or_else(|refusal| *refusal);
+        let mut answer = outcome.unwrap_or_else(|refusal| *refusal);
+        if let Some(page) = allowed_origin(request.headers(), &settings.origins)
+            && !matches!(route, Some(Route::Socket(_) | Route::Metrics))
+        {
+            answer = allow_origin(answer, page);
+        }
         let path = route.map_or("(unknown path)", Route::name);
         self.metrics
             .http_requests
@@ -174,6 +183,10 @@ impl Router {
             return refuse(StatusCode::NOT_FOUND, "nothing is served here", &[]);
         };
         let (methods, allowed) = route.methods();
+        let is_page = allowed_origin(request.headers(), &settings.origins).is_some();
+        if is_page && is_preflight(request) {
+            return Ok(preflight(allowed));
+        }
         if !methods.contains(request.method()) {
             let allow = [(ALLOW, allowed)];
             return refuse(StatusCode::METHOD_NOT_ALLOWED, "not this method", &allow);
@@ -186,27 +199,10 @@ impl Router {
             Route::Socket(cluster) => self.upgrade(request, cluster, settings, peer_info, origin),
             Route::Token => self.token(request),
             Route::Proof => self.prove(request, peer_info.local),
-            Route::Quotes => {
+            Route::Rest(route) => {
                 let device = self.authenticate(request)?;
-                let tickers = parameter(request, "tickers").unwrap_or_default();
-                let rows = self.quotes.quotes(&tickers_of(&tickers)?).await;
-                Ok(of_device(from_vendor(rows), device))
-            }
-            // The minute bars of a session in the format of the vendor.
-            Route::Minutes => {
-                let device = self.authenticate(request)?;
-                let now = self.clock.now();
-                let request = match AggregatesRequest::parse(request.uri().path(), now) {
-                    Ok(request) => request,
-                    Err((status, words)) => return refuse(status, words, &[]),
-                };
-                let bars = self.minutes.answer(&self.quotes, &request, now).await;
-                Ok(of_device(from_vendor(bars), device))
-            }
-            Route::Market => {
-                let device = self.authenticate(request)?;
-                let status = self.quotes.market_status().await;
-                Ok(of_device(from_vendor(status), device))
+                let answer = self.rest(request, route, &device, peer_info, settings);
+                Ok(of_device(answer.await?, device))
             }
             Route::Health => {
                 let detailed = is_public || origin.is_private() || device.is_some();

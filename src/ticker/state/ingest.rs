@@ -68,7 +68,7 @@ impl TickerState {
                     ..*status
                 });
             }
-            Update::RestFailure(reason) => self.link_monitor.rest_failed(*reason, now.monotonic),
+            Update::Rest(outcome) => self.link_monitor.rest(*outcome, now.monotonic),
             Update::Seed(seed) => self.seed(seed, now),
         }
     }

@@ -4,20 +4,39 @@ use serde_json::json;
 use super::*;
 use crate::time::Moment;
 
-fn answer(results: &Value) -> CachedAnswer {
+fn answer(body: String) -> CachedAnswer {
     CachedAnswer {
-        body: Bytes::from(json!({ "status": "OK", "results": results }).to_string()),
+        body: Bytes::from(body),
         age: Duration::from_micros(3_220_500),
         stale: false,
+        simulated: false,
     }
 }
 
-fn rows(tickers: &[&str], results: &Value) -> Vec<Value> {
-    let (body, _) = body(&requested(tickers), &[answer(results)]).unwrap();
+fn new_rows(tickers: &[&str], results: &Value, now: Now) -> (Vec<NewRow>, UnreadableRows) {
+    let request = QuoteRequest::new(tickers, false);
+    let batch = request.symbols().map(Symbol::ticker);
+    let batch: Vec<_> = batch
+        .map(|ticker| Ticker::try_from(ticker).unwrap())
+        .collect();
+    let snapshot = json!({ "status": "OK", "results": results }).to_string();
+    read(snapshot.as_bytes(), &batch, &Calendar::us(), now).unwrap()
+}
+
+fn rows_with(has_zeros: bool, tickers: &[&str], results: &Value) -> Vec<Value> {
+    let now = Now::new(Moment::ZERO, Utc(1_795_444_200_000));
+    let (rows, _) = new_rows(tickers, results, now);
+    let rows = rows.into_iter().map(|row| {
+        let body = String::from_utf8(row.body.into()).unwrap();
+        Ok(answer(body))
+    });
+    let body = body(&QuoteRequest::new(tickers, has_zeros), rows.collect());
     let mut body: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!(body["age"], 3.22);
-    assert_eq!(body.get("simulated"), None);
     serde_json::from_value(body["results"].take()).unwrap()
+}
+
+fn rows(tickers: &[&str], results: &Value) -> Vec<Value> {
+    rows_with(false, tickers, results)
 }
 
 #[test]
@@ -27,12 +46,13 @@ fn an_index_row_has_all_fields_of_the_proxy_and_some_more() {
         "session": { "close": 5912.34, "previous_close": 5887.61, "low": 5879.5, "high": 5920.25 } }]);
     let row = json!({ "symbol": "I:SPX", "last": 5912.34, "change": 24.73, "changePercent": 0.42,
         "asOf": 1_764_086_430_906_i64, "source": "indices", "previousClose": 5887.61,
-        "marketStatus": "regular_trading", "dayLow": 5879.5, "dayHigh": 5920.25 });
+        "marketStatus": "regular_trading", "dayLow": 5879.5, "dayHigh": 5920.25,
+        "age": 3.22, "stale": false, "simulated": false, "delayed": false });
     assert_eq!(rows(&["SPX"], &results), [row]);
 }
 
 #[test]
-fn rows_have_the_requested_order_and_an_unknown_price_is_zero() {
+fn a_row_without_data_says_why_and_has_no_price() {
     let results = json!([
         { "ticker": "I:VIX", "session": { "close": 17.25 }, "timeframe": "DELAYED" },
         { "ticker": "I:NDX", "error": "NOT_ENTITLED", "message": "Not entitled." },
@@ -41,36 +61,61 @@ fn rows_have_the_requested_order_and_an_unknown_price_is_zero() {
           "session": { "close": 0, "previous_close": 600.5, "low": 0, "high": 0, "volume": 0 } },
     ]);
     let requested = ["SPY", "hello world", "VIX", "NDX", "I:RUT", "I:NOSUCH"];
-    let rows = rows(&requested, &results);
-    let actual: Vec<_> = rows
-        .iter()
-        .map(|row| {
+    let seen = |has_zeros: bool| -> Vec<_> {
+        let rows = rows_with(has_zeros, &requested, &results);
+        let text = |row: &Value, word: &str| row[word].as_str().map(str::to_owned);
+        let seen = rows.iter().map(|row| {
+            let symbol = text(row, "symbol").unwrap();
             (
-                row["symbol"].as_str().unwrap(),
-                row["last"].as_f64().unwrap(),
-                row["source"].as_str().unwrap(),
+                symbol,
+                row["last"].as_f64(),
+                text(row, "source").unwrap(),
+                text(row, "error"),
             )
-        })
-        .collect();
-    assert_eq!(
-        actual,
-        [
-            ("SPY", 0.0, "none"),
-            ("hello world", 0.0, "error"),
-            ("I:VIX", 17.25, "indices-fallback"),
-            ("NDX", 0.0, "error"),
-            ("I:RUT", 0.0, "none"),
-            ("I:NOSUCH", 0.0, "error"),
-        ]
-    );
-    assert_eq!(rows[0]["change"], 0.0, "of nothing there is no change");
+        });
+        seen.collect()
+    };
+    let expected = [
+        ("SPY", None, "none", None),
+        ("hello world", None, "error", Some("INVALID_TICKER")),
+        ("I:VIX", Some(17.25), "indices-fallback", None),
+        ("NDX", None, "error", Some("NOT_ENTITLED")),
+        ("I:RUT", None, "none", Some("NO_DATA")),
+        ("I:NOSUCH", None, "error", Some("NOT_FOUND")),
+    ];
+    let expected = expected.map(|(symbol, last, source, error)| {
+        (
+            symbol.to_owned(),
+            last,
+            source.to_owned(),
+            error.map(str::to_owned),
+        )
+    });
+    assert_eq!(seen(false), expected);
+    // With `missing=zero`, the rows are those of the existing proxy.
+    let zeros = expected.map(|(symbol, last, source, _)| {
+        let last = last.or(Some(0.0));
+        (symbol, last, source, None)
+    });
+    assert_eq!(seen(true), zeros);
+    let rows = rows(&requested, &results);
     assert_eq!(rows[0]["previousClose"], 600.5);
-    assert_eq!(rows[2]["delayed"], true);
-    assert_eq!(rows[3]["denial"], "NOT_ENTITLED");
-    assert_eq!(rows[5]["denial"], "NOT_FOUND");
-    assert_eq!(rows[1].get("denial"), None);
+    assert_eq!(
+        (&rows[2]["delayed"], &rows[0]["delayed"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(rows[3]["message"], "Not entitled.");
+    assert!(
+        rows.iter()
+            .all(|row| row["simulated"] == false && row["stale"] == false)
+    );
     let unknown = [
-        "denial",
+        "last",
+        "change",
+        "changePercent",
+        "asOf",
+        "error",
+        "message",
         "dayLow",
         "dayHigh",
         "volume",
@@ -114,10 +159,7 @@ fn the_session_close_of_a_contract_is_not_its_current_price() {
         "last_quote": { "bid": 0.01 },
         "session": { "close": 1.0, "previous_close": 9.48 } }]);
     let row = rows(&["O:SPY251219C00650000"], &results).remove(0);
-    assert_eq!(
-        (&row["last"], &row["source"]),
-        (&json!(0.0), &json!("none"))
-    );
+    assert_eq!((row.get("last"), &row["source"]), (None, &json!("none")));
     assert_eq!(row.get("greeks"), None);
 }
 
@@ -133,33 +175,29 @@ fn a_share_row_has_the_last_trade_and_its_time_in_nanoseconds() {
 }
 
 #[test]
-fn a_response_has_a_longer_ttl_while_every_market_is_closed() {
+fn a_row_has_a_longer_ttl_while_its_market_is_closed() {
     // 2026-11-23 is a Monday; 14:30 UTC is 9:30 in New York.
     let open = 1_795_444_200_000;
-    let ttl = |statuses: &[&str], at: Option<i64>| {
-        let rows: Vec<Value> = statuses
-            .iter()
-            .map(|status| json!({ "ticker": "I:SPX", "market_status": status }))
-            .collect();
+    let ttl = |status: &str, at: Option<i64>| {
+        let row = json!([{ "ticker": "I:SPX", "market_status": status }]);
         let now = Now {
             monotonic: Moment::ZERO,
             utc: at.map(Utc),
         };
-        let requested = requested(&["SPX", "NDX"]);
-        let body = answer(&json!(rows)).body;
-        let known = known(&body, &requested, &Calendar::us(), now).unwrap();
-        known.ttl.as_millis()
+        let (rows, _) = new_rows(&["SPX", "NDX"], &row, now);
+        // The response has no row for the other ticker.
+        assert_eq!(rows[1].known.ttl, TTL);
+        rows[0].known.ttl.as_millis()
     };
     let night = Some(open - 6 * 3_600_000);
-    assert_eq!(ttl(&["regular_trading", "closed"], night), 2000);
-    assert_eq!(ttl(&["closed", "closed"], night), 30_000);
-    assert_eq!(ttl(&[], night), 2000);
+    assert_eq!(ttl("regular_trading", night), 2000);
+    assert_eq!(ttl("closed", night), 30_000);
     // After the market opens, the cache must not return a row of the previous session.
-    assert_eq!(ttl(&["closed"], Some(open - 12_345)), 12_345);
-    assert_eq!(ttl(&["closed"], Some(open)), 2000);
-    assert_eq!(ttl(&["closed"], None), 2000);
+    assert_eq!(ttl("closed", Some(open - 12_345)), 12_345);
+    assert_eq!(ttl("closed", Some(open)), 2000);
+    assert_eq!(ttl("closed", None), 2000);
     let now = Now::new(Moment::ZERO, Utc(open));
-    assert_eq!(known(b"<html>", &[], &Calendar::us(), now), None);
+    assert!(read(b"<html>", &[], &Calendar::us(), now).is_none());
 }
 
 #[test]
@@ -217,8 +255,8 @@ fn a_row_contains_the_close_flag_and_the_time_of_its_book() {
         (&json!(0.05), &json!(0.0))
     );
     assert_eq!(
-        (&rows[3]["last"], &rows[3]["source"]),
-        (&json!(0.0), &json!("none"))
+        (rows[3].get("last"), &rows[3]["source"]),
+        (None, &json!("none"))
     );
 }
 
@@ -239,25 +277,29 @@ fn a_trade_that_sets_no_last_price_appears_in_no_row() {
 }
 
 #[test]
-fn a_simulated_response_is_marked_as_simulated() {
-    let mut simulated = answer(&json!([]));
-    simulated.body = Bytes::from_static(br#"{"simulated":true,"results":[]}"#);
-    let real = answer(&json!([]));
-    let requested = requested(&["SPX"]);
-    for answers in [vec![simulated.clone()], vec![real, simulated]] {
-        let body: Value = serde_json::from_str(&body(&requested, &answers).unwrap().0).unwrap();
-        assert_eq!(body["simulated"], true);
-    }
+fn a_row_of_another_hub_keeps_its_age_and_its_marks() {
+    let now = Now::new(Moment::ZERO, Utc(1_795_444_200_000));
+    let row = json!([{ "ticker": "I:SPX", "value": 5912.34, "age": 7.5, "stale": true, "simulated": true }]);
+    let (rows, _) = new_rows(&["SPX"], &row, now);
+    let known = rows[0].known;
+    assert_eq!(
+        (known.age.as_millis(), known.stale, known.simulated),
+        (7500, true, true)
+    );
+    let unreadable = json!([{ "ticker": "I:SPX", "value": "much" }]);
+    let (rows, unreadable) = new_rows(&["SPX"], &unreadable, now);
+    assert_eq!((rows.len(), unreadable.len()), (1, 1));
+    let body: Value = serde_json::from_slice(&rows[0].body).unwrap();
+    assert_eq!(body["error"], "UNREADABLE");
 }
 
 #[test]
 fn a_market_status_contains_its_age() {
-    let mut answer = answer(&json!([]));
-    answer.body =
-        Bytes::from_static(br#"{"simulated":true,"market":"open","exchanges":{"nyse":"open"}}"#);
-    answer.stale = true;
-    let status = aged_status(&answer).unwrap();
-    let expected = json!({ "market": "open", "exchanges": { "nyse": "open" }, "age": 3.22, "stale": true, "simulated": true });
+    let mut answer = answer(r#"{"market":"open","exchanges":{"nyse":"open"}}"#.to_owned());
+    (answer.stale, answer.simulated) = (true, true);
+    let status = with_age(&answer).unwrap();
+    let expected = json!({ "market": "open", "exchanges": { "nyse": "open" }, "age": 3.22,
+        "stale": true, "simulated": true, "delayed": false });
     assert_eq!(serde_json::from_str::<Value>(&status).unwrap(), expected);
 }
 
@@ -269,30 +311,25 @@ fn a_share_with_the_name_of_an_index_is_never_the_index() {
         { "ticker": "AMpB", "last_trade": { "price": 24.5, "sip_timestamp": 1_764_086_430_000_000_000_i64 } },
     ]);
     let tickers = ["stock:COMP", "COMP", "AMpB", "AMPB"];
-    let set = requested(&tickers);
-    let vendor: Vec<_> = set.iter().filter_map(RequestedTicker::ticker).collect();
+    let set = QuoteRequest::new(&tickers, false);
+    let vendor: Vec<_> = set.symbols().map(Symbol::ticker).collect();
     assert_eq!(vendor, ["COMP", "I:COMP", "AMpB", "AMPB"]);
     let rows = rows(&tickers, &results);
     let actual: Vec<_> = rows
         .iter()
-        .map(|row| {
-            (
-                row["symbol"].as_str().unwrap(),
-                row["last"].as_f64().unwrap(),
-            )
-        })
+        .map(|row| (row["symbol"].as_str().unwrap(), row["last"].as_f64()))
         .collect();
     let expected = [
-        ("stock:COMP", 7.5),
-        ("I:COMP", 23_000.5),
-        ("AMpB", 24.5),
-        ("AMPB", 0.0),
+        ("stock:COMP", Some(7.5)),
+        ("I:COMP", Some(23_000.5)),
+        ("AMpB", Some(24.5)),
+        ("AMPB", None),
     ];
     assert_eq!(actual, expected);
-    for ((text, _), requested) in actual.iter().zip(&set) {
+    for ((text, _), requested) in actual.iter().zip(set.symbols()) {
         assert_eq!(
-            text.parse::<Symbol>().ok(),
-            requested.symbol,
+            text.parse::<Symbol>().as_ref(),
+            Ok(requested),
             "as a display reads it"
         );
     }

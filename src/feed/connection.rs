@@ -410,10 +410,9 @@ impl Connection {
 
     fn maintenance_deadline(&self, heard: Moment) -> Moment {
         let probation = self.probation.map_or(Moment::NEVER, |(until, _)| until);
-        let proven = if self.backoff.is_outage() {
-            self.stable_at()
-        } else {
-            Moment::NEVER
+        let proven = match self.backoff.is_outage() {
+            true => self.stable_at(),
+            false => Moment::NEVER,
         };
         self.next_ping(heard)
             .min(heard + DEAD_AFTER)
@@ -451,12 +450,10 @@ impl Connection {
         let (since, heard) = (now, now);
         // A connection that replaces a silent connection is silent until it has delivered data.
         let silent = self.silent_before && self.max_silence.is_some();
-        (self.state, self.reason) = match silent {
-            true => (
-                ConnectionState::Silent { since, heard },
-                Some(Failure::Silent),
-            ),
-            false => (ConnectionState::Live { since, heard }, None),
+        self.reason = silent.then_some(Failure::Silent);
+        self.state = match silent {
+            true => ConnectionState::Silent { since, heard },
+            false => ConnectionState::Live { since, heard },
         };
         (self.data, self.pinged) = (now, Moment::ZERO);
         self.connections = self.connections.saturating_add(1);

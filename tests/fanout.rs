@@ -577,7 +577,7 @@ async fn no_client_holds_more_channels_than_allowed() {
         .await;
     assert_eq!(
         client.statuses().await,
-        ["error 3 channels in one message; at most 2"]
+        ["error 3 channels in one message; at most 2 (subscriptions)"]
     );
     client.subscribe("V.I:A,V.I:B").await;
     client
@@ -587,7 +587,7 @@ async fn no_client_holds_more_channels_than_allowed() {
     assert_eq!(told[0], "success subscribed to: V.I:A");
     assert_eq!(
         told[1],
-        "error not subscribed to: V.I:C: at most 2 channels"
+        "error not subscribed to: V.I:C: at most 2 channels (subscriptions)"
     );
 }
 
@@ -606,7 +606,8 @@ async fn all_clients_together_hold_no_more_channels_than_allowed_until_one_is_re
         .send_text(r#"{"action":"subscribe","params":"V.I:A,V.I:C,V.I:C,V.I:D"}"#)
         .await;
     let full =
-        "error not subscribed to: V.I:D: the hub holds as many channels as it may, 3".to_owned();
+        "error not subscribed to: V.I:D: the hub holds as many channels as it may, 3 (channels)"
+            .to_owned();
     let pending = "pending requested from the vendor: V.I:C";
     assert_eq!(
         second.statuses().await,

@@ -17,7 +17,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use hub_server::{
-    BEARER, START, TIME_LIMIT, TOKEN, UPGRADE, block_on, hub, hub_before, hub_with, reply,
+    BEARER, HubUnderTest, START, TIME_LIMIT, TOKEN, UPGRADE, block_on, directory, hub, hub_before,
+    hub_with, reply,
 };
 
 fn limited(limits: Limits) -> HubSettings {
@@ -655,5 +656,149 @@ fn a_connection_without_a_token_or_with_a_refused_request_is_not_kept() {
         assert_eq!(ask(&mut refused, path, &wrong).await, Some((403, false)));
         let mut usual = hub.connect().await;
         assert_eq!(ask(&mut usual, path, BEARER).await, Some((200, false)));
+    });
+}
+
+#[test]
+fn a_client_without_a_token_cannot_lengthen_its_connection_by_further_requests() {
+    block_on(async {
+        let (hub, _simulator) = hub_before(SimulatorSettings::default()).await;
+        let mut stranger = hub.connect().await;
+        let mut answers = 0;
+        while ask(&mut stranger, "GET /healthz", KEEP).await.is_some() {
+            answers += 1;
+            assert!(answers < 100, "the connection outlives its deadline");
+            hub.manual_clock.advance(Duration::from_millis(900));
+            // The hub notices the new time in its next turn.
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+        }
+        // The deadline is five seconds, and one further second to read a response.
+        assert_eq!(answers, 7);
+    });
+}
+
+/// A hub with the devices "greedy" and "honest", and their headers for REST requests.
+async fn two_devices(name: &str, limits: Limits) -> (HubUnderTest, [String; 2]) {
+    let file = directory(name).join("devices");
+    let registry = RegistryFile::new(&file);
+    let tokens = ["greedy", "honest"].map(|name| registry.add(name).unwrap());
+    let hub = hub_with(limited(limits), Some(file)).await;
+    (
+        hub,
+        tokens.map(|token| format!("{KEEP}Authorization: Bearer {token}\r\n")),
+    )
+}
+
+#[test]
+fn kept_connections_count_for_their_device_and_leave_the_other_connections_to_websockets() {
+    block_on(async {
+        let token = "POST /api/ws-token";
+        for (device_connections, kept) in [(3, 3), (10, 5)] {
+            // At most an eighth of the connections are kept ones.
+            let limits = Limits {
+                connections: 40,
+                device_connections,
+                ..Limits::default()
+            };
+            let (hub, [greedy, honest]) = two_devices("http-kept-share", limits).await;
+            let mut held = Vec::new();
+            let mut answers = Vec::new();
+            for _ in 0..40 {
+                let mut stream = hub.connect().await;
+                answers.push(ask(&mut stream, token, &greedy).await);
+                held.push(stream);
+            }
+            let count = |answer| answers.iter().filter(|given| **given == answer).count();
+            assert_eq!(count(Some((200, true))), kept);
+            // A request above the share gets its response, and then its connection ends.
+            assert_eq!(count(Some((200, false))), 40 - kept);
+            for stream in &mut held[kept..] {
+                assert_eq!(hub.until_closed(stream).await, "");
+            }
+            let mut stream = hub.connect().await;
+            let answer = ask(&mut stream, token, &honest).await;
+            assert_eq!(answer, Some((200, device_connections == 3)));
+            assert_eq!(hub.upgrade("/ws/indices", &honest[KEEP.len()..]).await, 101);
+            let expected = if device_connections == 3 { 503 } else { 101 };
+            assert_eq!(
+                hub.upgrade("/ws/indices", &greedy[KEEP.len()..]).await,
+                expected
+            );
+            drop(held);
+            // The place of a kept connection is free after its end.
+            while ask(&mut hub.connect().await, token, &greedy).await != Some((200, true)) {}
+        }
+    });
+}
+
+#[test]
+fn the_requests_of_a_device_on_a_kept_connection_count_in_its_allowance() {
+    block_on(async {
+        let limits = Limits {
+            per_minute: 10,
+            ..Limits::default()
+        };
+        let (hub, [greedy, honest]) = two_devices("http-kept-rate", limits).await;
+        hub.settings.send_modify(|settings| {
+            settings.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+        });
+        // A program on the same machine has no limit, so the requests come through a proxy.
+        let [greedy, honest] =
+            [greedy, honest].map(|headers| format!("{headers}X-Forwarded-For: 192.0.2.1\r\n"));
+        let mut stream = hub.connect().await;
+        for _ in 0..10 {
+            let answer = ask(&mut stream, "POST /api/ws-token", &greedy).await;
+            assert_eq!(answer, Some((200, true)));
+        }
+        let answer = ask(&mut stream, "POST /api/ws-token", &greedy).await;
+        assert_eq!(answer, Some((429, false)));
+        let mut other = hub.connect().await;
+        let answer = ask(&mut other, "POST /api/ws-token", &honest).await;
+        assert_eq!(
+            answer,
+            Some((200, true)),
+            "the allowance belongs to a device"
+        );
+        // A stranger on the kept connection of a device counts for its own address.
+        for status in std::iter::repeat_n(200, 10).chain([429]) {
+            let headers = format!("{KEEP}X-Forwarded-For: 192.0.2.2\r\n");
+            let answer = ask(&mut other, "GET /healthz", &headers).await;
+            assert_eq!(answer.unwrap().0, status);
+        }
+    });
+}
+
+#[test]
+fn requests_that_a_device_sends_at_once_wait_for_their_turn() {
+    block_on(async {
+        let (hub, [greedy, _]) = two_devices("http-pipelined", Limits::default()).await;
+        let mut stream = hub.connect().await;
+        let request = format!("POST /api/ws-token HTTP/1.1\r\nHost: x\r\n{greedy}\r\n");
+        stream
+            .write_all(request.repeat(250).as_bytes())
+            .await
+            .unwrap();
+        let mut text = String::new();
+        let mut read_until = async |count: usize| {
+            while text.matches("HTTP/1.1 200").count() < count || !text.ends_with('}') {
+                let mut bytes = [0; 4096];
+                let length = stream.read(&mut bytes).await.unwrap();
+                text.push_str(std::str::from_utf8(&bytes[..length]).unwrap());
+            }
+            text.matches("HTTP/1.1 200").count()
+        };
+        // The allowance of four seconds, with 50 requests a second.
+        assert_eq!(read_until(200).await, 200);
+        while hub
+            .metric(r#"paused_total{limit="messages_per_second"}"#)
+            .await
+            < 1.0
+        {}
+        hub.manual_clock.advance(Duration::from_millis(19));
+        let none = tokio::time::timeout(Duration::from_millis(50), read_until(201)).await;
+        assert!(none.is_err(), "a response came too early");
+        assert_eq!(hub.while_time_passes(read_until(250)).await, 250);
     });
 }

@@ -138,7 +138,7 @@ fn one_device_has_only_its_share_of_the_channels_and_contracts() {
         assert_eq!(answers[5], "pending requested from the vendor: V.I:X5");
         assert_eq!(
             answers[6],
-            "error not subscribed to: V.I:X6: the hub holds as many channels as it may, 6"
+            "error not subscribed to: V.I:X6: the hub holds as many channels as it may, 6 (channels)"
         );
         let (mut options, _) = join(&hub, "options", &kitchen).await;
         let answers = request(&mut options, &quotes(0..3)).await;
@@ -202,5 +202,41 @@ fn a_contract_above_the_limit_of_the_vendor_is_never_confirmed() {
                  1000 contracts, and all are in use"
             ]
         );
+    });
+}
+
+#[test]
+fn one_device_has_only_its_share_of_the_requests_for_bars_and_of_the_tickers() {
+    block_on(async {
+        let limits = Limits {
+            device_bars: 3,
+            device_tickers: 2,
+            ..Limits::default()
+        };
+        let (hub, kitchen, hallway) = two_devices("share_rest", limits).await;
+        let ask = async |token: &str, path: &str| {
+            let bearer = format!("Authorization: Bearer {token}\r\n");
+            hub.request(&format!("GET {path}"), &bearer).await
+        };
+        // This hub has no vendor, so an allowed request gets the status 502.
+        for number in 0..5 {
+            let path = format!("/v2/aggs/ticker/I:X{number}/prev");
+            let reply = ask(&kitchen, &path).await;
+            let expected = if number < 3 { 502 } else { 429 };
+            assert_eq!(reply.status, expected, "{reply:?}");
+            let words = reply.json()["error"].as_str().unwrap().to_owned();
+            assert!(reply.status == 502 || words.contains("device_bars"));
+        }
+        let reply = ask(&hallway, "/v2/aggs/ticker/I:X9/prev").await;
+        assert_eq!(reply.status, 502);
+        let quotes = ask(&kitchen, "/v3/snapshot?ticker.any_of=I:A,I:B,I:C").await;
+        let rows = quotes.json();
+        let error = |row: usize| rows["results"][row]["error"].as_str();
+        assert_eq!(error(1), Some("NO_ANSWER"), "{rows}");
+        assert_eq!(error(2), Some("TOO_MANY_TICKERS"), "{rows}");
+        let reply = ask(&hallway, "/v3/snapshot?ticker.any_of=I:C").await;
+        assert_eq!(reply.status, 502);
+        let refused = hub.metric(r#"refused_total{reason="device_share"}"#);
+        assert_eq!(refused.await, 3.0);
     });
 }

@@ -70,6 +70,16 @@ struct Client {
     trades: Vec<u64>,
     held: bool,
     too_slow: bool,
+    /// The events that were too old for a replay.
+    expired: BTreeSet<u64>,
+}
+
+/// The maximum age of a replayed value in ms: the limit of an index, or of a minute bar.
+fn repeat_limit(channel: &Channel) -> u64 {
+    match channel.kind {
+        ChannelKind::Minute => 75_000,
+        _ => 10_000,
+    }
 }
 
 impl Client {
@@ -80,6 +90,8 @@ impl Client {
             let said = event.get("age").and_then(Value::as_u64);
             let was = event["was"].as_u64().unwrap();
             let age = now.as_millis() - event["at"].as_u64().unwrap() + was;
+            let channel = Channel::parse(event["c"].as_str().unwrap()).unwrap();
+            prop_assert!(!replay || age <= repeat_limit(&channel));
             if replay || age > 1000 {
                 prop_assert_eq!(said, Some(age));
             } else {
@@ -149,7 +161,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct World {
     cache: LastValueCache,
     clients: HashMap<ClientSlot, Client>,
-    newest: HashMap<Channel, u64>,
+    newest: HashMap<Channel, (u64, Arrival)>,
     number: u64,
     now: Moment,
 }
@@ -211,6 +223,12 @@ impl World {
                     client
                         .has
                         .retain(|channel, _| topics.iter().any(|topic| topic.covers(channel)));
+                    for (channel, (number, arrival)) in &self.newest {
+                        let age = (self.now.since(arrival.at) + arrival.age).as_millis() as u64;
+                        if age > repeat_limit(channel) {
+                            client.expired.insert(*number);
+                        }
+                    }
                     let mut replay = Vec::new();
                     let (topics, now) = (topics.into_iter().collect(), self.now);
                     self.cache.set_topics(client_slot, topics, now, &mut replay);
@@ -241,7 +259,7 @@ impl World {
                 if channel.kind != ChannelKind::Trade
                     && (wanted || self.newest.contains_key(&channel))
                 {
-                    self.newest.insert(channel, self.number);
+                    self.newest.insert(channel, (self.number, arrival));
                 }
                 if self.cache.should_flush_trades() {
                     self.deliver(None)?;
@@ -304,8 +322,9 @@ proptest! {
         }
         world.deliver(None)?;
         for client in world.clients.values() {
-            for (channel, number) in &world.newest {
-                if client.topics.iter().any(|topic| topic.covers(channel)) && !client.too_slow {
+            for (channel, (number, _)) in &world.newest {
+                let held = client.topics.iter().any(|topic| topic.covers(channel));
+                if held && !client.too_slow && !client.expired.contains(number) {
                     prop_assert_eq!(client.has.get(channel), Some(number), "{}", channel);
                 }
             }

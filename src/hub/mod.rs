@@ -246,6 +246,7 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
         log_rates: Mutex::new(RateLimiter::new(1000)),
         bar_rates: Mutex::new(RateLimiter::new(1 << 16)),
         visits: ConnectionSlots::default(),
+        kept: ConnectionSlots::default(),
     });
     let heartbeat = supervisor.heartbeat();
     tasks.spawn(listener::serve(listener, router, heartbeat, stop.clone()));

@@ -140,6 +140,40 @@ pub(crate) fn flood(
     })
 }
 
+/// The head of a REST request on a connection that the hub shall keep.
+pub(crate) fn rest(line: &str, token: &str) -> String {
+    format!(
+        "{line} HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\nAuthorization: Bearer {token}\r\n\r\n"
+    )
+}
+
+/// Sends the same REST request without a pause on kept connections, and reads the responses. Opens
+/// each ended connection again.
+pub(crate) fn pipeline(hub: SocketAddr, connections: usize, head: &str) -> Attack {
+    let piece = head.repeat((1 << 16) / head.len() + 1).into_bytes();
+    Attack::start(move || async move {
+        let each = (0..connections).map(|_| {
+            let piece = piece.clone();
+            tokio::task::spawn_local(async move {
+                loop {
+                    if let Ok(mut stream) = TcpStream::connect(hub).await {
+                        let (mut reads, mut writes) = stream.split();
+                        let writing = async { while writes.write_all(&piece).await.is_ok() {} };
+                        let mut received = [0; 1 << 14];
+                        let reading =
+                            async { while matches!(reads.read(&mut received).await, Ok(1..)) {} };
+                        tokio::select! { () = writing => {}, () = reading => {} }
+                    }
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            })
+        });
+        for task in each.collect::<Vec<_>>() {
+            task.await.ok();
+        }
+    })
+}
+
 /// From each address, holds as many connections as the hub allows, and replaces each lost one. Every
 /// connection sends `head` and then nothing.
 pub(crate) fn hold(hub: SocketAddr, addresses: u8, each: usize, head: String) -> Attack {

@@ -12,7 +12,9 @@ mod stand;
 
 use std::time::Duration;
 
-use attackers::{Attack, connect_from, deaf, exchange, flood, frame, hold, text, upgrade};
+use attackers::{
+    Attack, connect_from, deaf, exchange, flood, frame, hold, pipeline, rest, text, upgrade,
+};
 use stand::Stand;
 
 /// The number of values during each attack.
@@ -318,6 +320,50 @@ async fn all(selected: &str) -> bool {
                 Some(hold(stand.address, 1, 60, head))
             },
             other_device,
+        )
+        .await
+    );
+    attack!(
+        "one device keeps all REST connections",
+        measure(
+            "one device keeps all REST connections",
+            SLACK,
+            shares,
+            |stand| {
+                let head = rest("POST /api/ws-token", stand.token(1));
+                Some(hold(stand.address, 1, 150, head))
+            },
+            other_device,
+        )
+        .await
+    );
+    let tickers: Vec<String> = (0..250).map(|n| format!("A{n:03}")).collect();
+    let quotes = format!("GET /api/quotes?tickers={}", tickers.join(","));
+    attack!(
+        "REST requests of a device for 250 tickers",
+        measure(
+            "REST requests of a device for 250 tickers",
+            SLACK,
+            "",
+            |stand| {
+                let head = rest(&quotes, stand.token(1));
+                Some(pipeline(stand.address, 4, &head))
+            },
+            nothing,
+        )
+        .await
+    );
+    attack!(
+        "REST requests of a device for tokens",
+        measure(
+            "REST requests of a device for tokens",
+            SLACK,
+            "",
+            |stand| {
+                let head = rest("POST /api/ws-token", stand.token(1));
+                Some(pipeline(stand.address, 4, &head))
+            },
+            nothing,
         )
         .await
     );

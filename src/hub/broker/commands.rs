@@ -51,7 +51,7 @@ fn begin(
     }
     if names.len() as u64 > most {
         return Err(format!(
-            "{} channels in one message; at most {most}",
+            "{} channels in one message; at most {most} (subscriptions)",
             names.len()
         ));
     }
@@ -87,7 +87,8 @@ pub(super) fn subscribe(
             let is_new = !topics.contains(&channel);
             let most = clients.limits.subscriptions;
             if is_new && topics.len() as u64 >= most {
-                let reason = format!("not subscribed to: {name}: at most {most} channels");
+                let reason =
+                    format!("not subscribed to: {name}: at most {most} channels (subscriptions)");
                 return Err(Refusal::Client(reason));
             }
             if is_new && !all.contains(&channel) {
@@ -139,7 +140,7 @@ fn count(
     let contracts = usize::from(is_contract(channel));
     if total.channels as u64 >= limits.channels {
         return Err(Refusal::Total(format!(
-            "not subscribed to: {name}: the hub holds as many channels as it may, {}",
+            "not subscribed to: {name}: the hub holds as many channels as it may, {} (channels)",
             limits.channels
         )));
     }

@@ -149,7 +149,7 @@ impl Fanout {
             if !broker.clients.is_empty() || broker.clients.subscriptions.is_lingering() {
                 due = due.min(checked + HOUSEKEEPING_INTERVAL);
             }
-            let mut has_served_clients = false;
+            let mut gives_way = false;
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
                 Some(report) = reports.recv() => {
@@ -160,7 +160,7 @@ impl Fanout {
                     }
                 }
                 Some((client_id, heard)) = inputs.recv() => {
-                    has_served_clients = true;
+                    gives_way = true;
                     let end = clock.now().monotonic + TURN_LIMIT;
                     broker.handle_input(client_id, heard);
                     for _ in 0..BATCH_LIMIT {
@@ -172,7 +172,7 @@ impl Fanout {
                     }
                 }
                 Some(pending_client) = pending_clients.recv() => {
-                    has_served_clients = true;
+                    gives_way = true;
                     let end = clock.now().monotonic + TURN_LIMIT;
                     broker.admit(pending_client);
                     while clock.now().monotonic < end
@@ -198,13 +198,16 @@ impl Fanout {
                 && let Some(wanted) = broker.clients.new_interest()
             {
                 reported = now + report_interval(wanted.len());
+                // The upstream must see each report: a channel that is removed and requested again
+                // needs a new confirmation.
+                gives_way = true;
                 interest.send_if_modified(|known| {
                     let changed = *known != wanted;
                     *known = wanted;
                     changed
                 });
             }
-            if has_served_clients {
+            if gives_way {
                 // The upstream gets its turn, although the next inputs of clients already wait.
                 tokio::task::yield_now().await;
             }

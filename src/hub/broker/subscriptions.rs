@@ -2,7 +2,7 @@
 //! channel, the confirmations of the vendor, and the expiry time of channels without subscribers;
 //! never reads a clock.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use super::delivery::ClientSlot;
@@ -49,6 +49,9 @@ pub(crate) struct ChannelCounts {
 pub(crate) struct ClientSubscriptions {
     subscribed: HashMap<Channel, Subscribed>,
     lingering: HashMap<Channel, Lingering>,
+    /// The confirmed channels that were removed after the last call of `interest`. The upstream still
+    /// has these channels, and the vendor would not confirm them a second time.
+    leaving: HashSet<Channel>,
     owned: HashMap<Device, ChannelCounts>,
     contracts: usize,
     /// The number of subscribers without a confirmation, of all channels together.
@@ -69,7 +72,8 @@ impl ClientSubscriptions {
         device: Option<&Device>,
     ) {
         let lingering = self.lingering.remove(channel);
-        let was_confirmed = lingering.as_ref().is_some_and(|before| before.is_confirmed);
+        let was_confirmed = lingering.as_ref().is_some_and(|before| before.is_confirmed)
+            || self.leaving.remove(channel);
         if let Some(before) = lingering {
             self.disown(channel, before.owner);
         }
@@ -132,7 +136,8 @@ impl ClientSubscriptions {
     pub(crate) fn is_confirmed(&self, channel: &Channel) -> bool {
         let subscribed = self.subscribed.get(channel).map(|held| held.is_confirmed);
         let lingering = || self.lingering.get(channel).map(|held| held.is_confirmed);
-        subscribed.or_else(lingering).unwrap_or(false)
+        let is_confirmed = subscribed.or_else(lingering);
+        is_confirmed.unwrap_or_else(|| self.leaving.contains(channel))
     }
 
     /// Returns true if a subscriber waits for a confirmation.
@@ -148,6 +153,7 @@ impl ClientSubscriptions {
         for lingering in self.lingering.values_mut() {
             lingering.is_confirmed = false;
         }
+        self.leaving.clear();
     }
 
     /// Removes a channel from the share of its device.
@@ -187,6 +193,9 @@ impl ClientSubscriptions {
         let is_any = !expired.is_empty();
         for (channel, lingering) in expired {
             self.disown(&channel, lingering.owner);
+            if lingering.is_confirmed {
+                self.leaving.insert(channel);
+            }
         }
         is_any
     }
@@ -207,8 +216,10 @@ impl ClientSubscriptions {
         self.subscribed.contains_key(channel) || self.lingering.contains_key(channel)
     }
 
-    /// Returns the channels that the upstream must subscribe to.
-    pub(crate) fn interest(&self) -> Interest {
+    /// Returns the channels that the upstream must subscribe to. The caller must send them to the
+    /// upstream.
+    pub(crate) fn interest(&mut self) -> Interest {
+        self.leaving.clear();
         self.subscribed
             .keys()
             .chain(self.lingering.keys())
@@ -296,6 +307,16 @@ mod tests {
         wanted.remove(&spx, 3, Moment::ZERO);
         wanted.add(&spx, 4, None);
         assert!(wanted.is_confirmed(&spx) && !wanted.is_anyone_waiting());
+        // The upstream does not know the removal yet.
+        wanted.remove(&spx, 4, Moment::ZERO);
+        assert!(wanted.expire(Moment::from_secs(5)));
+        wanted.add(&spx, 4, None);
+        assert!(wanted.is_confirmed(&spx) && !wanted.is_anyone_waiting());
+        wanted.remove(&spx, 4, Moment::ZERO);
+        wanted.expire(Moment::from_secs(5));
+        assert!(wanted.interest().is_empty() && !wanted.is_confirmed(&spx));
+        wanted.add(&spx, 4, None);
+        assert_eq!(wanted.confirm(&spx), BTreeSet::from([4]));
         wanted.forget_confirmations();
         wanted.add(&spx, 5, None);
         assert_eq!(wanted.confirm(&spx), BTreeSet::from([5]));

@@ -35,8 +35,10 @@ const ENTRIES: usize = 8192;
 const SIZE: usize = 8 << 20;
 /// The maximum age of a stale response. An older response is not used, for any kind of failure.
 const STALE_LIMIT: Duration = Duration::from_secs(600);
-/// The wait after the vendor refuses the key or a question. An early retry would be refused again.
+/// The wait after the vendor refuses the key or the plan. An early retry would be refused again.
 const REFUSED: Duration = Duration::from_secs(60);
+/// The wait after the vendor refuses a question for another reason.
+const REFUSED_QUESTION: Duration = Duration::from_secs(5);
 /// The wait after a "too many requests" response without `Retry-After`. The vendor's smallest plan
 /// allows five requests a minute.
 const BUSY: Duration = Duration::from_secs(12);
@@ -197,6 +199,17 @@ impl Cache {
         })
     }
 
+    /// Returns the cached response to a question, whatever its age, and without regard to a backoff.
+    pub(crate) fn last(&self, question: &str, now: Moment) -> Option<CachedAnswer> {
+        Some(self.entries.get(question)?.answer(now, false))
+    }
+
+    /// Ends every backoff, because the vendor has a new key or another address.
+    pub(crate) fn end_backoffs(&mut self) {
+        self.hold = None;
+        self.refused.clear();
+    }
+
     /// Returns true if the question is not refused, and the lifetime of its response ends within
     /// this time.
     pub(crate) fn ends_within(&self, question: &str, limit: Duration, now: Moment) -> bool {
@@ -241,7 +254,8 @@ impl Cache {
         let (scope, reason) = (Scope::of(refusal), refusal.reason);
         let usual = match refusal.status.map(|status| status.as_u16()) {
             Some(429 | 503) => BUSY,
-            Some(400..=499) => REFUSED,
+            Some(401 | 403) => REFUSED,
+            Some(400..=499) => REFUSED_QUESTION,
             _ => FAILED,
         };
         let until = now.monotonic + refusal.wait(now.utc, WAIT_LIMIT).unwrap_or(usual);
@@ -497,6 +511,18 @@ mod tests {
         assert_eq!(cache.look(VIX, at(1)), error(401, 59));
         assert_eq!(cache.look(STATUS, at(1)), None);
         assert_eq!(cache.look(VIX, at(60)), None);
+    }
+
+    #[test]
+    fn a_new_key_ends_every_backoff() {
+        let mut cache = Cache::default();
+        for (question, status) in [(SPX, 401), (BARS, 403), (STATUS, 429)] {
+            cache.failed(&[question], &refusal(status, None), now(0));
+        }
+        cache.end_backoffs();
+        for question in [SPX, BARS, STATUS] {
+            assert_eq!(cache.look(question, at(0)), None);
+        }
     }
 
     #[test]

@@ -29,6 +29,10 @@ use crate::time::{Clock, Moment, Now};
 /// vendor refuses.
 const SPLITS: usize = 16;
 
+/// The maximum number of different tickers of one device, if the device has no smaller share. More
+/// tickers would need too much memory.
+const TICKERS_MOST: usize = 10_000;
+
 /// The device that asks.
 #[derive(Clone, Debug)]
 pub struct Asker {
@@ -50,6 +54,8 @@ pub struct QuoteCache {
     metrics: Arc<Metrics>,
     /// The cached responses. The lock is held only for short operations, never during an `await`.
     cache: Mutex<Cache>,
+    /// The vendor to which the refusals in `cache` belong.
+    asked: Mutex<Vendor>,
     /// The tickers that the devices ask for.
     demand: Mutex<Demand>,
     /// The lock of the snapshot request in progress. The next request contains the tickers of all
@@ -98,8 +104,10 @@ impl QuoteCache {
         greeted: watch::Receiver<Option<bool>>,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let asked = Mutex::new(vendor.borrow().clone());
         Self {
             vendor,
+            asked,
             connector,
             calendar,
             clock,
@@ -138,7 +146,7 @@ impl QuoteCache {
         asker: &Asker,
         symbols: &[Symbol],
     ) -> Result<Vec<Result<CachedAnswer, RowFailure>>, QuotesError> {
-        let most = asker.most_tickers;
+        let most = asker.most_tickers.min(TICKERS_MOST);
         let now = self.clock.now().monotonic;
         let note = |symbol: &Symbol| {
             let ticker = Ticker::try_from(symbol.ticker()).ok()?;
@@ -168,12 +176,18 @@ impl QuoteCache {
         let row = |ticker: &Option<Ticker>| match ticker {
             None => Err(RowFailure::TooManyTickers(most)),
             Some(ticker) => {
-                let cached = self.cached(ticker);
-                // The response of a replaced vendor is not stored.
+                // The lifetime of a row can end while the hub requests another row of the same
+                // client. The response of a replaced vendor is not stored.
+                let now = self.clock.now().monotonic;
+                let last = || self.current_cache().last(ticker, now).map(Ok);
+                let cached = self.cached(ticker).or_else(last);
                 let cached = cached.unwrap_or_else(|| Err(Failure::Lost.into()));
                 cached.map_err(RowFailure::Vendor)
             }
         };
+        if allowed.iter().any(Option::is_none) {
+            self.metrics.refused_device_share.add(1);
+        }
         let rows: Vec<_> = allowed.iter().map(row).collect();
         match rows.first() {
             // Without any row, the whole response is an error.
@@ -334,9 +348,15 @@ impl QuoteCache {
             .look(question, self.clock.now().monotonic)
     }
 
-    /// Locks the cache, after it has removed the responses of another vendor.
+    /// Locks the cache, after it has removed the responses of another vendor and the refusals of
+    /// another key.
     fn current_cache(&self) -> MutexGuard<'_, Cache> {
         let mut cache = lock(&self.cache);
+        let (mut asked, vendor) = (lock(&self.asked), self.vendor.borrow());
+        if *asked != *vendor {
+            *asked = vendor.clone();
+            cache.end_backoffs();
+        }
         if let Some(simulated) = *self.greeted.borrow() {
             cache.greeted(simulated);
         }

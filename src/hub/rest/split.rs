@@ -15,25 +15,29 @@ pub(super) fn parts(
     answered: impl Fn(&Ticker) -> bool,
 ) -> Vec<Vec<Ticker>> {
     let class = |ticker: &Ticker| Symbol::from_ticker(ticker).map(|symbol| symbol.class());
-    let parts: Vec<Vec<Ticker>> = if refusal.status == Some(StatusCode::FORBIDDEN) {
+    let is_plan = refusal.status == Some(StatusCode::FORBIDDEN);
+    if is_plan {
         // A plan includes or excludes a whole class of instruments.
         let classes = [AssetClass::Index, AssetClass::Equity, AssetClass::Option];
         let of = |wanted: AssetClass| {
             let tickers = batch.iter();
-            tickers
-                .filter(|ticker| class(ticker) == Some(wanted))
-                .cloned()
-                .collect()
+            let tickers = tickers.filter(|ticker| class(ticker) == Some(wanted));
+            tickers.cloned().collect::<Vec<Ticker>>()
         };
-        classes.map(of).into()
-    } else {
-        let (known, new): (Vec<Ticker>, Vec<Ticker>) = batch.iter().cloned().partition(answered);
-        if known.is_empty() || new.is_empty() {
-            let (first, second) = batch.split_at(batch.len() / 2);
-            vec![first.to_vec(), second.to_vec()]
-        } else {
-            vec![known, new]
+        let parts = classes.map(of).into_iter();
+        let parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
+        if parts.len() > 1 {
+            return parts;
         }
+    }
+    let (known, new): (Vec<Ticker>, Vec<Ticker>) = batch.iter().cloned().partition(answered);
+    let parts = if !known.is_empty() && !new.is_empty() {
+        [known, new]
+    } else if is_plan {
+        [batch.to_vec(), Vec::new()]
+    } else {
+        let (first, second) = batch.split_at(batch.len() / 2);
+        [first.to_vec(), second.to_vec()]
     };
     parts.into_iter().filter(|part| !part.is_empty()).collect()
 }
@@ -63,5 +67,6 @@ mod tests {
         assert_eq!(split(400, &["A"]), ["A"]);
         assert_eq!(split(403, &["A", "I:SPX", "B"]), ["I:SPX", "A,B"]);
         assert_eq!(split(403, &["A", "B"]), ["A,B"]);
+        assert_eq!(split(403, &["A", "K", "B"]), ["K", "A,B"]);
     }
 }

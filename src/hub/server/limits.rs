@@ -59,7 +59,8 @@ macro_rules! limits {
 }
 
 limits! {
-    /// The maximum number of connections.
+    /// The maximum number of connections. At most an eighth of them are kept REST connections without
+    /// a request.
     connections: 10_000, 1..=1_000_000, false;
     /// The maximum number of connections that have not authenticated yet, from the accept to the
     /// authentication. Each of these connections needs up to 30 KiB. One address may have a
@@ -85,7 +86,8 @@ limits! {
     bytes_per_second: 16_384, 256..=1 << 30, true;
     /// The maximum number of WebSocket frames per second from one client.
     frames_per_second: 100, 1..=1_000_000, true;
-    /// The maximum number of messages per second from one client.
+    /// The maximum number of messages per second from one client, or of REST requests on one
+    /// connection.
     messages_per_second: 50, 1..=1_000_000, true;
     /// The maximum number of control frames (ping, pong, close) per second from one client.
     controls_per_second: 20, 1..=1_000_000, true;
@@ -95,7 +97,7 @@ limits! {
     /// The maximum duration from the accept of a connection to the end of the request head, in
     /// seconds. The duration includes the TLS handshake.
     head: 5, 1..=300, false;
-    /// The maximum number of connections of one device. This limit and the next two do not apply
+    /// The maximum number of connections of one device. A kept REST connection counts too. This limit and the next two do not apply
     /// while the hub has only one device (or only the static token), because a share protects other
     /// devices.
     device_connections: 2500, 1..=1_000_000, true;
@@ -112,8 +114,9 @@ limits! {
     /// this limit as too slow.
     trades: 1024, 1..=1_000_000, true;
     /// The maximum number of bytes that may wait for all slow clients together. Above this limit,
-    /// the hub disconnects the slowest clients. The default is half of the memory that the service
-    /// (256 MiB) has left while 10,000 clients with TLS are idle (12 KiB each).
+    /// the hub disconnects the slowest clients. The default is about half of the memory that the service
+    /// (256 MiB) has left while 10,000 clients with TLS are idle (12 KiB each, and a kept REST
+    /// connection up to 30 KiB).
     waiting_bytes: 67_108_864, 65_536..=1 << 40, true;
 }
 

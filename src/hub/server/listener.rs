@@ -4,8 +4,9 @@
 //!
 //! A client that requests `Connection: keep-alive` can send many requests on its connection. Before
 //! the first request with a valid token, one deadline from the accept covers all requests, so a
-//! client without a token cannot hold a connection slot for long. After it, a connection without a
-//! request ends after [`IDLE_LIMIT`].
+//! client without a token cannot hold a connection slot for long. After it, the connection counts
+//! for its device as a WebSocket does, and ends after [`IDLE_LIMIT`] without a request. Each request
+//! waits for its turn, so a client that sends many requests at once delays only itself.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -29,11 +30,13 @@ use super::admission::Origin;
 use super::limits::SlotPermit;
 use super::request_head::{HEAD_LIMIT, WithHead};
 use super::response::RefusalReason;
-use super::router::{AcceptedUpgrade, ConnectionUse, Peer, Router};
+use super::router::{AcceptedUpgrade, KeptConnection, Peer, Router};
 use super::tls::{self, Tls};
 use crate::hub::auth::registry::Device;
 use crate::hub::broker::event_loop::{PendingClient, Transport};
-use crate::hub::session::websocket;
+use crate::hub::metrics::Metrics;
+use crate::hub::session::allowance::{Allowance, ReadLimits};
+use crate::hub::session::websocket::{self, FrameCounts};
 use crate::net::Boxed;
 use crate::net::upgrade::lists;
 use crate::systemd::Heartbeat;
@@ -170,34 +173,61 @@ fn start_connection(
 struct Progress {
     /// The time at which the hub closes the connection.
     deadline: Moment,
+    /// The end of the time for requests without a token.
+    head_deadline: Moment,
     requests: u32,
+    allowance: Allowance,
     /// True while the hub prepares a response.
     answering: bool,
-    /// The device that has shown a valid token on this connection.
-    device: Option<Device>,
+    /// The place of the connection in the share of its device, if the hub keeps the connection.
+    kept: Option<KeptConnection>,
 }
 
 impl Progress {
-    /// Counts a new request, and returns its place on the connection.
-    fn begin(&mut self, now: Moment) -> ConnectionUse {
+    /// Takes a request from the allowance of the connection. Returns the earliest time of the
+    /// response; `None` for the first request, which need not wait for the other tasks.
+    fn turn(&mut self, metrics: &Metrics, now: Moment) -> Option<Moment> {
+        let request = FrameCounts {
+            messages: 1,
+            ..FrameCounts::default()
+        };
+        self.allowance.take(0, request, now);
+        let pause = self.allowance.pause(true, now);
+        if let Some((reason, _)) = pause {
+            reason.counter(metrics).add(1);
+        }
+        let until = pause.map_or(now, |(_, until)| until);
+        (self.requests > 0).then_some(until)
+    }
+
+    /// Begins the response to a request. Returns true for the first request of the connection.
+    fn begin(&mut self, now: Moment) -> bool {
         self.requests = self.requests.saturating_add(1);
         self.answering = true;
         self.deadline = self.deadline.max(now + EXCHANGE_LIMIT);
-        ConnectionUse {
-            first: self.requests == 1,
-            known: self.device.is_some(),
-        }
+        self.requests == 1
     }
 
-    /// Sets the deadline after a response. `device` is the device that sent the request.
-    fn end(&mut self, device: Option<Device>, head_deadline: Moment, now: Moment) {
+    /// Sets the deadline after a response to `device`, which may keep the connection if `may_stay`
+    /// is true. Returns true if the hub waits for a further request.
+    fn end(&mut self, device: Option<Device>, may_stay: bool, router: &Router) -> bool {
+        let now = router.clock.now().monotonic;
         self.answering = false;
-        self.device = device.or(self.device.take());
-        self.deadline = match self.device {
+        let is_known = device.is_some();
+        if !may_stay {
+            self.kept = None;
+        } else if let Some(device) = device
+            && (self.kept.as_ref()).is_none_or(|kept| *kept.device() != device)
+        {
+            self.kept = router.keep(&device);
+        }
+        self.deadline = match self.kept {
             Some(_) => now + IDLE_LIMIT,
+            None if is_known => now + EXCHANGE_LIMIT,
             // The client gets some time to read the response.
-            None => head_deadline.max(now + LINGER),
+            None => self.head_deadline + LINGER,
         };
+        may_stay && (self.kept.is_some() || !is_known)
     }
 }
 
@@ -283,34 +313,42 @@ impl HttpConnection {
         let admitted = Arc::new(OnceLock::new());
         let progress = Arc::new(Mutex::new(Progress {
             deadline: self.deadline,
+            head_deadline: self.deadline,
             requests: 0,
+            allowance: Allowance::new(ReadLimits::of(&self.router.settings.borrow().limits)),
             answering: false,
-            device: None,
+            kept: None,
         }));
         let service = service_fn({
             let (router, peer_info) = (self.router.clone(), self.peer_info.clone());
             let (admitted, progress) = (admitted.clone(), progress.clone());
-            let head_deadline = self.deadline;
             move |request: Request<Incoming>| {
                 let (router, admitted) = (router.clone(), admitted.clone());
                 let (progress, peer_info) = (progress.clone(), peer_info.clone());
-                let usage = lock(&progress).begin(router.clock.now().monotonic);
                 let answering: Boxed<'static, _> = Box::pin(async move {
-                    let mut answer = router.answer(&request, &peer_info, usage).await;
-                    let now = router.clock.now();
-                    if let Some(date) = now.utc.and_then(date) {
+                    let now = router.clock.now().monotonic;
+                    let turn = lock(&progress).turn(&router.metrics, now);
+                    if let Some(until) = turn {
+                        // The other tasks get their turn first, although the HTTP library may already
+                        // have read many requests.
+                        tokio::task::yield_now().await;
+                        router.clock.sleep_until(until).await;
+                    }
+                    let is_first = lock(&progress).begin(router.clock.now().monotonic);
+                    let mut answer = router.answer(&request, &peer_info, is_first).await;
+                    if let Some(date) = router.clock.now().utc.and_then(date) {
                         answer.headers_mut().insert(DATE, date);
                     }
                     let device = answer.extensions_mut().remove::<Device>();
-                    lock(&progress).end(device, head_deadline, now.monotonic);
+                    let may_stay = lists(request.headers(), &CONNECTION, "keep-alive")
+                        && answer.extensions().get::<RefusalReason>().is_none()
+                        && !peer_info.full;
+                    let stays = lock(&progress).end(device, may_stay, &router);
                     match answer.extensions_mut().remove::<AcceptedUpgrade>() {
                         // An upgrade is the last request of its connection, so the cell is empty.
                         Some(admission) => drop(admitted.set(admission)),
                         None => {
-                            let keeps = lists(request.headers(), &CONNECTION, "keep-alive")
-                                && answer.extensions().get::<RefusalReason>().is_none()
-                                && !peer_info.full;
-                            let word = if keeps { "keep-alive" } else { "close" };
+                            let word = if stays { "keep-alive" } else { "close" };
                             let word = HeaderValue::from_static(word);
                             answer.headers_mut().insert(CONNECTION, word);
                         }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::admission::{Admission, Origin, UnauthenticatedSlot};
-use super::limits::{ConnectionSlots, RateLimiter};
+use super::limits::{ConnectionSlots, Limits, RateLimiter, SlotPermit};
 use super::paths::{Route, method_name};
 use super::request::{
     allowed_origin, host_allowed, is_preflight, origin_allowed, origin_of, parameter, presented,
@@ -28,6 +28,7 @@ use super::response::{
 use crate::hub::HubSettings;
 use crate::hub::auth::authenticator::Authenticator;
 use crate::hub::auth::registry::Device;
+use crate::hub::auth::sessions::DeviceSession;
 use crate::hub::broker::event_loop::Acceptor;
 use crate::hub::health::{self, UpstreamHealth};
 use crate::hub::metrics::{Metrics, devices, process};
@@ -41,6 +42,9 @@ use crate::time::Clock;
 /// The number of refusals per minute and address that the hub logs at level `info`. The hub logs
 /// further refusals at level `debug`.
 const COMPLAINTS: u64 = 6;
+/// The part of all connections that the hub keeps without a request. A display can always open a new
+/// connection for its next request, so the other connections are for WebSockets.
+const KEPT_SHARE: u64 = 8;
 /// The value of the header `Retry-After` from a full hub, in seconds.
 const FULL_RETRY: &str = "10";
 
@@ -63,6 +67,8 @@ pub(crate) struct Router {
     /// The slots of HTTP connections. A connection that becomes a client of an event loop gives its
     /// slot back.
     pub(crate) visits: ConnectionSlots,
+    /// The slots of connections that the hub keeps for the next REST request of a device.
+    pub(crate) kept: ConnectionSlots,
 }
 
 /// The peer of a connection.
@@ -79,13 +85,19 @@ pub(crate) struct Peer {
     pub(crate) local: Option<SocketAddr>,
 }
 
-/// The place of a request on its connection.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ConnectionUse {
-    /// True for the first request. The rate limiter has counted it together with the connection.
-    pub(crate) first: bool,
-    /// True if a device has already shown a valid token on this connection.
-    pub(crate) known: bool,
+/// The place of a connection that the hub keeps for the next REST request of a device. The drop of
+/// this value makes the place free.
+#[derive(Debug)]
+pub(crate) struct KeptConnection {
+    session: DeviceSession,
+    _slot: SlotPermit,
+}
+
+impl KeptConnection {
+    /// Returns the device whose share contains the connection.
+    pub(crate) const fn device(&self) -> &Device {
+        self.session.device()
+    }
 }
 
 /// An upgrade that the hub has accepted. The listener passes the connection to the acceptor after
@@ -102,14 +114,15 @@ pub(crate) struct AcceptedUpgrade {
 }
 
 impl Router {
-    /// Returns the response to a request. The response to an accepted upgrade has the extension
+    /// Returns the response to a request. `is_first` is true for the first request of its connection,
+    /// which the rate limiter has counted together with the connection. The response to an accepted upgrade has the extension
     /// [`AcceptedUpgrade`], and the response to a REST request with a valid token has the extension
     /// [`Device`].
     pub(crate) async fn answer<B>(
         &self,
         request: &Request<B>,
         peer_info: &Peer,
-        usage: ConnectionUse,
+        is_first: bool,
     ) -> HttpResponse {
         let route = Route::of(request.uri().path());
         // Behind a reverse proxy all clients have the same peer address. Only the headers contain
@@ -118,7 +131,7 @@ impl Router {
         let proxies = &settings.trusted_proxies;
         let origin = origin_of(peer_info.peer, request.headers(), proxies);
         let outcome = self
-            .decide(request, peer_info, usage, origin, route, &settings)
+            .decide(request, peer_info, is_first, origin, route, &settings)
             .await;
         let mut answer = outcome.unwrap_or_else(|refusal| *refusal);
         if let Some(page) = allowed_origin(request.headers(), &settings.origins)
@@ -150,7 +163,7 @@ impl Router {
         &self,
         request: &Request<B>,
         peer_info: &Peer,
-        usage: ConnectionUse,
+        is_first: bool,
         origin: Origin,
         route: Option<Route>,
         settings: &HubSettings,
@@ -167,7 +180,7 @@ impl Router {
             let sessions = self.authenticator.sessions();
             sessions.note_request(device, address, now);
         }
-        if !self.within_rate(peer_info, usage, origin, device.as_ref()) {
+        if !self.within_rate(peer_info, is_first, origin, device.as_ref()) {
             self.metrics.refused_rate.add(1);
             let after = [(RETRY_AFTER, "60")];
             return refuse(StatusCode::TOO_MANY_REQUESTS, "too many requests", &after);
@@ -200,7 +213,7 @@ impl Router {
             Route::Token => self.token(request),
             Route::Proof => self.prove(request, peer_info.local),
             Route::Rest(route) => {
-                let device = self.authenticate(request)?;
+                let device = self.authenticated(request, device)?;
                 let answer = self.rest(request, route, &device, peer_info, settings);
                 Ok(of_device(answer.await?, device))
             }
@@ -228,19 +241,17 @@ impl Router {
     fn within_rate(
         &self,
         peer_info: &Peer,
-        usage: ConnectionUse,
+        is_first: bool,
         origin: Origin,
         device: Option<&Device>,
     ) -> bool {
         let (unauthenticated_slot, now) =
             (&peer_info.unauthenticated_slot, self.clock.now().monotonic);
-        if !usage.first {
-            // Many displays can share one address, so the further requests of a device on its
-            // connection do not count.
-            return usage.known || unauthenticated_slot.charge_again(origin, now);
-        }
         // The listener has already counted a client that did not come through a proxy.
-        let within = unauthenticated_slot.charge(origin, now);
+        let within = match is_first {
+            true => unauthenticated_slot.charge(origin, now),
+            false => unauthenticated_slot.charge_again(origin, now),
+        };
         device.map_or(within, |device| {
             unauthenticated_slot.authenticated(device, now)
         })
@@ -343,8 +354,30 @@ impl Router {
 
     /// Returns true if the device has its share of the connections.
     fn has_its_share(&self, device: &Device, settings: &HubSettings) -> bool {
-        self.authenticator.has_other_devices()
-            && self.authenticator.sessions().count(device) >= settings.limits.device_connections
+        self.authenticator.sessions().count(device) >= self.share(&settings.limits)
+    }
+
+    /// Returns the maximum number of connections of one device.
+    fn share(&self, limits: &Limits) -> u64 {
+        match self.authenticator.has_other_devices() {
+            true => limits.device_connections,
+            false => u64::MAX,
+        }
+    }
+
+    /// Returns the place of a kept connection in the share of its device. Returns `None` if the
+    /// device has its share of the connections, or the hub has enough kept connections. The hub then
+    /// closes the connection after the response.
+    pub(crate) fn keep(&self, device: &Device) -> Option<KeptConnection> {
+        let settings = self.settings.borrow();
+        let limits = &settings.limits;
+        let slot = self.kept.enter((limits.connections / KEPT_SHARE).max(1))?;
+        let sessions = self.authenticator.sessions();
+        let session = sessions.open(device, self.share(limits))?;
+        Some(KeptConnection {
+            session,
+            _slot: slot,
+        })
     }
 
     fn full<T>(&self) -> Result<T, RefusedResponse> {
@@ -369,13 +402,14 @@ impl Router {
         )
     }
 
-    /// Returns the device whose token a REST request contains.
-    fn authenticate<B>(&self, request: &Request<B>) -> Result<Device, RefusedResponse> {
-        let (token, now) = (self.token_of(request)?, self.clock.now());
-        match self.authenticator.authenticate_request(&token, now) {
-            Some(device) => Ok(device),
-            None => self.wrong_token(),
-        }
+    /// Returns the device of a REST request, or the refusal if the request has no valid token.
+    fn authenticated<B>(
+        &self,
+        request: &Request<B>,
+        device: Option<Device>,
+    ) -> Result<Device, RefusedResponse> {
+        self.token_of(request)?;
+        device.map_or_else(|| self.wrong_token(), Ok)
     }
 
     /// Returns a new short-lived token. The request must contain the token of a device, because a

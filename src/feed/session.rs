@@ -259,12 +259,8 @@ impl<A: EventSink> Runner<A> {
         let message = match action {
             ConnectionAction::Open => return self.open().await,
             ConnectionAction::Authenticate => {
-                let key = self
-                    .session
-                    .source
-                    .secret
-                    .as_ref()
-                    .map_or("", Secret::reveal);
+                let secret = self.session.source.secret.as_ref();
+                let key = secret.map_or("", Secret::reveal);
                 Message::text(websocket::auth(key))
             }
             ConnectionAction::Subscribe(channel) => Message::text(websocket::subscribe(&channel)),

@@ -17,6 +17,8 @@ pub mod auth;
 pub mod broker;
 pub mod certificate;
 pub mod config;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod health;
 pub mod local_api;
 pub mod metrics;

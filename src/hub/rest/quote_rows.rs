@@ -338,7 +338,7 @@ pub(super) fn mark(object: &mut Map<String, Value>, answer: &CachedAnswer) {
 }
 
 /// Returns a response that is one object, with its age. Returns `None` if the response is no object.
-pub(super) fn with_age(answer: &CachedAnswer) -> Option<String> {
+pub(crate) fn with_age(answer: &CachedAnswer) -> Option<String> {
     let mut body: Map<String, Value> = serde_json::from_slice(&answer.body).ok()?;
     mark(&mut body, answer);
     Some(Value::Object(body).to_string())

@@ -4,14 +4,17 @@
 use std::net::{IpAddr, SocketAddr};
 
 use hyper::header::{
-    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN,
+    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, ORIGIN,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use hyper::{Method, Request, StatusCode};
+use hyper::http::HeaderValue;
+use hyper::{Method, Request, StatusCode, Version};
 use percent_encoding::percent_decode_str;
 
 use super::admission::{Origin, Via};
 use super::response::{RefusedResponse, refuse};
 use crate::hub::rest::query::TOKENS;
+use crate::net::upgrade::lists;
 
 const PROXY_TOKEN: HeaderName = HeaderName::from_static("x-massive-proxy-token");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -145,6 +148,33 @@ pub(crate) fn is_preflight<B>(request: &Request<B>) -> bool {
         .headers()
         .contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     request.method() == Method::OPTIONS && asks
+}
+
+/// Returns the key of a WebSocket upgrade request (RFC 6455, 4.1).
+///
+/// # Errors
+/// The request is no upgrade to version 13 of the protocol, or its key is invalid.
+pub(crate) fn websocket_key<B>(request: &Request<B>) -> Result<&[u8], RefusedResponse> {
+    let headers = request.headers();
+    let upgrades = request.version() >= Version::HTTP_11
+        && lists(headers, &CONNECTION, "upgrade")
+        && lists(headers, &UPGRADE, "websocket");
+    let version = headers.get(SEC_WEBSOCKET_VERSION);
+    if !upgrades || version.is_none_or(|version| version != "13") {
+        // RFC 6455 (4.4) requires `Sec-WebSocket-Version` and RFC 9110 (15.5.22) requires
+        // `Upgrade` in this response.
+        return refuse(
+            StatusCode::UPGRADE_REQUIRED,
+            "a WebSocket, version 13, is served here",
+            &[(SEC_WEBSOCKET_VERSION, "13"), (UPGRADE, "websocket")],
+        );
+    }
+    let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
+    let decoded = key.and_then(|key| data_encoding::BASE64.decode(key).ok());
+    let (Some(key), Some(16)) = (key, decoded.map(|bytes| bytes.len())) else {
+        return refuse(StatusCode::BAD_REQUEST, "no proper Sec-WebSocket-Key", &[]);
+    };
+    Ok(key)
 }
 
 /// Returns a parameter of the query, percent-decoded. A `+` does not become a space, because tokens

@@ -6,11 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::Full;
 use hyper::header::{
-    ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
+    ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, UPGRADE, WWW_AUTHENTICATE,
 };
-use hyper::http::HeaderValue;
-use hyper::{Request, Response, StatusCode, Version};
+use hyper::{Request, Response, StatusCode};
 use log::Level;
 use serde_json::json;
 use tokio::sync::watch;
@@ -21,6 +19,7 @@ use super::limits::{ConnectionSlots, Limits, RateLimiter, SlotPermit};
 use super::paths::{Route, method_name};
 use super::request::{
     allowed_origin, host_allowed, is_preflight, origin_allowed, origin_of, parameter, presented,
+    websocket_key,
 };
 use super::response::{
     HttpResponse, RefusalReason, RefusedResponse, allow_origin, json_text, preflight, refuse, with,
@@ -36,7 +35,7 @@ use crate::hub::rest::aggregates::BarCache;
 use crate::hub::rest::quotes::QuoteCache;
 use crate::market::{Calendar, Cluster};
 use crate::net::discovery::proof;
-use crate::net::upgrade::{HUB_HEADER, lists};
+use crate::net::upgrade::HUB_HEADER;
 use crate::time::Clock;
 
 /// The number of refusals per minute and address that the hub logs at level `info`. The hub logs
@@ -289,24 +288,7 @@ impl Router {
                 &[(RETRY_AFTER, &*left.as_secs().max(1).to_string())],
             );
         }
-        let upgrades = request.version() >= Version::HTTP_11
-            && lists(headers, &CONNECTION, "upgrade")
-            && lists(headers, &UPGRADE, "websocket");
-        let version = headers.get(SEC_WEBSOCKET_VERSION);
-        if !upgrades || version.is_none_or(|version| version != "13") {
-            // RFC 6455 (4.4) requires `Sec-WebSocket-Version` and RFC 9110 (15.5.22) requires
-            // `Upgrade` in this response.
-            return refuse(
-                StatusCode::UPGRADE_REQUIRED,
-                "a WebSocket, version 13, is served here",
-                &[(SEC_WEBSOCKET_VERSION, "13"), (UPGRADE, "websocket")],
-            );
-        }
-        let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
-        let decoded = key.and_then(|key| data_encoding::BASE64.decode(key).ok());
-        let (Some(key), Some(16)) = (key, decoded.map(|bytes| bytes.len())) else {
-            return refuse(StatusCode::BAD_REQUEST, "no proper Sec-WebSocket-Key", &[]);
-        };
+        let key = websocket_key(request)?;
         if !origin_allowed(headers, &settings.origins) {
             self.metrics.refused_origins.add(1);
             let reason = "not from this origin (see origins in the settings)";

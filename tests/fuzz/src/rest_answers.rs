@@ -1,0 +1,4 @@
+//! See `deskticker::hub::fuzz`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| deskticker::hub::fuzz::rest_answers(bytes));

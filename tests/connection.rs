@@ -62,6 +62,24 @@ fn a_failure_of_the_name_or_the_route_during_a_wait_is_the_reported_reason() {
     }
 }
 
+#[test]
+fn an_interface_that_fails_under_a_connection_ends_the_connection_at_once() {
+    use ConnectionEvent::Path;
+    let mut fixture = ConnectionUnderTest::live(0);
+    assert_eq!(fixture.on(Path(None), 2_000), []);
+    assert_eq!(fixture.phase(), ConnectionPhase::Live);
+    let failure = Failure::Network;
+    let actions = fixture.on(Path(Some(failure)), 3_000);
+    assert_eq!(actions, [ConnectionAction::Close(failure)]);
+    let status = fixture.0.status();
+    assert_eq!(
+        (status.phase, status.reason),
+        (ConnectionPhase::Down, Some(failure))
+    );
+    // The end of the failure ends the wait.
+    assert_eq!(fixture.on(Path(None), 3_100), [ConnectionAction::Open]);
+}
+
 /// A connection that requests one channel, and the actions that it returns at a given time.
 struct ConnectionUnderTest(Connection);
 

@@ -1,14 +1,15 @@
 //! Tests of a display without the address of its hub: the real programs in a network of their own,
 //! with the real announcement of the hub. Each test runs itself again in a new network namespace.
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
+#![allow(clippy::unwrap_used)]
 
 #[path = "support/child_process.rs"]
 mod child_process;
+#[path = "support/own_network.rs"]
+mod own_network;
 
 use std::io::{Cursor, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -21,45 +22,22 @@ use simple_dns::{CLASS, Name, Packet, PacketFlag, ResourceRecord};
 
 use child_process::{Program, clean_command, directory};
 
-/// The variable that tells a test that it runs in its own network.
-const INSIDE: &str = "DESKTICKER_TEST_NETWORK";
 /// The address of this machine in the network of a test.
 const HERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const TOKEN: &str = "the-secret-token-of-this-display-0123456789";
 const OTHER: &str = "another-token-that-this-display-does-not-know";
 
-/// Runs the test with this name in a new network. Returns true in the process inside this network.
-/// Some machines do not allow a network of one's own; `.ci/run` runs where it is allowed.
+/// The network of a test: this machine has one interface besides the loopback interface.
+const INTERFACES: &[&str] = &[
+    "link set lo up",
+    "link add hub0 type veth peer name hub1",
+    "link set hub0 up",
+    "link set hub1 up",
+    "address add 192.0.2.1/24 dev hub0",
+];
+
 fn in_own_network(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        for command in [
-            "link set lo up",
-            "link add hub0 type veth peer name hub1",
-            "link set hub0 up",
-            "link set hub1 up",
-            "address add 192.0.2.1/24 dev hub0",
-        ] {
-            let ran = Command::new("ip").args(command.split(' ')).status();
-            assert!(ran.unwrap().success(), "ip {command}");
-        }
-        return true;
-    }
-    let mut options = vec!["--net", "--uts"];
-    if !rustix::process::geteuid().is_root() {
-        options.push("--map-root-user");
-    }
-    let mut attempt = Command::new("unshare");
-    let attempt = attempt.args(&options).args(["ip", "link"]).output();
-    if !attempt.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped, because this machine allows no network name space");
-        return false;
-    }
-    let mut command = Command::new("unshare");
-    command.args(options).arg(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture"]);
-    let ran = command.env(INSIDE, "yes").status().unwrap();
-    assert!(ran.success(), "the test failed in its own network");
-    false
+    own_network::in_own_network(test, INTERFACES)
 }
 
 /// A hub with simulated prices on a machine with this name.

@@ -28,7 +28,8 @@ fn is_png(path: &Path) -> bool {
 
 #[test]
 fn help_names_every_command_and_its_purpose() {
-    for arguments in [&["--help"][..], &["-h"], &["demo", "--help"]] {
+    for arguments in [["--help"], ["-h"], ["help"]] {
+        let arguments = &arguments[..];
         let (code, out, err) = run(arguments);
         assert_eq!((code, err.as_str()), (0, ""));
         for line in [

@@ -189,6 +189,10 @@ fn a_captive_portal_receives_no_token_and_is_reported() {
             Update::Status(_, status) => {
                 matches!(status.reason, Some(Failure::Portal | Failure::Filtered))
             }
+            Update::Rest(outcome) => {
+                assert!(matches!(outcome, Err(Failure::Portal | Failure::Filtered)));
+                false
+            }
             other => panic!("{other:?}"),
         };
         while !portal_is_told(poller.updates.blocking_recv()) {}
@@ -222,6 +226,16 @@ fn vendor(answer: impl Fn(&str) -> Answer + Send + 'static) -> (ServerDouble, Fe
 
 const SNAPSHOT: &str = r#"{"results":[{"ticker":"SPY","last_trade":{"price":600,"sip_timestamp":1795444199000000000}}]}"#;
 
+/// Waits for the next update that is no outcome of a request.
+fn next(poller: &mut RestClient) -> Update {
+    loop {
+        match poller.updates.blocking_recv().unwrap() {
+            Update::Rest(_) => {}
+            update => return update,
+        }
+    }
+}
+
 #[test]
 fn a_symbol_is_polled_at_its_pace() {
     let (double, source) = vendor(|_| json(SNAPSHOT));
@@ -229,7 +243,7 @@ fn a_symbol_is_polled_at_its_pace() {
     for _ in 0..3 {
         let path = "GET /v3/snapshot?ticker.any_of=SPY&limit=250";
         assert_eq!(double.next(), [path]);
-        let Some(Update::Seed(seed)) = poller.updates.blocking_recv() else {
+        let Update::Seed(seed) = next(&mut poller) else {
             panic!("no seed");
         };
         assert_eq!(seed.ticker, "SPY");
@@ -296,7 +310,7 @@ fn market_status_and_minute_bars_are_read_from_the_vendor_and_from_a_hub() {
         needed.market = Some(Duration::from_secs(60));
         needed.minutes = vec![(symbols(&["SPX"]).remove(0), Utc(START.0 - 60_000))];
         let mut poller = RestClient::start(source, needed, &[]);
-        let Some(Update::MarketStatus(status, told)) = poller.updates.blocking_recv() else {
+        let Update::MarketStatus(status, told) = next(&mut poller) else {
             panic!("no markets");
         };
         assert_eq!(

@@ -12,13 +12,14 @@ use hyper::body::Bytes;
 use serde::Deserialize;
 
 use super::rest_paths;
-use crate::market::Symbol;
+use crate::market::{Cluster, Symbol};
 use crate::massive::quotes;
 use crate::net::connector::Connector;
 use crate::net::discovery;
 use crate::net::failure::Failure;
 use crate::net::http::{self, RestError};
 use crate::net::source::{FeedProvider, FeedSource};
+use crate::net::upgrade::Upgraded;
 use crate::secret::Secret;
 use crate::time::{Clock, Moment, Utc};
 
@@ -116,6 +117,23 @@ pub(crate) fn judge(status: u16, json: Option<&[u8]>) -> bool {
     })
 }
 
+/// Opens a WebSocket to a cluster of the hub or the vendor. Each attempt needs a new token, because
+/// a short-lived token is valid for one upgrade. Each attempt also verifies the server again.
+///
+/// # Errors
+///
+/// The reason why the server cannot be reached, or why it refuses the upgrade.
+pub(super) async fn open(
+    connector: Connector,
+    source: Arc<FeedSource>,
+    cluster: Cluster,
+) -> Result<Upgraded, Failure> {
+    let source = discovery::locate(&connector, &source).await?;
+    let token = connect_token(&connector, &source).await?;
+    let path = source.path(cluster, token.as_ref());
+    connector.websocket(&source.endpoint, &path).await
+}
+
 /// Returns a token for one WebSocket upgrade: a short-lived token if the hub offers one, otherwise
 /// the token of the source. Returns `None` if the source has no token or if the source is the
 /// vendor, because the vendor accepts no token in an address.
@@ -124,7 +142,7 @@ pub(crate) fn judge(status: u16, json: Option<&[u8]>) -> bool {
 ///
 /// The reason why the hub cannot be reached or why the server is not a hub. In both cases an
 /// upgrade would fail too.
-pub(super) async fn connect_token(
+async fn connect_token(
     connector: &Connector,
     source: &FeedSource,
 ) -> Result<Option<Secret>, Failure> {

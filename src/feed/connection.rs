@@ -275,6 +275,10 @@ impl Connection {
                     *until = (*until).min(now.max(self.backoff.earliest()));
                 }
             }
+            (
+                ConnectionEvent::Path(Some(failure)),
+                ConnectionState::Live { .. } | ConnectionState::Silent { .. },
+            ) => self.pending = Some(self.close(failure, now)),
             // All other events are late or are for another client.
             _ => {}
         }
@@ -406,10 +410,9 @@ impl Connection {
 
     fn maintenance_deadline(&self, heard: Moment) -> Moment {
         let probation = self.probation.map_or(Moment::NEVER, |(until, _)| until);
-        let proven = if self.backoff.is_outage() {
-            self.stable_at()
-        } else {
-            Moment::NEVER
+        let proven = match self.backoff.is_outage() {
+            true => self.stable_at(),
+            false => Moment::NEVER,
         };
         self.next_ping(heard)
             .min(heard + DEAD_AFTER)
@@ -447,23 +450,20 @@ impl Connection {
         let (since, heard) = (now, now);
         // A connection that replaces a silent connection is silent until it has delivered data.
         let silent = self.silent_before && self.max_silence.is_some();
-        (self.state, self.reason) = if silent {
-            let state = ConnectionState::Silent { since, heard };
-            (state, Some(Failure::Silent))
-        } else {
-            (ConnectionState::Live { since, heard }, None)
+        self.reason = silent.then_some(Failure::Silent);
+        self.state = match silent {
+            true => ConnectionState::Silent { since, heard },
+            false => ConnectionState::Live { since, heard },
         };
-        self.data = now;
-        self.pinged = Moment::ZERO;
+        (self.data, self.pinged) = (now, Moment::ZERO);
         self.connections = self.connections.saturating_add(1);
     }
 
     fn idle(&mut self) {
         self.subscriptions.forget();
-        self.state = ConnectionState::Idle;
+        (self.state, self.silent_before) = (ConnectionState::Idle, false);
         (self.reason, self.path) = (None, None);
         self.backoff.reset();
-        self.silent_before = false;
     }
 
     fn close(&mut self, reason: Failure, now: Moment) -> ConnectionAction {

@@ -29,8 +29,9 @@ pub enum ConnectionEvent<'a> {
     Alive,
     /// The display uses another hub from now on.
     Moved,
-    /// During a wait, the name of the host can be resolved and a route to the host exists (`None`),
-    /// or this failure prevents each attempt.
+    /// The path to the host works (`None`), or has this failure. During a wait, the path is the
+    /// name of the host and a route to the host; during a connection, the network interface of the
+    /// connection.
     Path(Option<Failure>),
 }
 

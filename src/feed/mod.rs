@@ -47,8 +47,8 @@ pub enum Update {
     },
     /// Market data of the stream for the instrument with this ticker.
     Market(Ticker, MarketEvent),
-    /// A new outcome of the REST requests: the hub or the vendor responds, or the reason why it does
-    /// not.
+    /// The outcome of a REST request: the hub or the vendor responds, or the reason why it does not.
+    /// A repeated failure is a new update, and a repeated response is not.
     Rest(Result<(), Failure>),
     /// The REST response for one instrument.
     Seed(Box<InstrumentSnapshot>),

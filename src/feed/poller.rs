@@ -169,7 +169,7 @@ impl RestPoller {
                 None if self.cut_off => Err(Failure::HubUpstream),
                 None => Ok(()),
             };
-            if self.outcome.replace(outcome) != Some(outcome) {
+            if self.outcome.replace(outcome) != Some(outcome) || outcome.is_err() {
                 self.updates.send(Update::Rest(outcome)).await?;
             }
         }

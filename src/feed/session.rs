@@ -2,6 +2,7 @@
 //! decides: the session executes the actions of the state machine and passes the received data to
 //! its event sink (the ticker state or a hub).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
-use super::auth::connect_token;
+use super::auth::open;
 use super::connection_status::{
     ConnectionAction, ConnectionEvent, ConnectionPhase, log_unanswered,
 };
@@ -24,7 +25,7 @@ use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::source::{FeedProvider, FeedSource};
 use crate::net::upgrade::{Upgraded, WebSocket};
-use crate::net::{Boxed, closing, discovery, failure_mapping};
+use crate::net::{Boxed, closing, failure_mapping, path};
 use crate::secret::Secret;
 use crate::time::{Clock, Moment};
 
@@ -34,9 +35,6 @@ const SEND_LIMIT: Duration = Duration::from_secs(5);
 /// subscription requests in a row would leave the responses unread, and the responses would fill
 /// the network buffers.
 const MAX_ACTIONS_PER_READ: usize = 64;
-/// The time between two checks of the name and the route during a wait. A wait can last minutes,
-/// and the display must name the hop that fails now.
-const PATH_CHECK: Duration = Duration::from_secs(2);
 
 /// The demand of the owner of a session.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -94,6 +92,7 @@ impl<A: EventSink> Session<A> {
             moves,
             report_is_due: false,
             reported: None,
+            own_address: None,
             path: None,
         }
         .run()
@@ -116,8 +115,11 @@ struct Runner<A: EventSink> {
     report_is_due: bool,
     /// The last report on this connection.
     reported: Option<DisplayReport>,
-    /// The check of the name and the route that runs during a wait.
-    path: Option<Boxed<'static, Option<Failure>>>,
+    /// The address of this machine on the open connection, if the connection uses a network
+    /// interface that can fail.
+    own_address: Option<IpAddr>,
+    /// The check of the path to the host, and true if the check is for an open connection.
+    path: Option<(bool, Boxed<'static, Option<Failure>>)>,
 }
 
 impl<A: EventSink> Runner<A> {
@@ -197,18 +199,24 @@ impl<A: EventSink> Runner<A> {
         }
     }
 
-    /// Starts a check of the name and the route while the connection waits.
+    /// Starts a check of the name and the route while the connection waits, and a check of the
+    /// network interface while the connection is open.
     fn check_path(&mut self) {
-        if !self.server.link.is_waiting() {
-            self.path = None;
-        } else if self.path.is_none() {
-            let (check, clock) = (self.now() + PATH_CHECK, self.session.clock.clone());
-            let source = (self.session.source).at(self.session.connector.active());
-            self.path = Some(Box::pin(async move {
-                clock.sleep_until(check).await;
-                Connector::path(source.endpoint).await
-            }));
+        let open = self.socket.is_some();
+        self.path.take_if(|(for_open, _)| *for_open != open);
+        if self.path.is_some() {
+            return;
         }
+        let clock = self.session.clock.clone();
+        let check = match self.own_address {
+            Some(own) if open => path::check_interface(own, clock),
+            _ if self.server.link.is_waiting() => {
+                let source = (self.session.source).at(self.session.connector.active());
+                path::check(source.endpoint, clock)
+            }
+            _ => return,
+        };
+        self.path = Some((open, check));
     }
 
     fn demand_changed(&mut self, heard: bool) -> Result<(), ConsumerGone> {
@@ -304,6 +312,8 @@ impl<A: EventSink> Runner<A> {
             let now = self.now();
             match outcome {
                 Ok(opened) => {
+                    let own = opened.socket.get_ref().own_address();
+                    self.own_address = own.filter(|own| !own.to_canonical().is_loopback());
                     self.socket = Some(opened.socket);
                     self.server.opened(opened.is_hub, now);
                     (self.reported, self.report_is_due) = (None, opened.is_hub);
@@ -440,7 +450,7 @@ fn attempt(
         // The end of this function drops the set and cancels all unfinished attempts.
         let mut tries = JoinSet::new();
         loop {
-            tries.spawn(try_once(connector.clone(), source.clone(), cluster));
+            tries.spawn(open(connector.clone(), source.clone(), cluster));
             let more = source.provider == FeedProvider::Hub && tries.len() < MAX_ATTEMPTS;
             let first = if more {
                 tokio::time::timeout(PARALLEL_AFTER, tries.join_next())
@@ -459,23 +469,10 @@ fn attempt(
     })
 }
 
-async fn try_once(
-    connector: Connector,
-    source: Arc<FeedSource>,
-    cluster: Cluster,
-) -> Result<Upgraded, Failure> {
-    // Each attempt needs a new token, because a short-lived token is valid for one upgrade. Each
-    // attempt also verifies the server again.
-    let source = discovery::locate(&connector, &source).await?;
-    let token = connect_token(&connector, &source).await?;
-    let path = source.path(cluster, token.as_ref());
-    connector.websocket(&source.endpoint, &path).await
-}
-
-/// Waits for the result of the check of the name and the route.
-async fn checked(path: &mut Option<Boxed<'static, Option<Failure>>>) -> Option<Failure> {
+/// Waits for the result of the check of the path.
+async fn checked(path: &mut Option<(bool, Boxed<'static, Option<Failure>>)>) -> Option<Failure> {
     match path {
-        Some(path) => path.await,
+        Some((_, path)) => path.await,
         None => std::future::pending().await,
     }
 }

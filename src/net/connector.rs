@@ -3,7 +3,7 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,20 +22,18 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::Boxed;
 use super::discovery::state::Discovery;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::failure_mapping::{CertificateProblem, not_after, tls_failure};
+use super::path::{is_routed, resolved};
 use super::rest_connection::{RestConnection, UNACKNOWLEDGED};
 use super::trust::Verifier;
-use super::{Boxed, dns};
 use crate::time::Utc;
 
 /// The wait for one address before the next address is tried in parallel.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(300);
-/// The time limit of a name resolution. The limit of the system resolver is longer than a whole
-/// attempt, so without this limit the attempt could not report the name resolution as the cause.
-const LOOKUP: Duration = Duration::from_secs(5);
 /// The wait before the next round over all addresses without an answer.
 const RETRY_ADDRESSES_AFTER: Duration = Duration::from_millis(900);
 /// The number of rounds over all addresses. All rounds together last longer than any attempt.
@@ -45,8 +43,22 @@ const ROUNDS: usize = 10;
 pub type NetStream = Box<dyn ByteStream>;
 
 /// A stream of bytes in both directions.
-pub trait ByteStream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Debug + Send + Unpin> ByteStream for S {}
+pub trait ByteStream: AsyncRead + AsyncWrite + Debug + Send + Unpin {
+    /// Returns the address of this machine on the connection.
+    fn own_address(&self) -> Option<IpAddr>;
+}
+
+impl ByteStream for TcpStream {
+    fn own_address(&self) -> Option<IpAddr> {
+        self.local_addr().ok().map(|address| address.ip())
+    }
+}
+
+impl ByteStream for TlsStream<TcpStream> {
+    fn own_address(&self) -> Option<IpAddr> {
+        self.get_ref().0.own_address()
+    }
+}
 
 /// Opens connections. The connector contains the trusted certificates and the state that all users
 /// of the connector share.
@@ -255,38 +267,20 @@ impl Connector {
         Box::pin(self.opened(endpoint, None))
     }
 
-    /// Returns the failure that prevents each connection to the host: its name cannot be resolved,
-    /// or no route exists. This function sends nothing to the host. For a hub that
-    /// announces itself, the function only checks the network interfaces.
-    #[inline(never)]
-    pub(crate) fn path(endpoint: Endpoint) -> Boxed<'static, Option<Failure>> {
-        Box::pin(async move {
-            if endpoint.is_announced() {
-                return (!has_interface()).then_some(Failure::Network);
-            }
-            match resolved(&endpoint).await {
-                Err(failure) => Some(failure),
-                Ok(addresses) => {
-                    (!addresses.into_iter().any(is_routed)).then_some(Failure::Network)
-                }
-            }
-        })
-    }
-
     async fn opened(
         &self,
         endpoint: &Endpoint,
         unacknowledged: Option<Duration>,
     ) -> Result<NetStream, Failure> {
         let addresses = resolved(endpoint).await?;
-        let local = addresses.iter().any(|address| address.ip().is_loopback());
-        let stream = first_to_connect(addresses.into_iter())
-            .await
-            .map_err(|error| match error.map(|error| error.kind()) {
-                Some(io::ErrorKind::ConnectionRefused) => Failure::Refused,
-                _ if local || has_route() => Failure::Unreachable,
-                _ => Failure::Network,
-            })?;
+        let stream =
+            first_to_connect(addresses.iter().copied())
+                .await
+                .map_err(|error| match error.map(|error| error.kind()) {
+                    Some(io::ErrorKind::ConnectionRefused) => Failure::Refused,
+                    _ if addresses.into_iter().any(is_routed) => Failure::Unreachable,
+                    _ => Failure::Network,
+                })?;
         // Send small messages without a delay, because a subscription request has only a few bytes.
         // A socket without this option still works.
         if let Err(error) = stream.set_nodelay(true) {
@@ -345,46 +339,6 @@ impl Connector {
 /// exchange the server can create the response at any moment, and the system can stop this program
 /// for some time, so the date is not exact.
 const MAX_DATE_EXCHANGE: Duration = Duration::from_secs(5);
-
-/// Resolves the name of the host.
-async fn resolved(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Failure> {
-    let unresolved = |error: &dyn std::fmt::Display| {
-        log::debug!("cannot resolve the name {}: {error}", endpoint.host);
-        if has_route() {
-            Failure::Dns
-        } else {
-            Failure::Network
-        }
-    };
-    timeout(LOOKUP, dns::addresses(endpoint))
-        .await
-        .map_err(|late| unresolved(&late))?
-        .map_err(|error| unresolved(&error))
-}
-
-/// Returns true if this machine has a route to other networks. The destinations are addresses for
-/// documentation (RFC 5737, RFC 3849).
-fn has_route() -> bool {
-    let address = |text: &str| text.parse().is_ok_and(is_routed);
-    address("192.0.2.1:9") || address("[2001:db8::1]:9")
-}
-
-/// Returns true if this machine has a network interface that works, besides the loopback interface.
-pub(super) fn has_interface() -> bool {
-    let works =
-        |interface: &if_addrs::Interface| !interface.is_loopback() && interface.is_oper_up();
-    if_addrs::get_if_addrs().is_ok_and(|all| all.iter().any(works))
-}
-
-/// Returns true if this machine has a route to the address. `connect` on a UDP socket only reads
-/// the routing table and sends nothing.
-fn is_routed(address: SocketAddr) -> bool {
-    let own: SocketAddr = match address {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    UdpSocket::bind(own).is_ok_and(|socket| socket.connect(address).is_ok())
-}
 
 /// Connects to the addresses in the resolver's order and returns the first successful connection
 /// (RFC 8305, "Happy Eyeballs"). The next address is tried after [`ATTEMPT_DELAY`], or earlier if

@@ -4,11 +4,11 @@
 pub(crate) mod closing;
 pub mod connector;
 pub(crate) mod discovery;
-pub(crate) mod dns;
 pub mod endpoint;
 pub mod failure;
 pub mod failure_mapping;
 pub mod http;
+pub(crate) mod path;
 pub(crate) mod rest_connection;
 pub mod source;
 pub(crate) mod trust;

@@ -33,6 +33,10 @@ pub(crate) struct LinkMonitor {
     rest: Option<Result<(), Failure>>,
     /// The time of the last REST response with data.
     priced: Option<Moment>,
+    /// The time of `rest`.
+    rest_at: Moment,
+    /// The time of the last failure of a connection.
+    failed: Moment,
     /// True if the server is the vendor and not a hub.
     vendor: bool,
     /// True if the last report said that the prices are simulated.
@@ -63,6 +67,8 @@ impl LinkMonitor {
             suspect: [false; Cluster::ALL.len()],
             rest: None,
             priced: None,
+            rest_at: Moment::ZERO,
+            failed: Moment::ZERO,
             vendor: false,
             simulated: false,
             hop: LinkHop::Hub,
@@ -94,6 +100,12 @@ impl LinkMonitor {
         }
         if let Some(simulated) = status.simulated.filter(|_| is_in_use(&status)) {
             self.simulated = simulated;
+        }
+        if matches!(
+            status.phase,
+            ConnectionPhase::Down | ConnectionPhase::Refused
+        ) {
+            self.failed = now;
         }
         self.judge(now);
     }
@@ -142,8 +154,8 @@ impl LinkMonitor {
     /// the state of the hub, however long ago it was: nothing is requested while the market is
     /// closed.
     pub(crate) fn rest(&mut self, outcome: Result<(), Failure>, now: Moment) {
-        if self.rest != Some(outcome) {
-            self.rest = Some(outcome);
+        if self.rest != Some(outcome) || outcome.is_err() {
+            (self.rest, self.rest_at) = (Some(outcome), now);
             self.judge(now);
         }
     }
@@ -240,11 +252,25 @@ impl LinkMonitor {
             ConnectionPhase::Live if !link.cut_off => None,
             ConnectionPhase::Live | ConnectionPhase::Silent => Some(LinkHop::Upstream),
             // Without a reason, the first attempt to connect is in progress.
-            _ => Some(
-                link.reason
-                    .map_or(self.unknown(), |reason| self.hop_of(reason)),
-            ),
+            _ => Some(match self.newer_rest_failure().or(link.reason) {
+                Some(reason) => self.hop_of(reason),
+                None => self.unknown(),
+            }),
         }
+    }
+
+    /// Returns the reason of a REST failure that is newer than each failure of a connection. REST
+    /// uses the same path to the same host, so the newest failure names the hop. While a connection
+    /// is in use, the path works.
+    fn newer_rest_failure(&self) -> Option<Failure> {
+        let reason = self.rest?.err()?;
+        // The server answers, and only the requested data is missing or not readable.
+        let only_data = matches!(
+            reason,
+            Failure::Path | Failure::Plan | Failure::Protocol | Failure::UpgradeDropped
+        );
+        let newest = self.rest_at >= self.failed && !self.links.iter().any(is_in_use);
+        (newest && !only_data).then_some(reason)
     }
 
     /// Returns the hop of a failure with this reason.
@@ -524,6 +550,39 @@ mod tests {
             (LinkHop::None, LinkIcon::Live)
         );
         assert!(!link_monitor.troubled(at(99)));
+    }
+
+    #[test]
+    fn the_newest_failure_names_the_hop_of_a_socket_or_of_rest() {
+        let mut monitor = LinkMonitor::new(at(0));
+        let down = |reason| status(ConnectionPhase::Down, Some(reason));
+        monitor.status(Cluster::Indices, down(Failure::Lost), at(1));
+        assert_eq!(monitor.hop, LinkHop::Hub);
+        monitor.rest(Err(Failure::Dns), at(2));
+        assert_eq!((monitor.hop, monitor.since), (LinkHop::Dns, at(2)));
+        // A new attempt alone shows nothing.
+        let joining = status(ConnectionPhase::Joining, Some(Failure::Lost));
+        monitor.status(Cluster::Indices, joining, at(3));
+        assert_eq!(monitor.hop, LinkHop::Dns);
+        monitor.status(Cluster::Indices, down(Failure::Network), at(4));
+        assert_eq!(monitor.hop, LinkHop::Address);
+        monitor.rest(Err(Failure::Token), at(5));
+        assert_eq!(monitor.hop, LinkHop::Token);
+        // A server that lacks a REST path says nothing about the path to the server.
+        monitor.rest(Err(Failure::Path), at(6));
+        assert_eq!(monitor.hop, LinkHop::Address);
+        monitor.rest(Err(Failure::Token), at(6));
+        assert_eq!(monitor.hop, LinkHop::Token);
+        // A REST response ends the evidence of REST.
+        monitor.rest(Ok(()), at(7));
+        assert_eq!(monitor.hop, LinkHop::Address);
+        let live = status(ConnectionPhase::Live, None);
+        monitor.status(Cluster::Indices, live, at(8));
+        monitor.rest(Err(Failure::Timeout), at(9));
+        assert_eq!(
+            (monitor.hop, monitor.icon()),
+            (LinkHop::None, LinkIcon::Live)
+        );
     }
 
     #[test]

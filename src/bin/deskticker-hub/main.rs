@@ -5,6 +5,7 @@
 
 mod arguments;
 mod certificate;
+mod check;
 mod reload;
 mod token;
 
@@ -21,14 +22,14 @@ use deskticker::display::ControllingTerminal;
 use deskticker::hub::announcement::Announcement;
 use deskticker::hub::auth::authenticator::Authenticator;
 use deskticker::hub::auth::registry;
-use deskticker::hub::config::{self, Devices, HubConfig};
+use deskticker::hub::config::{Devices, HubConfig};
 use deskticker::hub::server::limits::Limits;
 use deskticker::hub::server::tls;
 use deskticker::hub::{self, HubSetup};
 use deskticker::logging::LogWriter;
 use deskticker::market::Calendar;
 use deskticker::net::connector::Connector;
-use deskticker::secret::{Environment, Secret, UNIT_SECRETS};
+use deskticker::secret::{Environment, Secret};
 use deskticker::setup;
 use deskticker::simulator::InjectedFault;
 use deskticker::systemd::Supervisor;
@@ -86,7 +87,7 @@ fn perform(command: Command) -> Result<(), ExitReason> {
             folder,
             config,
         } => say(&certificate::create(&names, folder, config.as_deref())?),
-        Command::Check(config) => logged("warn", || check(config.as_deref())),
+        Command::Check(config) => logged("warn", || check::check(config.as_deref())),
         Command::Setup(options) => logged("off", || {
             served(async {
                 let written = setup::hub(options, &Environment::from_process()).await;
@@ -129,68 +130,6 @@ fn served(service: impl Future<Output = Result<(), ExitReason>>) -> Result<(), E
     // A DNS request without a response must not delay the exit.
     runtime.shutdown_background();
     outcome
-}
-
-/// Prints a summary of a valid configuration. Returns all errors of an invalid configuration.
-fn check(path: Option<&Path>) -> Result<(), ExitReason> {
-    // A command that a user starts finds the key where the systemd unit finds it.
-    let environment = Environment {
-        unit_secrets: Some(UNIT_SECRETS.into()),
-        ..Environment::from_process()
-    };
-    let config = HubConfig::check(path, &environment).map_err(ExitReason::config)?;
-    for line in &config.warnings {
-        log::warn!("{line}");
-    }
-    let authenticator = devices(&config.devices).map_err(ExitReason::config)?;
-    warn_if_loopback(config.listen, &config);
-    let devices = match authenticator.registry().borrow().len() {
-        1 => "1 display with a token".to_owned(),
-        count => format!("{count} displays with a token"),
-    };
-    let missing = path.is_none() && !Path::new(config::DEFAULT_PATH).exists();
-    say(&format!(
-        "ok: {}clusters {}, upstream {}, listening on {}://{}, {devices}\n",
-        match missing {
-            true => format!(
-                "{} is missing, so the defaults apply: ",
-                config::DEFAULT_PATH
-            ),
-            false => String::new(),
-        },
-        clusters(&config),
-        upstream(&config),
-        scheme(&config),
-        config.listen
-    ))
-}
-
-fn clusters(config: &HubConfig) -> String {
-    let clusters = config.clusters.iter().map(|cluster| cluster.path());
-    clusters.collect::<Vec<_>>().join(", ")
-}
-
-fn upstream(config: &HubConfig) -> String {
-    match config.simulate {
-        true => "simulated prices".to_owned(),
-        false => config.vendor.source.endpoint.to_string(),
-    }
-}
-
-fn scheme(config: &HubConfig) -> &'static str {
-    if config.tls.is_some() { "wss" } else { "ws" }
-}
-
-/// Logs a warning if displays on other machines cannot connect. A reverse proxy on this machine
-/// connects to the loopback address.
-fn warn_if_loopback(address: SocketAddr, config: &HubConfig) {
-    if address.ip().is_loopback() && config.trusted_proxies.is_empty() {
-        log::warn!(
-            "only programs on this machine can connect to {address}: for displays on other \
-             machines write listen = \"0.0.0.0:{}\"",
-            address.port()
-        );
-    }
 }
 
 async fn run(
@@ -249,11 +188,11 @@ async fn run(
     } else {
         log::info!(
             "the hub is ready: clusters {}, upstream {}, listening on {}://{address}",
-            clusters(&config),
-            upstream(&config),
-            scheme(&config),
+            check::clusters(&config),
+            check::upstream(&config),
+            check::scheme(&config),
         );
-        warn_if_loopback(address, &config);
+        check::warn_if_loopback(address, &config);
     }
     let _announcement = config.announce.then(|| Announcement::start(address, tls));
     let reads_file = !simulate || path.is_some();

@@ -47,6 +47,10 @@ impl ExitReason {
     }
 }
 
+fn wrong_arguments(error: impl Display) -> ExitReason {
+    ExitReason(64, format!("{error}\nTry: deskticker --help"))
+}
+
 fn main() -> ExitCode {
     // Debian's kernels enable transparent huge pages for every process. A thread stack at the
     // boundary of a huge page then uses 2 MiB of memory at its first access, although the stack
@@ -56,8 +60,7 @@ fn main() -> ExitCode {
         display::terminal::restore();
         eprintln!("deskticker: {panic}; please report this");
     }));
-    let options = arguments::parse(lexopt::Parser::from_env())
-        .map_err(|error| ExitReason(64, format!("{error}\nTry: deskticker --help")));
+    let options = arguments::parse(lexopt::Parser::from_env()).map_err(wrong_arguments);
     let Err(ExitReason(code, message)) = options.and_then(perform) else {
         return ExitCode::SUCCESS;
     };
@@ -80,7 +83,7 @@ fn perform(options: Options) -> Result<(), ExitReason> {
         Command::Help => {
             let command = options.words.first().map(String::as_str);
             let help = arguments::help(command);
-            return print(&help.map_err(|error| ExitReason(64, error))?);
+            return print(&help.map_err(wrong_arguments)?);
         }
         Command::Version => return print(concat!("deskticker ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Boards => return print(&board::list(Board::for_machine(&board::MODEL))),

@@ -423,11 +423,8 @@ impl Router {
         let parsed = local
             .and_then(|local| proof::Request::parse(&value("challenge"), &value("proof"), local));
         let Some(parsed) = parsed else {
-            return refuse(
-                StatusCode::BAD_REQUEST,
-                "no proper challenge and proof",
-                &[],
-            );
+            let reason = "no valid challenge and proof";
+            return refuse(StatusCode::BAD_REQUEST, reason, &[]);
         };
         let Some((challenge, proof)) = self.authenticator.prove(&parsed) else {
             self.metrics.refused_tokens.add(1);

@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 use hyper::Method;
 
 use super::Boxed;
-use super::connector::{Connector, has_interface};
+use super::connector::Connector;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::http;
+use super::path::has_interface;
 use super::source::FeedSource;
 use query::Announcement;
 use state::Found;

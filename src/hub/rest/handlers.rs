@@ -1,5 +1,5 @@
 //! The handlers of the REST requests: they check the question and return the response. This module
-//! does not check the token, and never sends a request to the vendor itself.
+//! never sends a request to the vendor itself.
 
 use std::sync::PoisonError;
 
@@ -19,14 +19,28 @@ use crate::hub::server::request::{parameter, tickers_of};
 use crate::hub::server::response::{
     HttpResponse, RefusedResponse, from_vendor, refuse, refuse_question,
 };
-use crate::hub::server::router::{Peer, Router};
+use crate::hub::server::router::{Peer, Router, of_device};
 
 /// The header in which a reverse proxy writes the scheme of the client's request.
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 impl Router {
-    /// Returns the response to a REST request of a device.
+    /// Returns the response to a REST request, which must contain a token. `device` is the device of
+    /// this token; `None` without a valid token.
     pub(crate) async fn rest<B>(
+        &self,
+        request: &Request<B>,
+        route: RestRoute,
+        device: Option<Device>,
+        peer_info: &Peer,
+        settings: &HubSettings,
+    ) -> Result<HttpResponse, RefusedResponse> {
+        let device = self.authenticated(request, device)?;
+        let answer = self.rest_of(request, route, &device, peer_info, settings);
+        Ok(of_device(answer.await?, device))
+    }
+
+    async fn rest_of<B>(
         &self,
         request: &Request<B>,
         route: RestRoute,
@@ -96,6 +110,16 @@ impl Router {
                 Ok(from_vendor(self.quotes.upcoming().await))
             }
         }
+    }
+
+    /// Returns the device of a REST request, or the refusal if the request has no valid token.
+    fn authenticated<B>(
+        &self,
+        request: &Request<B>,
+        device: Option<Device>,
+    ) -> Result<Device, RefusedResponse> {
+        self.token_of(request)?;
+        device.map_or_else(|| self.wrong_token(), Ok)
     }
 
     /// Counts a request for bars for its device. Each such request can cause a request to the

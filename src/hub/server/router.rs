@@ -211,11 +211,7 @@ impl Router {
             Route::Socket(cluster) => self.upgrade(request, cluster, settings, peer_info, origin),
             Route::Token => self.token(request),
             Route::Proof => self.prove(request, peer_info.local),
-            Route::Rest(route) => {
-                let device = self.authenticated(request, device)?;
-                let answer = self.rest(request, route, &device, peer_info, settings);
-                Ok(of_device(answer.await?, device))
-            }
+            Route::Rest(route) => self.rest(request, route, device, peer_info, settings).await,
             Route::Health => {
                 let detailed = is_public || origin.is_private() || device.is_some();
                 Ok(self.health(detailed))
@@ -368,12 +364,12 @@ impl Router {
         refuse(StatusCode::SERVICE_UNAVAILABLE, "the hub is full", &after)
     }
 
-    fn wrong_token<T>(&self) -> Result<T, RefusedResponse> {
+    pub(crate) fn wrong_token<T>(&self) -> Result<T, RefusedResponse> {
         self.metrics.refused_tokens.add(1);
         refuse(StatusCode::FORBIDDEN, "the token was refused", &[])
     }
 
-    fn token_of<B>(&self, request: &Request<B>) -> Result<String, RefusedResponse> {
+    pub(crate) fn token_of<B>(&self, request: &Request<B>) -> Result<String, RefusedResponse> {
         presented(request).map_or_else(
             || {
                 self.metrics.refused_tokens.add(1);
@@ -382,16 +378,6 @@ impl Router {
             },
             Ok,
         )
-    }
-
-    /// Returns the device of a REST request, or the refusal if the request has no valid token.
-    fn authenticated<B>(
-        &self,
-        request: &Request<B>,
-        device: Option<Device>,
-    ) -> Result<Device, RefusedResponse> {
-        self.token_of(request)?;
-        device.map_or_else(|| self.wrong_token(), Ok)
     }
 
     /// Returns a new short-lived token. The request must contain the token of a device, because a
@@ -464,7 +450,7 @@ impl Router {
 }
 
 /// Marks the response to a request of a device.
-fn of_device(mut answer: HttpResponse, device: Device) -> HttpResponse {
+pub(crate) fn of_device(mut answer: HttpResponse, device: Device) -> HttpResponse {
     answer.extensions_mut().insert(device);
     answer
 }

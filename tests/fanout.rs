@@ -255,6 +255,29 @@ async fn a_client_that_does_not_read_delays_no_other_client_and_later_receives_t
 }
 
 #[tokio::test]
+async fn slow_clients_of_another_cluster_do_not_cost_a_client_its_connection() {
+    let mut fixture = FanoutUnderTest::new().await;
+    // All clusters share the metrics.
+    let others = Limits::default().waiting_bytes;
+    fixture.metrics.bytes_waiting.add(others);
+    let (mut slow, mut quick) = (fixture.authenticated().await, fixture.authenticated().await);
+    slow.subscribe("V.I:SPX").await;
+    quick.subscribe("V.I:SPX").await;
+    fixture.wait_for_interest(&["V.I:SPX"]).await;
+    let mut last = 0;
+    // The slow client reads nothing, until its socket is full and bytes wait in the hub.
+    while fixture.metrics.bytes_waiting.value() == others
+        && fixture.metrics.clients_shed.value() == 0
+    {
+        last += 1;
+        fixture.publish(&[("V.I:SPX", last)]).await;
+        assert_eq!(quick.frame().await[0]["n"], last);
+    }
+    assert_eq!(fixture.metrics.clients_shed.value(), 0);
+    while slow.frame().await[0]["n"] != last {}
+}
+
+#[tokio::test]
 async fn a_client_that_reads_trades_too_slowly_is_closed_with_1013() {
     let limits = Limits {
         trades: 50,

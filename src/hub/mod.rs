@@ -187,7 +187,9 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
         ..
     } = setup;
     let metrics = Arc::new(Metrics::default());
-    let limits = settings.borrow().limits.clone();
+    let mut limits = settings.borrow().limits.clone();
+    // Each cluster has an equal part, so that the clients of one cluster cannot use up all of it.
+    limits.waiting_bytes /= setup.clusters.len().max(1) as u64;
     let mut tasks = JoinSet::new();
     let minutes = BarCache::default();
     let (mut acceptors, mut health) = (Vec::new(), Vec::new());

@@ -191,7 +191,8 @@ impl Clients {
                 .add(channel, client_slot, client.device());
         }
         for channel in before.difference(&topics) {
-            self.subscriptions.remove(channel, client_slot, now);
+            let device = client.device();
+            self.subscriptions.remove(channel, client_slot, device, now);
         }
         self.changed = true;
         let subscriptions = self.metrics.subscriptions.of(self.cluster);
@@ -353,8 +354,8 @@ impl Clients {
         if shed > 0 {
             self.metrics.clients_shed.add(shed as u64);
             log::warn!(
-                "{}: more than {} bytes wait for slow clients (limits.waiting_bytes); the hub has \
-                 disconnected the slowest clients: {shed}",
+                "{}: more than {} bytes wait for slow clients of this cluster (its part of \
+                 limits.waiting_bytes); the hub has disconnected the slowest clients: {shed}",
                 self.cluster,
                 self.limits.waiting_bytes
             );

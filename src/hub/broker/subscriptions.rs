@@ -2,7 +2,7 @@
 //! channel, the confirmations of the vendor, and the expiry time of channels without subscribers;
 //! never reads a clock.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use super::delivery::ClientSlot;
@@ -18,10 +18,10 @@ const LINGER: Duration = Duration::from_secs(5);
 /// One channel in the union of the subscriptions.
 #[derive(Debug, Default)]
 struct Subscribed {
-    /// The number of subscribers.
-    count: usize,
-    /// The device that requested the channel first. The channel belongs to the share of this device
-    /// until the upstream drops the channel.
+    /// The number of subscribers of each device; `None` for clients without a device.
+    subscribers: BTreeMap<Option<Device>, usize>,
+    /// The device whose share contains the channel: the first device that requested the channel, and
+    /// after its last subscriber another device that still wants the channel.
     owner: Option<Device>,
     /// True if the vendor has confirmed the channel on the current connection.
     is_confirmed: bool,
@@ -78,35 +78,42 @@ impl ClientSubscriptions {
             self.disown(channel, before.owner);
         }
         let subscribed = self.subscribed.entry(channel.clone()).or_default();
-        subscribed.count += 1;
+        let is_new = subscribed.subscribers.is_empty();
+        *subscribed.subscribers.entry(device.cloned()).or_default() += 1;
         subscribed.is_confirmed |= was_confirmed;
         if !subscribed.is_confirmed && subscribed.waiting.insert(client_slot) {
             self.waiting += 1;
         }
-        if subscribed.count > 1 {
-            return;
-        }
-        subscribed.owner = device.cloned();
-        let contracts = usize::from(is_contract(channel));
-        self.contracts += contracts;
-        if let Some(device) = device {
-            let owned = self.owned.entry(device.clone()).or_default();
-            owned.channels += 1;
-            owned.contracts += contracts;
+        if is_new {
+            subscribed.owner = device.cloned();
+            self.own(channel, device);
         }
     }
 
     /// Removes one subscriber from a channel. The upstream keeps a channel without subscribers for
     /// the duration `LINGER`.
-    pub(crate) fn remove(&mut self, channel: &Channel, client_slot: ClientSlot, now: Moment) {
+    pub(crate) fn remove(
+        &mut self,
+        channel: &Channel,
+        client_slot: ClientSlot,
+        device: Option<&Device>,
+        now: Moment,
+    ) {
         let Some(subscribed) = self.subscribed.get_mut(channel) else {
             return;
         };
         if subscribed.waiting.remove(&client_slot) {
             self.waiting -= 1;
         }
-        subscribed.count -= 1;
-        if subscribed.count == 0 {
+        let device = device.cloned();
+        if let Some(count) = subscribed.subscribers.get_mut(&device) {
+            *count -= 1;
+            if *count == 0 {
+                subscribed.subscribers.remove(&device);
+            }
+        }
+        // `None` is the smallest key, so a device has priority over clients without a device.
+        let Some(next) = subscribed.subscribers.keys().next_back().cloned() else {
             let lingering = Lingering {
                 until: now + LINGER,
                 owner: subscribed.owner.take(),
@@ -114,6 +121,23 @@ impl ClientSubscriptions {
             };
             self.subscribed.remove(channel);
             self.lingering.insert(channel.clone(), lingering);
+            return;
+        };
+        if !subscribed.subscribers.contains_key(&subscribed.owner) {
+            let before = std::mem::replace(&mut subscribed.owner, next.clone());
+            self.disown(channel, before);
+            self.own(channel, next.as_ref());
+        }
+    }
+
+    /// Adds a channel to the share of a device.
+    fn own(&mut self, channel: &Channel, owner: Option<&Device>) {
+        let contracts = usize::from(is_contract(channel));
+        self.contracts += contracts;
+        if let Some(owner) = owner {
+            let owned = self.owned.entry(owner.clone()).or_default();
+            owned.channels += 1;
+            owned.contracts += contracts;
         }
     }
 
@@ -243,9 +267,9 @@ mod tests {
         let mut wanted = ClientSubscriptions::default();
         wanted.add(&spx, 0, None);
         wanted.add(&spx, 0, None);
-        wanted.remove(&spx, 0, Moment::from_secs(1));
+        wanted.remove(&spx, 0, None, Moment::from_secs(1));
         assert!(!wanted.is_lingering());
-        wanted.remove(&spx, 0, Moment::from_secs(2));
+        wanted.remove(&spx, 0, None, Moment::from_secs(2));
         assert!(wanted.is_lingering() && wanted.len() == 1);
         assert!(!wanted.expire(Moment::from_secs(6)) && wanted.covers(&spx));
         assert!(wanted.expire(Moment::from_secs(7)) && wanted.interest().is_empty());
@@ -257,7 +281,7 @@ mod tests {
         let all = Channel::parse("V.*").unwrap();
         let mut wanted = ClientSubscriptions::default();
         wanted.add(&all, 0, None);
-        wanted.remove(&all, 0, Moment::ZERO);
+        wanted.remove(&all, 0, None, Moment::ZERO);
         wanted.add(&all, 0, None);
         assert!(!wanted.expire(Moment::from_secs(60)));
         assert!(wanted.covers(&Channel::parse("V.I:VIX").unwrap()));
@@ -265,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_belongs_to_its_first_device_until_the_upstream_drops_it() {
+    fn a_channel_belongs_to_a_device_that_wants_it_or_wanted_it_last() {
         let quote = Channel::parse("Q.O:SPY251219C00650000").unwrap();
         let (kitchen, hallway): (Device, Device) = ("kitchen".into(), "hallway".into());
         let mut wanted = ClientSubscriptions::default();
@@ -273,21 +297,29 @@ mod tests {
             channels: 1,
             contracts: 1,
         };
+        let none = ChannelCounts::default();
+        let shares = |wanted: &ClientSubscriptions| {
+            let of = |device| wanted.counts_of(device);
+            (wanted.counts(), of(&kitchen), of(&hallway))
+        };
+        wanted.add(&quote, 0, Some(&kitchen));
         wanted.add(&quote, 0, Some(&kitchen));
         wanted.add(&quote, 0, Some(&hallway));
-        wanted.remove(&quote, 0, Moment::ZERO);
-        assert_eq!((wanted.counts(), wanted.counts_of(&kitchen)), (one, one));
-        wanted.remove(&quote, 0, Moment::ZERO);
-        assert_eq!((wanted.counts(), wanted.counts_of(&kitchen)), (one, one));
-        wanted.add(&quote, 0, Some(&hallway));
-        let none = ChannelCounts::default();
-        assert_eq!(
-            (wanted.counts_of(&kitchen), wanted.counts_of(&hallway)),
-            (none, one)
-        );
-        wanted.remove(&quote, 0, Moment::ZERO);
+        wanted.remove(&quote, 0, Some(&kitchen), Moment::ZERO);
+        assert_eq!(shares(&wanted), (one, one, none));
+        wanted.remove(&quote, 0, Some(&kitchen), Moment::ZERO);
+        assert_eq!(shares(&wanted), (one, none, one));
+        // The channel costs the same until the upstream drops the channel.
+        wanted.remove(&quote, 0, Some(&hallway), Moment::ZERO);
+        assert_eq!(shares(&wanted), (one, none, one));
+        wanted.add(&quote, 0, Some(&kitchen));
+        wanted.add(&quote, 0, None);
+        assert_eq!(shares(&wanted), (one, one, none));
+        wanted.remove(&quote, 0, Some(&kitchen), Moment::ZERO);
+        assert_eq!(shares(&wanted), (one, none, none));
+        wanted.remove(&quote, 0, None, Moment::ZERO);
         assert!(wanted.expire(Moment::from_secs(9)));
-        assert_eq!((wanted.counts(), wanted.counts_of(&hallway)), (none, none));
+        assert_eq!(shares(&wanted), (none, none, none));
     }
 
     #[test]
@@ -297,22 +329,22 @@ mod tests {
         wanted.add(&spx, 1, None);
         wanted.add(&spx, 2, None);
         wanted.add(&spx, 3, None);
-        wanted.remove(&spx, 2, Moment::ZERO);
+        wanted.remove(&spx, 2, None, Moment::ZERO);
         assert!(!wanted.is_confirmed(&spx) && wanted.is_anyone_waiting());
         assert_eq!(wanted.confirm(&spx), BTreeSet::from([1, 3]));
         assert_eq!(wanted.confirm(&spx), BTreeSet::new());
         assert!(wanted.is_confirmed(&spx) && !wanted.is_anyone_waiting());
         // A channel without subscribers keeps its confirmation.
-        wanted.remove(&spx, 1, Moment::ZERO);
-        wanted.remove(&spx, 3, Moment::ZERO);
+        wanted.remove(&spx, 1, None, Moment::ZERO);
+        wanted.remove(&spx, 3, None, Moment::ZERO);
         wanted.add(&spx, 4, None);
         assert!(wanted.is_confirmed(&spx) && !wanted.is_anyone_waiting());
         // The upstream does not know the removal yet.
-        wanted.remove(&spx, 4, Moment::ZERO);
+        wanted.remove(&spx, 4, None, Moment::ZERO);
         assert!(wanted.expire(Moment::from_secs(5)));
         wanted.add(&spx, 4, None);
         assert!(wanted.is_confirmed(&spx) && !wanted.is_anyone_waiting());
-        wanted.remove(&spx, 4, Moment::ZERO);
+        wanted.remove(&spx, 4, None, Moment::ZERO);
         wanted.expire(Moment::from_secs(5));
         assert!(wanted.interest().is_empty() && !wanted.is_confirmed(&spx));
         wanted.add(&spx, 4, None);

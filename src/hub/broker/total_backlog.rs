@@ -1,6 +1,6 @@
-//! The unsent bytes of the clients of one cluster. The limit applies to the clients of all clusters
-//! together. Above the limit, this module finds the slowest client of its own cluster. Never reads
-//! a clock, and never closes a client itself.
+//! The unsent bytes of the clients of one cluster. Above the limit of the cluster, this module finds
+//! its slowest client, so slow clients of another cluster cannot cost a client its connection. Never
+//! reads a clock, and never closes a client itself.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,8 +13,11 @@ use crate::time::Moment;
 /// The clients of one cluster that have unsent bytes, in the order of their last progress.
 #[derive(Debug)]
 pub(super) struct TotalBacklog {
-    /// The maximum number of bytes that may wait for all clients of all clusters together.
+    /// The maximum number of bytes that may wait for all clients of the cluster together.
     limit: u64,
+    /// The number of bytes that wait for all clients of the cluster.
+    bytes: u64,
+    /// The metrics of all clusters.
     metrics: Arc<Metrics>,
     /// The clients with unsent bytes. The key is the time at which the socket last accepted bytes,
     /// so the first entry is the slowest client.
@@ -25,6 +28,7 @@ impl TotalBacklog {
     pub(super) const fn new(limit: u64, metrics: Arc<Metrics>) -> Self {
         Self {
             limit,
+            bytes: 0,
             metrics,
             waiting: BTreeSet::new(),
         }
@@ -34,6 +38,7 @@ impl TotalBacklog {
     pub(super) fn note(&mut self, client: &mut Client, now: Moment) {
         let (counted, bytes) = (client.counted, client.waiting_bytes());
         let slot = client.client_id.client_slot;
+        self.bytes = self.bytes - counted + bytes;
         self.metrics.bytes_waiting.add(bytes);
         self.metrics.bytes_waiting.sub(counted);
         // Fewer bytes mean that the socket has taken some.
@@ -50,8 +55,7 @@ impl TotalBacklog {
     /// Returns the client whose socket has taken no bytes for the longest time, if more bytes wait
     /// than allowed.
     pub(super) fn to_shed(&self) -> Option<ClientSlot> {
-        let is_over = self.metrics.bytes_waiting.value() > self.limit;
-        let slowest = self.waiting.first().filter(|_| is_over);
+        let slowest = self.waiting.first().filter(|_| self.bytes > self.limit);
         slowest.map(|(_, client_slot)| *client_slot)
     }
 }

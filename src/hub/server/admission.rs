@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::limits::RateLimiter;
+use super::limits::{RateLimiter, SlotPermit};
 use crate::hub::auth::registry::{Device, STATIC};
+use crate::hub::auth::sessions::DeviceSession;
 use crate::hub::metrics::Metrics;
 use crate::time::Moment;
 
@@ -328,6 +329,28 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.free();
+    }
+}
+
+/// The place of a connection that the hub keeps for the next REST request of a device. The drop of
+/// this value makes the place free.
+#[derive(Debug)]
+pub(crate) struct KeptConnection {
+    session: DeviceSession,
+    _slot: SlotPermit,
+}
+
+impl KeptConnection {
+    pub(crate) const fn new(session: DeviceSession, slot: SlotPermit) -> Self {
+        Self {
+            session,
+            _slot: slot,
+        }
+    }
+
+    /// Returns the device whose share contains the connection.
+    pub(crate) const fn device(&self) -> &Device {
+        self.session.device()
     }
 }
 

@@ -26,11 +26,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::admission::Origin;
+use super::admission::{KeptConnection, Origin};
 use super::limits::SlotPermit;
 use super::request_head::{HEAD_LIMIT, WithHead};
 use super::response::RefusalReason;
-use super::router::{AcceptedUpgrade, KeptConnection, Peer, Router};
+use super::router::{AcceptedUpgrade, Peer, Router};
 use super::tls::{self, Tls};
 use crate::hub::auth::registry::Device;
 use crate::hub::broker::event_loop::{PendingClient, Transport};

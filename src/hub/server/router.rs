@@ -14,8 +14,8 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::admission::{Admission, Origin, UnauthenticatedSlot};
-use super::limits::{ConnectionSlots, Limits, RateLimiter, SlotPermit};
+use super::admission::{Admission, KeptConnection, Origin, UnauthenticatedSlot};
+use super::limits::{ConnectionSlots, Limits, RateLimiter};
 use super::paths::{Route, method_name};
 use super::request::{
     allowed_origin, host_allowed, is_preflight, origin_allowed, origin_of, parameter, presented,
@@ -27,7 +27,6 @@ use super::response::{
 use crate::hub::HubSettings;
 use crate::hub::auth::authenticator::Authenticator;
 use crate::hub::auth::registry::Device;
-use crate::hub::auth::sessions::DeviceSession;
 use crate::hub::broker::event_loop::Acceptor;
 use crate::hub::health::{self, UpstreamHealth};
 use crate::hub::metrics::{Metrics, devices, process};
@@ -84,21 +83,6 @@ pub(crate) struct Peer {
     pub(crate) local: Option<SocketAddr>,
 }
 
-/// The place of a connection that the hub keeps for the next REST request of a device. The drop of
-/// this value makes the place free.
-#[derive(Debug)]
-pub(crate) struct KeptConnection {
-    session: DeviceSession,
-    _slot: SlotPermit,
-}
-
-impl KeptConnection {
-    /// Returns the device whose share contains the connection.
-    pub(crate) const fn device(&self) -> &Device {
-        self.session.device()
-    }
-}
-
 /// An upgrade that the hub has accepted. The listener passes the connection to the acceptor after
 /// the response.
 #[derive(Clone, Debug)]
@@ -114,9 +98,9 @@ pub(crate) struct AcceptedUpgrade {
 
 impl Router {
     /// Returns the response to a request. `is_first` is true for the first request of its connection,
-    /// which the rate limiter has counted together with the connection. The response to an accepted upgrade has the extension
-    /// [`AcceptedUpgrade`], and the response to a REST request with a valid token has the extension
-    /// [`Device`].
+    /// which the rate limiter has counted together with the connection. The response to an accepted
+    /// upgrade has the extension [`AcceptedUpgrade`], and the response to a REST request with a valid
+    /// token has the extension [`Device`].
     pub(crate) async fn answer<B>(
         &self,
         request: &Request<B>,
@@ -352,10 +336,7 @@ impl Router {
         let slot = self.kept.enter((limits.connections / KEPT_SHARE).max(1))?;
         let sessions = self.authenticator.sessions();
         let session = sessions.open(device, self.share(limits))?;
-        Some(KeptConnection {
-            session,
-            _slot: slot,
-        })
+        Some(KeptConnection::new(session, slot))
     }
 
     fn full<T>(&self) -> Result<T, RefusedResponse> {

@@ -128,7 +128,7 @@ fn streamed_minutes_are_served_as_stale_while_the_vendor_refuses_requests() {
         assert_eq!(reply.json()["stale"], true);
         // The hub has no bars of this symbol.
         let nothing = minutes(&hub, "I:VIX", start - 60 * MINUTE, start).await;
-        assert_eq!(nothing.status, 403);
+        assert_eq!(nothing.status, 502);
         assert!(nothing.json()["message"].is_string());
     });
 }

@@ -1,11 +1,11 @@
-//! Tests of the README: each command in it exists, with each of its options, and each picture is one of
-//! the golden pictures. Other suites run the commands: the demo in .ci/run, the packages and the set-up
-//! in tests/packages, the image in tests/pi.
+//! Tests of the README: each command in it exists, with each of its options, a test runs each command,
+//! and each picture is one of the golden pictures.
 #![allow(clippy::unwrap_used)]
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 const README: &str = include_str!("../README.md");
 
@@ -92,6 +92,241 @@ fn each_command_of_the_readme_exists_with_its_options() {
             other => assert!(SYSTEM.contains(&other), "an unknown command: {words:?}"),
         }
     }
+}
+
+/// The test that runs a command of the README.
+enum Proof {
+    /// [`the_commands_of_the_readme_for_a_hub_and_a_display_work_as_printed`].
+    Here,
+    /// This file of the repository, which contains this text.
+    Suite(&'static str, &'static str),
+    /// No test runs the command, for this reason.
+    None(&'static str),
+}
+
+/// The beginning of each line of the README's shell blocks, and its proof.
+const PROOFS: &[(&str, Proof)] = &[
+    (
+        "cargo run --release -- demo",
+        Proof::Suite(".ci/run", "--release -- demo"),
+    ),
+    ("cargo test", Proof::Suite(".ci/run", "cargo test --locked")),
+    (
+        "cargo build --release &&",
+        Proof::Suite("tests/packages/run", "systemd/deb/build"),
+    ),
+    (
+        "cargo build --release",
+        Proof::Suite(".ci/run", "cargo build --locked --release"),
+    ),
+    ("cargo run --release --bin deskticker-hub", Proof::Here),
+    (
+        "sudo boards/image",
+        Proof::Suite("tests/pi/image", "boards/image pi-3"),
+    ),
+    ("xz -dc", Proof::None("it overwrites a memory card")),
+    (
+        "curl -fsSL https://HOST/install | sudo sh -s",
+        Proof::Suite("tests/packages/repository", "sh -s -- deskticker-hub"),
+    ),
+    (
+        "curl -fsSL https://HOST/install | sudo sh",
+        Proof::Suite("tests/packages/repository", "/tmp/install | sh"),
+    ),
+    (
+        "sudo apt install ./deskticker-hub",
+        Proof::Suite("tests/packages/repository", "apt-get install"),
+    ),
+    (
+        "sudo apt install ./deskticker",
+        Proof::Suite("tests/packages/repository", "apt-get install"),
+    ),
+    (
+        "sudo deskticker setup",
+        Proof::Suite(
+            "tests/packages/upgrade.py",
+            "\"/usr/bin/deskticker\", \"setup\"",
+        ),
+    ),
+    (
+        "echo TOKEN | sudo deskticker setup",
+        Proof::Suite("tests/packages/upgrade.py", "startswith(\"echo \")"),
+    ),
+    (
+        "sudo deskticker-hub setup",
+        Proof::Suite("tests/packages/upgrade.py", "deskticker-hub setup"),
+    ),
+    (
+        "sudo deskticker-hub token add",
+        Proof::Suite("tests/packages/upgrade.py", "token add"),
+    ),
+    (
+        "sudo deskticker-hub check",
+        Proof::Suite("tests/hub_program.rs", "\"check\""),
+    ),
+    (
+        "sudo deskticker-hub certificate",
+        Proof::Suite("tests/hub_tls.rs", "certificate"),
+    ),
+    (
+        "sudo deskticker doctor",
+        Proof::Suite("tests/doctor.rs", "doctor"),
+    ),
+    (
+        "sudo systemctl enable --now deskticker-hub",
+        Proof::Suite("tests/packages/upgrade.py", "\"--now\""),
+    ),
+    (
+        "sudo systemctl restart deskticker",
+        Proof::Suite("tests/packages/upgrade.py", "\"restart\""),
+    ),
+    ("sudo nano", Proof::None("a person edits")),
+    (
+        "sudo install -m 600 /dev/stdin",
+        Proof::None("a person pastes"),
+    ),
+    ("CROSS_CONFIG=", Proof::None("it needs Docker")),
+    (
+        "deskticker demo --panel oled",
+        Proof::None("it needs a panel"),
+    ),
+    (
+        "deskticker-hub token add kitchen --file devices",
+        Proof::Here,
+    ),
+    ("printf '[devices]", Proof::Here),
+    ("MASSIVE_API_KEY=… deskticker-hub --config", Proof::Here),
+    ("MASSIVE_PROXY_TOKEN=… deskticker", Proof::Here),
+    (
+        "tests/pi/build && systemd/deb/build",
+        Proof::Suite("tests/packages/run", "--target"),
+    ),
+    (
+        "systemd/deb/release",
+        Proof::Suite("tests/packages/release", "systemd/deb/release"),
+    ),
+];
+
+/// Returns the lines of the shell blocks. A block with a script of its own begins with `#!`.
+fn lines() -> Vec<&'static str> {
+    let blocks = README.split("\n```sh\n").skip(1);
+    let blocks = blocks.map(|rest| rest.split_once("\n```").unwrap().0);
+    let blocks = blocks.filter(|block| !block.starts_with("#!"));
+    let lines = blocks.flat_map(str::lines);
+    lines.filter(|line| !line.starts_with('#')).collect()
+}
+
+#[test]
+fn a_test_runs_each_command_of_the_readme() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let lines = lines();
+    for line in &lines {
+        let proof = PROOFS.iter().find(|(start, _)| line.starts_with(start));
+        let (_, proof) = proof.unwrap_or_else(|| panic!("no test runs {line:?}"));
+        match proof {
+            Proof::Here => {}
+            Proof::Suite(file, text) => {
+                let content = std::fs::read_to_string(root.join(file)).unwrap();
+                assert!(content.contains(text), "{file} does not run {line:?}");
+            }
+            Proof::None(reason) => assert!(!reason.is_empty()),
+        }
+    }
+    for (start, _) in PROOFS {
+        assert!(
+            lines.iter().any(|line| line.starts_with(start)),
+            "{start} is not in the README"
+        );
+    }
+}
+
+/// Starts a shell command with the built programs in its path, and returns the process and its
+/// output line by line, both streams together.
+fn shell(command: &str, folder: &Path) -> (Child, impl Iterator<Item = String> + use<>) {
+    let programs = Path::new(env!("CARGO_BIN_EXE_deskticker"))
+        .parent()
+        .unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("sh");
+    // `exec` makes the process of the last command the process of the shell.
+    let (before, last) = command.rsplit_once('\n').unwrap_or(("", command));
+    let (variables, program) = last.split_once("deskticker").unwrap();
+    let script = format!("{before}\n{variables} exec deskticker{program} 2>&1");
+    shell
+        .arg("-c")
+        .arg(script)
+        .current_dir(folder)
+        .env("PATH", path);
+    shell
+        .env("RUST_LOG", "info")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    let mut child = shell.spawn().unwrap();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    (child, output.lines().map(Result::unwrap))
+}
+
+#[test]
+fn the_commands_of_the_readme_for_a_hub_and_a_display_work_as_printed() {
+    let folder = std::env::temp_dir().join(format!("deskticker-readme-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let lines = lines();
+    let at = |start: &str| {
+        lines
+            .iter()
+            .position(|line| line.starts_with(start))
+            .unwrap()
+    };
+    let first = at("deskticker-hub token add kitchen --file devices");
+    let port = |command: String| {
+        command.replace(
+            "deskticker-hub --",
+            "deskticker-hub --listen 127.0.0.1:0 --",
+        )
+    };
+
+    let simulate = lines[at("cargo run --release --bin deskticker-hub")];
+    let (_, arguments) = simulate.split_once(" -- ").unwrap();
+    let (mut hub, mut said) = shell(&port(format!("deskticker-hub {arguments}")), &folder);
+    assert!(
+        said.any(|line| line.contains("deskticker")),
+        "the hub prints the commands for a display"
+    );
+    hub.kill().unwrap();
+    hub.wait().unwrap();
+
+    let commands = port(
+        lines[first..first + 3]
+            .join("\n")
+            .replace('…', "a-key-for-this-test"),
+    );
+    // A real key would need the vendor.
+    let (mut hub, mut said) = shell(&format!("{commands} --simulate"), &folder);
+    let all: Vec<String> = said
+        .by_ref()
+        .take_while(|line| !line.contains("listening"))
+        .collect();
+    assert!(
+        std::fs::read_to_string(folder.join("devices"))
+            .unwrap()
+            .contains("kitchen"),
+        "{all:?}"
+    );
+    hub.kill().unwrap();
+    hub.wait().unwrap();
+
+    let display =
+        lines[at("MASSIVE_PROXY_TOKEN=… deskticker")].replace('…', "a-token-for-this-test");
+    let config = "[hub]\nurl = \"ws://127.0.0.1:1\"\n[panel]\nkind = \"png\"\nfile = \"a.png\"\n";
+    std::fs::write(folder.join("deskticker.toml"), config).unwrap();
+    let (mut display, mut said) = shell(&format!("{display} --config deskticker.toml"), &folder);
+    assert!(
+        said.any(|line| line.contains("showing")),
+        "the display runs"
+    );
+    display.kill().unwrap();
+    display.wait().unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]

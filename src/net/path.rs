@@ -27,9 +27,9 @@ const LOOKUP: Duration = Duration::from_secs(5);
 /// The maximum number of threads that resolve names at the same time. A silent name server blocks a
 /// thread for 10 s to 30 s (two rounds of 5 s for each of up to three servers, resolv.conf(5)),
 /// which is longer than any caller waits. With one new thread for each attempt, 51 threads existed
-/// after half a minute. systemd allows 32 tasks for the service (`TasksMax=`), and the program
-/// needs four tasks for all other work.
-const THREADS: usize = 24;
+/// after half a minute. systemd allows 32 tasks for the service (`TasksMax=`), and each thread needs
+/// about 15 kB of memory.
+const THREADS: usize = 16;
 
 static FREE: Semaphore = Semaphore::const_new(THREADS);
 

@@ -104,6 +104,34 @@ fn the_ages_of_stacked_hubs_add_up_in_every_rest_response() {
 }
 
 #[test]
+fn a_hub_behind_a_hub_passes_on_the_loss_of_the_vendor_and_keeps_its_confirmations() {
+    block_on(async {
+        let (second, first, simulator) = stack().await;
+        let mut client = second.join("indices").await;
+        client.subscribe_amid_events("V.I:SPX").await;
+        simulator.fault(InjectedFault::Abort);
+        simulator.fault(InjectedFault::Refusal);
+        let lost = client.event(|event| event["status"] == "upstream_down");
+        let lost = first
+            .while_time_passes(second.while_time_passes(lost))
+            .await;
+        assert!(
+            lost["message"].as_str().unwrap().contains("vendor"),
+            "{lost}"
+        );
+        let health = second.get("/healthz").await;
+        assert_eq!(health.status, 503);
+        simulator.fault(InjectedFault::None);
+        let back = client.event(|event| event["status"] == "upstream_up");
+        first
+            .while_time_passes(second.while_time_passes(back))
+            .await;
+        let mut later = second.join("indices").await;
+        later.subscribe_amid_events("V.I:SPX").await;
+    });
+}
+
+#[test]
 fn bars_and_rows_are_the_same_behind_one_hub_and_two() {
     block_on(async {
         let (second, first, _simulator) = stack().await;

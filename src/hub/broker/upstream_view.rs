@@ -34,6 +34,8 @@ pub(super) struct UpstreamView {
     status: UpstreamStatus,
     /// The time since which the upstream has been down or denied.
     down_since: Moment,
+    /// True if clients have received `upstream_down` since the last `upstream_up`.
+    is_down_sent: bool,
     pub(super) simulated: bool,
     /// The channels that the upstream requested twice on the current connection without a
     /// confirmation from the vendor.
@@ -106,7 +108,7 @@ impl UpstreamView {
             clients.close_all(1012, &StatusFrame::default());
         }
         let mut status_frame = StatusFrame::default();
-        if let UpstreamStatus::Down(_) = before {
+        if std::mem::take(&mut self.is_down_sent) {
             status_frame.add("upstream_up", "prices are coming again");
         }
         if simulated && !was_simulated {
@@ -126,6 +128,7 @@ impl UpstreamView {
         };
         let before = self.change(status, clients);
         if status != before && reason != Failure::Done {
+            self.is_down_sent = true;
             clients.send_status_to_all(self.down_frame(reason, clients));
         }
     }
@@ -133,7 +136,10 @@ impl UpstreamView {
     /// Changes the status after the end of the connection to the vendor, and notes the time at which
     /// the upstream went down. Returns the status before.
     fn change(&mut self, status: UpstreamStatus, clients: &mut Clients) -> UpstreamStatus {
-        clients.subscriptions.forget_confirmations();
+        // A hub that has lost its vendor keeps its subscriptions, and confirms none of them again.
+        if status != UpstreamStatus::Down(Failure::HubUpstream) {
+            clients.subscriptions.forget_confirmations();
+        }
         if matches!(self.status, UpstreamStatus::Idle | UpstreamStatus::Up) {
             self.down_since = clients.now();
         }
@@ -191,9 +197,10 @@ impl UpstreamView {
 
     /// Sends the status to a client that has authenticated, and closes its session if the vendor
     /// refuses the cluster.
-    pub(super) fn welcome(&self, client_slot: ClientSlot, clients: &mut Clients) {
+    pub(super) fn welcome(&mut self, client_slot: ClientSlot, clients: &mut Clients) {
         let mut welcome = StatusFrame::one("auth_success", "authenticated");
         if let UpstreamStatus::Down(reason) = self.status {
+            self.is_down_sent = true;
             let (cluster, now) = (clients.cluster, clients.clock.now());
             welcome.add_upstream_down(cluster, reason, self.down_since, now);
         }

@@ -199,9 +199,12 @@ impl Cache {
         })
     }
 
-    /// Returns the cached response to a question, whatever its age, and without regard to a backoff.
-    pub(crate) fn last(&self, question: &str, now: Moment) -> Option<CachedAnswer> {
-        Some(self.entries.get(question)?.answer(now, false))
+    /// Returns the cached response to a question without regard to a backoff. The response is marked
+    /// as stale if its lifetime had ended at `asked`, the time at which the client asked.
+    pub(crate) fn last(&self, question: &str, asked: Moment, now: Moment) -> Option<CachedAnswer> {
+        let entry = self.entries.get(question)?;
+        let age = now.since(entry.at) + entry.known.age;
+        (age <= STALE_LIMIT).then(|| entry.answer(now, entry.at + entry.known.ttl <= asked))
     }
 
     /// Ends every backoff, because the vendor has a new key or another address.

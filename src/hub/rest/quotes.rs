@@ -147,11 +147,11 @@ impl QuoteCache {
         symbols: &[Symbol],
     ) -> Result<Vec<Result<CachedAnswer, RowFailure>>, QuotesError> {
         let most = asker.most_tickers.min(TICKERS_MOST);
-        let now = self.clock.now().monotonic;
+        let asked = self.clock.now().monotonic;
         let note = |symbol: &Symbol| {
             let ticker = Ticker::try_from(symbol.ticker()).ok()?;
             lock(&self.demand)
-                .note(&asker.device, &ticker, most, now)
+                .note(&asker.device, &ticker, most, asked)
                 .then_some(ticker)
         };
         let allowed: Vec<Option<Ticker>> = symbols.iter().map(note).collect();
@@ -179,7 +179,7 @@ impl QuoteCache {
                 // The lifetime of a row can end while the hub requests another row of the same
                 // client. The response of a replaced vendor is not stored.
                 let now = self.clock.now().monotonic;
-                let last = || self.current_cache().last(ticker, now).map(Ok);
+                let last = || self.current_cache().last(ticker, asked, now).map(Ok);
                 let cached = self.cached(ticker).or_else(last);
                 let cached = cached.unwrap_or_else(|| Err(Failure::Lost.into()));
                 cached.map_err(RowFailure::Vendor)

@@ -384,10 +384,10 @@ impl HttpConnection {
         };
         let answering = lock(&progress).answering;
         let parts = connection.into_parts();
-        let stream = parts.io.into_inner().into_inner();
+        let (stream, rest) = parts.io.into_inner().into_parts();
         if let (true, Some(admission)) = (in_time, admitted.get()) {
             // A copy, because the buffer of the HTTP library is large and usually empty.
-            let read_ahead = Bytes::copy_from_slice(&parts.read_buf);
+            let read_ahead = Bytes::from([&parts.read_buf[..], &rest].concat());
             return Some((stream, read_ahead, admission.clone()));
         }
         // A connection that only waits for its next request is not too slow.

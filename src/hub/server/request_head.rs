@@ -55,6 +55,12 @@ impl<S: AsyncRead + Unpin> WithHead<S> {
     pub(crate) fn into_inner(self) -> S {
         self.stream
     }
+
+    /// Returns the stream, and the bytes that the reader has not received yet.
+    pub(crate) fn into_parts(mut self) -> (S, Vec<u8>) {
+        self.head.drain(..self.taken);
+        (self.stream, self.head)
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for WithHead<S> {

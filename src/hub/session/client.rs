@@ -216,6 +216,8 @@ pub(crate) struct Client {
     /// The bytes that the kernel has not accepted yet. Later frames wait behind these bytes,
     /// because the bytes of two frames must not mix.
     rest: Vec<u8>,
+    /// True if bytes were discarded: the connection ends, and nothing is written any more.
+    is_discarded: bool,
     /// The number of bytes in `rest` that were added after the socket was full.
     behind: usize,
     /// The number of bytes in `rest` that the backlog of all clients contains.
@@ -249,6 +251,7 @@ impl Client {
             state: ClientState::Unauthenticated { until },
             unanswered: 0,
             rest: Vec::new(),
+            is_discarded: false,
             behind: 0,
             counted: 0,
             took_bytes: Moment::ZERO,
@@ -277,10 +280,15 @@ impl Client {
     /// be incomplete.
     pub(crate) fn discard(&mut self) {
         self.rest = Vec::new();
+        self.is_discarded = true;
     }
 
     /// Writes complete frames, and stores the bytes that the socket does not accept.
     pub(crate) fn write(&mut self, mut bytes: &[u8]) -> WriteOutcome {
+        // The last frame may be incomplete, so another frame must not follow.
+        if self.is_discarded {
+            return WriteOutcome::Gone;
+        }
         if self.rest.is_empty() {
             match self.push(bytes) {
                 Ok(count) => bytes = &bytes[count..],

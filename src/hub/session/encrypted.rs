@@ -109,7 +109,12 @@ impl EncryptedSocket {
             }
             session.flush(&self.socket)?;
         }
-        Ok(std::mem::take(&mut session.encrypted))
+        let taken = std::mem::take(&mut session.encrypted);
+        if taken > bytes.len() {
+            // The caller has not repeated the bytes of the waiting record.
+            return Err(ErrorKind::InvalidInput.into());
+        }
+        Ok(taken)
     }
 
     /// Reads at most `most` bytes from the socket without a wait, and passes all decrypted bytes to

@@ -309,6 +309,10 @@ impl EventSink for UpstreamSink {
                 self.last_report = None;
                 return self.reports.send(UpstreamEvent::Barred(reason)).await;
             }
+            // The vendor of this hub is a hub, which has lost its own vendor.
+            (ConnectionPhase::Live, _) if status.cut_off => {
+                UpstreamEvent::Down(Failure::HubUpstream)
+            }
             (ConnectionPhase::Live, _) => UpstreamEvent::Up {
                 simulated: is_simulated,
             },

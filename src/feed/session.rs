@@ -314,6 +314,8 @@ impl<A: EventSink> Runner<A> {
                 Ok(opened) => {
                     let own = opened.socket.get_ref().own_address();
                     self.own_address = own.filter(|own| !own.to_canonical().is_loopback());
+                    // A check in progress may be for the interface of the previous connection.
+                    self.path = None;
                     self.socket = Some(opened.socket);
                     self.server.opened(opened.is_hub, now);
                     (self.reported, self.report_is_due) = (None, opened.is_hub);

@@ -25,7 +25,7 @@ const ADDED: Duration = Duration::from_millis(20);
 const UNAUTHENTICATED: u64 = 8 << 10;
 /// The memory that a busy hub may need in addition, for buffers of the allocator and the like, in
 /// KiB.
-const SLACK: u64 = 2 << 10;
+const SLACK: u64 = 3 << 10;
 
 /// The results of one attack, beside its limits.
 struct Row {

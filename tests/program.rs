@@ -547,6 +547,17 @@ fn a_picture_file_that_is_a_device_or_a_pipe_is_refused_and_stays() {
     std::os::unix::fs::symlink("/dev/null", &screen).unwrap();
     refused("a device");
     assert!(screen.symlink_metadata().unwrap().is_symlink());
+    // The configuration itself, by a mistake in its own file setting.
+    std::fs::remove_file(&screen).unwrap();
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::os::unix::fs::symlink(&config, &screen).unwrap();
+    refused("a file that is no picture");
+    let (code, _, err) = run(&["snapshot", "--demo", "--seconds", "5", "--output", path]);
+    assert!(
+        code == 1 && err.contains("a file that is no picture"),
+        "{code}: {err}"
+    );
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), text);
 }
 
 #[test]

@@ -181,7 +181,8 @@ impl ConfigReader<'_> {
         let target = picture_file::target(&panel.file);
         let shown = panel.file.display();
         if let Some(kind) = picture_file::other_kind(&target) {
-            let reason = format!("{shown} is {kind}, expected the path of a regular file");
+            let reason =
+                format!("{shown} is {kind}, expected the path of a picture or of a new file");
             return self.mistake("file", file.span(), reason);
         }
         let parent = target.parent().unwrap_or(Path::new("/"));

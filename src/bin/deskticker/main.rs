@@ -257,9 +257,8 @@ async fn snapshot(options: Options) -> Result<(), ExitReason> {
     let frame = mailbox
         .take(Duration::ZERO)
         .ok_or_else(|| ExitReason::other("the program drew no picture"))?;
-    let picture = display::png::encode(&frame).map_err(ExitReason::other)?;
     let output = options.panel.file;
-    std::fs::write(&output, picture)
+    display::png::write(&output, &frame)
         .map_err(|error| ExitReason::other(format!("{}: {error}", output.display())))?;
     if !complete {
         log::warn!("some values did not arrive in time; the picture marks these values");

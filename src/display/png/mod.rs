@@ -5,7 +5,7 @@
 pub(crate) mod picture_file;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -33,6 +33,14 @@ const VALID_UNTIL: &str = "Valid-Until";
 /// Returns an error if the encoder reports one. No such case is known.
 pub fn encode(frame: &Frame) -> io::Result<Vec<u8>> {
     encode_good_until(frame, None)
+}
+
+/// Writes the picture to a file.
+///
+/// # Errors
+/// The file cannot be written, or it exists and is no picture.
+pub fn write(path: &Path, frame: &Frame) -> io::Result<()> {
+    PictureFile::at(path.to_owned()).replace(&encode(frame)?)
 }
 
 /// Encodes the picture like [`encode`]. If `until` is known, the file also contains the text

@@ -12,9 +12,9 @@ use crate::files::replace_file;
 
 /// The file mode: every user may read the file, for any umask of the program.
 const MODE: u32 = 0o644;
-/// The length of the PNG signature in bytes. Without the signature, no program accepts the file as
-/// a picture.
-const SIGNATURE: usize = 8;
+/// The signature of a PNG file (PNG specification, section 5.2). Without the signature, no program
+/// accepts the file as a picture.
+const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1a\n";
 
 /// A picture file that is replaced as a whole, or overwritten with a notice.
 #[derive(Debug)]
@@ -41,9 +41,9 @@ impl PictureFile {
     /// unchanged.
     pub(crate) fn replace(&mut self, picture: &[u8]) -> io::Result<()> {
         let target = target(&self.path);
-        if let Some(kind) = other_kind(&target) {
+        if let Some(kind) = self.other_kind(&target) {
             return Err(io::Error::other(format!(
-                "this is {kind}, not a regular file"
+                "this is {kind}; a picture replaces only a picture"
             )));
         }
         self.written = Some(replace_file(&target, picture, MODE, false)?);
@@ -56,6 +56,11 @@ impl PictureFile {
     /// # Errors
     /// Returns an error if both fail. The old file stays unchanged.
     pub(crate) fn take_back(&self, instead: &[u8]) -> io::Result<()> {
+        let target = target(&self.path);
+        if self.other_kind(&target).is_some() {
+            // This program has never written a picture to it.
+            return Ok(());
+        }
         let last = self.written.as_ref().and_then(|file| {
             overwrite(file, instead).ok()?;
             identity(file)
@@ -66,15 +71,17 @@ impl PictureFile {
             Ok(file) if overwrite(&file, instead).is_ok() => return Ok(()),
             Ok(_) | Err(_) => {}
         }
-        let target = target(&self.path);
-        if other_kind(&target).is_some() {
-            // This program has never written a picture to it.
-            return Ok(());
-        }
         match fs::remove_file(target) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Returns the kind of a file that this program must not replace. The content is not read again
+    /// after the first written picture.
+    fn other_kind(&self, target: &Path) -> Option<&'static str> {
+        let is_new = self.written.is_none();
+        other_kind(target).filter(|kind| is_new || *kind != NO_PICTURE)
     }
 
     /// Opens the file to write it in place. The function rejects everything that is not a regular
@@ -106,17 +113,28 @@ pub(crate) fn target(path: &Path) -> PathBuf {
     target
 }
 
-/// Returns the kind of something that is not a regular file, such as `a device`. `None` for a
-/// regular file, and for a path without a file.
+/// The kind of a regular file with other content.
+const NO_PICTURE: &str = "a file that is no picture";
+
+/// Returns the kind of something that a picture must not replace, such as `a device`. `None` for a
+/// picture, for an empty file, and for a path without a file.
 pub(crate) fn other_kind(path: &Path) -> Option<&'static str> {
     let kind = fs::metadata(path).ok()?.file_type();
     match kind {
-        kind if kind.is_file() => None,
+        kind if kind.is_file() => (!may_be_picture(path)).then_some(NO_PICTURE),
         kind if kind.is_dir() => Some("a folder"),
         kind if kind.is_fifo() => Some("a FIFO"),
         kind if kind.is_socket() => Some("a socket"),
         _ => Some("a device"),
     }
+}
+
+/// Returns true if the file begins like a picture. The program clears the signature while it
+/// overwrites a picture. A file that this user may not read is no picture.
+fn may_be_picture(path: &Path) -> bool {
+    let mut start = [0; SIGNATURE.len()];
+    let read = File::open(path).and_then(|file| file.read_at(&mut start, 0));
+    read.is_ok_and(|count| count == 0 || start == SIGNATURE || start == [0; SIGNATURE.len()])
 }
 
 /// Returns the device and inode numbers, which identify an open file.
@@ -128,9 +146,9 @@ fn identity(file: &File) -> Option<(u64, u64)> {
 /// Overwrites the existing blocks of the file, so that the write works on a full disk. The
 /// signature is cleared first and written last, so a reader never sees an old or a partial picture.
 fn overwrite(file: &File, picture: &[u8]) -> io::Result<()> {
-    let (signature, rest) = picture.split_at(SIGNATURE.min(picture.len()));
+    let (signature, rest) = picture.split_at(SIGNATURE.len().min(picture.len()));
     let written = file
-        .write_all_at(&[0; SIGNATURE], 0)
+        .write_all_at(&[0; SIGNATURE.len()], 0)
         .and_then(|()| file.write_all_at(rest, signature.len() as u64))
         .and_then(|()| file.set_len(picture.len() as u64))
         .and_then(|()| file.write_all_at(signature, 0));
@@ -156,8 +174,8 @@ mod tests {
         folder
     }
 
-    const PRICE: &[u8] = b"a picture of a price, which is longer";
-    const NOTICE: &[u8] = b"words in its place";
+    const PRICE: &[u8] = b"\x89PNG\r\n\x1a\na picture of a price, which is longer";
+    const NOTICE: &[u8] = b"\x89PNG\r\n\x1a\nwords in its place";
 
     #[test]
     fn a_file_is_overwritten_even_if_its_directory_was_renamed() {
@@ -198,6 +216,26 @@ mod tests {
         file.take_back(NOTICE).unwrap();
         assert_eq!(fs::read(&other).unwrap(), NOTICE);
         assert!(path.symlink_metadata().unwrap().is_symlink());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_no_picture_stays_and_an_empty_file_or_a_picture_is_replaced() {
+        let folder = folder("content");
+        let path = folder.join("ticker.toml");
+        for text in ["watchlist = [\"SPX\"]", "x"] {
+            fs::write(&path, text).unwrap();
+            let mut file = PictureFile::at(path.clone());
+            let error = file.replace(PRICE).unwrap_err().to_string();
+            assert!(error.contains(NO_PICTURE), "{error}");
+            file.take_back(NOTICE).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        for content in [&b""[..], NOTICE, &[0; 20]] {
+            fs::write(&path, content).unwrap();
+            PictureFile::at(path.clone()).replace(PRICE).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), PRICE);
+        }
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -5,6 +5,8 @@
 
 #[path = "support/child_process.rs"]
 mod child_process;
+#[path = "support/notice.rs"]
+mod notice;
 #[path = "support/proxy_server.rs"]
 mod proxy_server;
 
@@ -13,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use deskticker::display::png;
-use deskticker::render::{self, DrawCache, Format, Frame, LinkIcon, PageView, Size, View};
+use deskticker::render::{self, LinkIcon, Size};
 use deskticker::time::Clock;
 use rustix::process::Signal;
 
@@ -63,20 +65,7 @@ fn notices(title: &str, text: &str, timed: bool) -> Vec<Vec<u8>> {
     ];
     let views = times.iter().flat_map(|time| signs.map(|sign| (time, sign)));
     views
-        .map(|(time, sign)| {
-            let view = View {
-                page: PageView::Notice { title, text },
-                time: *time,
-                sign,
-                simulated: false,
-                misconfigured: true,
-                alert: None,
-                format: Format::default(),
-            };
-            let mut frame = Frame::new(Size::Tall);
-            render::draw(&view, &mut DrawCache::new(), &mut frame);
-            png::encode(&frame).unwrap()
-        })
+        .map(|(time, sign)| notice::picture(title, text, *time, sign))
         .collect()
 }
 

@@ -231,27 +231,9 @@ async fn a_client_that_does_not_read_delays_no_other_client_and_later_receives_t
     let (mut slow, mut quick) = (fixture.authenticated().await, fixture.authenticated().await);
     slow.subscribe("V.I:SPX").await;
     quick.subscribe("V.I:SPX").await;
-    let filler = "x".repeat(20_000);
-    let mut last = 0;
-    while fixture.metrics.clients_blocked.value() == 0 || last < 2000 {
-        last += 1;
-        let json = format!(r#"{{"c":"V.I:SPX","n":{last},"x":"{filler}"}}"#);
-        let relayed = RelayedEvent {
-            json: json.into(),
-            ..event("V.I:SPX", 0)
-        };
-        fixture.report(UpstreamEvent::Events(vec![relayed])).await;
-        assert_eq!(quick.values().await, [format!("V.I:SPX {last}")]);
-    }
-    let (mut before, mut count) = (0, 0);
-    while before < last {
-        let now = slow.frame().await[0]["n"].as_u64().unwrap();
-        assert!(now > before, "never an older after a newer");
-        before = now;
-        count += 1;
-    }
-    assert!(count < last, "it was spared what it missed");
-    slow.assert_only_pong().await;
+    fixture
+        .assert_conflation(&mut slow, &mut quick, 2000, |_| 20_000)
+        .await;
 }
 
 #[tokio::test]

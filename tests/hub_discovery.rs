@@ -4,6 +4,8 @@
 
 #[path = "support/child_process.rs"]
 mod child_process;
+#[path = "support/notice.rs"]
+mod notice;
 #[path = "support/own_network.rs"]
 mod own_network;
 
@@ -13,8 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use deskticker::display::png;
-use deskticker::render::{self, DrawCache, Format, Frame, LinkIcon, PageView, Size, View};
+use deskticker::render::LinkIcon;
 use ring::digest::{SHA256, digest};
 use rustix::process::Signal;
 use simple_dns::rdata::{A, PTR, RData, SRV, TXT};
@@ -201,20 +202,7 @@ fn wait_for_notice(path: &Path, title: &str, text: &str) {
         LinkIcon::Down,
         LinkIcon::Refused,
     ];
-    let expected = icons.map(|sign| {
-        let view = View {
-            page: PageView::Notice { title, text },
-            time: None,
-            sign,
-            simulated: false,
-            misconfigured: true,
-            alert: None,
-            format: Format::default(),
-        };
-        let mut frame = Frame::new(Size::Tall);
-        render::draw(&view, &mut DrawCache::new(), &mut frame);
-        pixels(&png::encode(&frame).unwrap()).unwrap()
-    });
+    let expected = icons.map(|sign| pixels(&notice::picture(title, text, None, sign)).unwrap());
     let end = Instant::now() + Duration::from_secs(40);
     loop {
         let shown = std::fs::read(path).ok().and_then(|bytes| pixels(&bytes));
@@ -227,7 +215,7 @@ fn wait_for_notice(path: &Path, title: &str, text: &str) {
 }
 
 fn pixels(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut reader = ::png::Decoder::new(Cursor::new(bytes)).read_info().ok()?;
+    let mut reader = png::Decoder::new(Cursor::new(bytes)).read_info().ok()?;
     let mut pixels = vec![0; reader.output_buffer_size()?];
     reader.next_frame(&mut pixels).ok()?;
     Some(pixels)

@@ -133,7 +133,7 @@ impl RestPoller {
     }
 
     /// Requests everything again from the hub that is in use now. The failures of the previous hub
-    /// and the waits that it requested say nothing about this one.
+    /// and the waits that the previous hub requested do not apply to this hub.
     fn hub_changed(&mut self, need: &RestDemand) {
         (self.schedule, self.outcome, self.cut_off) = (Schedule::new(), None, false);
         self.reported = ReportedFailures::default();
@@ -160,10 +160,10 @@ impl RestPoller {
             self.updates.send(Update::ServerTime { at, utc }).await?;
         }
         let failure = outcome.as_ref().err().map(|refusal| refusal.reason);
-        // Not every server offers the market status and the minute bars, so an error in the answer to
-        // such a request says nothing about the server.
-        let says_nothing = |reason: Failure| reason.answered() || reason.refuses();
-        if matches!(job, PollJob::Quotes(_)) || !failure.is_some_and(says_nothing) {
+        // Not every server offers the market status and the minute bars, so an error response to such
+        // a request is no failure of the server.
+        let is_error_response = |reason: Failure| reason.answered() || reason.refuses();
+        if matches!(job, PollJob::Quotes(_)) || !failure.is_some_and(is_error_response) {
             let outcome = match failure {
                 Some(reason) => Err(reason),
                 None if self.cut_off => Err(Failure::HubUpstream),

@@ -195,8 +195,9 @@ impl LinkMonitor {
         }
     }
 
-    /// Judges the connection again if REST is the only source: its last response becomes too old
-    /// without an event. With a connection, each change comes as a status report.
+    /// Judges the connection again if REST is the only source. If the plan excludes a cluster, the
+    /// last response with data becomes too old without an event. With a connection, each change
+    /// comes as a status report.
     pub(crate) fn refresh(&mut self, now: Moment) {
         if self.needed().next().is_none() {
             self.judge(now);

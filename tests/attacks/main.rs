@@ -23,8 +23,8 @@ const VALUES: u64 = 200;
 const ADDED: Duration = Duration::from_millis(20);
 /// The memory that the unauthenticated connections may need together, in KiB.
 const UNAUTHENTICATED: u64 = 8 << 10;
-/// The memory that a busy hub may need in addition, for buffers of the allocator and the like, in
-/// KiB.
+/// The memory that a busy hub may need in addition, in KiB: for its REST connections, for the
+/// simulated vendor in the same process, and for the buffers of the allocator.
 const SLACK: u64 = 3 << 10;
 
 /// The results of one attack, beside its limits.

@@ -17,6 +17,7 @@ use deskticker::hub::{Arrival, Interest, RelayedEvent, UpstreamEvent};
 use deskticker::market::{Channel, Cluster};
 use deskticker::time::{Clock, ManualClock, Moment, Now, Utc};
 use hyper::body::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -122,6 +123,42 @@ impl FanoutUnderTest {
             events.iter().map(|&(name, n)| event(name, n)).collect(),
         ))
         .await;
+    }
+
+    /// Publishes values until the socket of the slow client is full and at least `least` values were
+    /// sent. The quick client must receive each value at once. The slow client must then receive the
+    /// newest value, without most of the missed values. `length` is the length of the filler of each
+    /// value, in bytes.
+    pub async fn assert_conflation<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        slow: &mut Client<S>,
+        quick: &mut Client,
+        least: u64,
+        length: impl Fn(u64) -> u64,
+    ) {
+        let mut last = 0;
+        while self.metrics.clients_blocked.value() == 0 || last < least {
+            last += 1;
+            let filler = "x".repeat(length(last) as usize);
+            let json = format!(r#"{{"c":"V.I:SPX","n":{last},"x":"{filler}"}}"#);
+            let relayed = RelayedEvent {
+                json: json.into(),
+                ..event("V.I:SPX", 0)
+            };
+            self.report(UpstreamEvent::Events(vec![relayed])).await;
+            assert_eq!(quick.values().await, [format!("V.I:SPX {last}")]);
+        }
+        let (mut before, mut count) = (0, 0);
+        while before < last {
+            let event = slow.frame().await.remove(0);
+            let now = event["n"].as_u64().unwrap();
+            assert!(now > before, "never an older after a newer");
+            assert_eq!(event["x"].as_str().unwrap().len() as u64, length(now));
+            before = now;
+            count += 1;
+        }
+        assert!(count < last, "the hub has sent no missed values");
+        slow.assert_only_pong().await;
     }
 
     pub async fn wait_for_interest(&mut self, names: &[&str]) {

@@ -60,6 +60,7 @@ impl BarCache {
         }
         let mut held = self.store().read(span, device);
         let mut provenance = Provenance::default();
+        let mut is_delayed = false;
         if !held.whole {
             let known = |body: &[u8], _| fetched(body, symbol).map(|fetched| info(&fetched));
             let answer = quotes.ask(&span.path(), known).await;
@@ -73,8 +74,8 @@ impl BarCache {
                 let made = made.map(|utc| utc.0 - answer.age.as_millis() as i64);
                 let mut store = self.store();
                 store.set_simulated(fetched.provenance.simulated);
-                let delayed = fetched.provenance.delayed;
-                store.merge(&span.complete(made), &fetched.bars, delayed);
+                is_delayed = fetched.provenance.delayed;
+                store.merge(&span.complete(made), &fetched.bars, is_delayed);
                 bars = fetched.bars;
             }
             held = self.store().read(span, device);
@@ -99,7 +100,9 @@ impl BarCache {
                 },
             };
         }
-        (provenance.simulated, provenance.delayed) = (held.simulated, held.delayed);
+        provenance.simulated = held.simulated;
+        // The store may have dropped the series during the request.
+        provenance.delayed = held.delayed || is_delayed;
         let next = request.limit(&mut held.bars);
         let mut body = aggregates::body(symbol.ticker(), &held.bars);
         provenance.write(&mut body);

@@ -47,7 +47,7 @@ pub(crate) struct AggregatesRequest {
 pub(super) fn symbol(ticker: &str) -> Result<Symbol, Refusal> {
     let ticker: Vec<u8> = percent_decode_str(ticker).collect();
     Symbol::from_ticker(&String::from_utf8_lossy(&ticker)).ok_or(Refusal::invalid(
-        "that is no ticker of the vendor: write for example I:SPX, SPY or O:SPY251219C00650000",
+        "the text is no ticker of the vendor: write for example I:SPX, SPY or O:SPY251219C00650000",
     ))
 }
 
@@ -84,7 +84,7 @@ impl AggregatesRequest {
         if let Some(Utc(now)) = now.utc {
             if from > now + AHEAD {
                 return Err(Refusal::invalid(
-                    "FROM is in the future, so there are no bars yet (a day is a day in New York)",
+                    "FROM is in the future, so there are no bars yet (a date is a date in New York)",
                 ));
             }
             if from < now - OLDEST * 24 * 60 * MINUTE {

@@ -138,7 +138,7 @@ pub(crate) struct Cache {
     /// The backoff for each refused service and each refused question.
     refused: HashMap<String, VendorBackoff>,
     /// The time of the last log line about a refused question.
-    complained: Option<Moment>,
+    warned: Option<Moment>,
 }
 
 /// Returns the service of a question: the first two parts of the path.
@@ -314,9 +314,9 @@ impl Cache {
                 held.is_none_or(|held| held.reason != reason)
             }
             Scope::Question => {
-                let quiet = self.complained.is_some_and(|at| now.since(at) < REFUSED);
+                let quiet = self.warned.is_some_and(|at| now.since(at) < REFUSED);
                 if !quiet {
-                    self.complained = Some(now);
+                    self.warned = Some(now);
                 }
                 !quiet
             }

@@ -163,7 +163,7 @@ pub(super) fn body(
             None => error_row(
                 text,
                 "INVALID_TICKER",
-                "that is no ticker: write for example SPX, SPY or O:SPY251219C00650000",
+                "the text is no ticker: write for example SPX, SPY or O:SPY251219C00650000",
             ),
             Some((_, Err(failure))) => {
                 let (word, message) = failure.words();

@@ -159,3 +159,73 @@ impl Drop for EncryptedSocket {
         session.flush(&self.socket).ok();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, RootCertStore, ServerConfig};
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+    use tokio_rustls::client::TlsStream;
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    use super::*;
+
+    /// Returns both ends of a connection after its TLS handshake.
+    async fn connected() -> (EncryptedSocket, TlsStream<TcpStream>) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server = ServerConfig::builder_with_provider(provider.clone());
+        let server = server.with_safe_default_protocol_versions().unwrap();
+        let server = server.with_no_client_auth();
+        let server = server.with_single_cert(vec![certificate.clone()], made.signing_key.into());
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let client = ClientConfig::builder_with_provider(provider);
+        let client = client.with_safe_default_protocol_versions().unwrap();
+        let client = client.with_root_certificates(roots).with_no_client_auth();
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (ours, theirs) = tokio::join!(listener.accept(), TcpStream::connect(address));
+        let acceptor = TlsAcceptor::from(Arc::new(server.unwrap()));
+        let connector = TlsConnector::from(Arc::new(client));
+        let name = ServerName::try_from("localhost").unwrap();
+        let (ours, theirs) = tokio::join!(
+            acceptor.accept(ours.unwrap().0),
+            connector.connect(name, theirs.unwrap())
+        );
+        let (socket, connection) = ours.unwrap().into_inner();
+        (EncryptedSocket::new(socket, connection), theirs.unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_bytes_of_a_waiting_record_are_never_counted_for_other_bytes() {
+        let (ours, mut theirs) = connected().await;
+        let full = loop {
+            if let Err(error) = ours.try_write(&[1; RECORD]) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), ErrorKind::WouldBlock);
+        tokio::spawn(async move {
+            let mut received = vec![0; 1 << 16];
+            while theirs
+                .read(&mut received)
+                .await
+                .is_ok_and(|count| count > 0)
+            {}
+        });
+        let error = loop {
+            ours.socket.writable().await.unwrap();
+            match ours.try_write(&[2]) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                other => break other.unwrap_err(),
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+}

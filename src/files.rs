@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The metadata of a file, which changes when the file changes.
@@ -28,18 +28,46 @@ impl FileStamp {
     }
 }
 
+/// Returns the kind of something that is no regular file, such as `a device`. `None` for a regular
+/// file, also at the end of a symbolic link, and for a path without a file.
+pub(crate) fn other_kind(path: &Path) -> Option<&'static str> {
+    match fs::metadata(path).ok()?.file_type() {
+        kind if kind.is_file() => None,
+        kind if kind.is_dir() => Some("a folder"),
+        kind if kind.is_fifo() => Some("a FIFO"),
+        kind if kind.is_socket() => Some("a socket"),
+        _ => Some("a device"),
+    }
+}
+
+/// Checks a path before the program reads or replaces its own file there. A read of a FIFO would
+/// never end, and a regular file in place of a device would damage the machine.
+///
+/// # Errors
+/// The path has something that is no regular file.
+pub(crate) fn check_regular(path: &Path) -> io::Result<()> {
+    match other_kind(path) {
+        Some(kind) => Err(io::Error::other(format!(
+            "this is {kind}; expected a regular file or a new one"
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Replaces a file as a whole: a reader sees the whole old content or the whole new content. The
 /// new file has exactly this mode. With `durable`, the file also survives a power failure. Returns
 /// the new file, which stays open.
 ///
 /// # Errors
-/// The folder is missing, full, or not writable. The old file stays unchanged.
+/// The path is no regular file, or the folder is missing, full, or not writable. The old file stays
+/// unchanged.
 pub(crate) fn replace_file(
     path: &Path,
     content: &[u8],
     mode: u32,
     durable: bool,
 ) -> io::Result<File> {
+    check_regular(path)?;
     // The temporary file is in the same folder, because a rename cannot cross file systems.
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}.tmp", std::process::id()));

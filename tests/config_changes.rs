@@ -12,6 +12,7 @@ mod proxy_server;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use deskticker::display::png;
@@ -257,6 +258,19 @@ fn the_last_good_configuration_is_stored_and_replaces_a_bad_one() {
     until("it is remembered", || {
         std::fs::read_to_string(&last).unwrap() == copy_of(&config, &mended)
     });
+    assert_eq!(program.end(Signal::TERM).0, Some(0));
+}
+
+#[test]
+fn a_last_good_file_that_is_a_fifo_is_reported_and_the_program_ends_as_usual() {
+    let proxy = Proxy::start(Clock::system());
+    let (config, text) = steady_configuration("last-good-fifo", &proxy);
+    std::fs::write(&config, &text).unwrap();
+    let last = config.with_file_name("last-good.toml");
+    let made = Command::new("mkfifo").arg(&last).status();
+    assert!(made.unwrap().success());
+    let mut program = start(&config, &["--last-good", last.to_str().unwrap()]);
+    program.wait_for_line("this is a FIFO; expected a regular file or a new one");
     assert_eq!(program.end(Signal::TERM).0, Some(0));
 }
 

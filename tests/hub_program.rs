@@ -59,7 +59,7 @@ fn help_and_version_are_printed_and_wrong_arguments_exit_with_64() {
         &["serve"][..],
         &["token", "add"],
         &["token", "list", "--simulate"],
-        &["--listen", "3000"],
+        &["--listen", "hub:3000"],
         &["--file", "x"],
     ] {
         assert_eq!(told(&run(wrong)).0, Some(64), "{wrong:?}");
@@ -122,7 +122,8 @@ fn check_reports_all_errors_of_the_configuration_and_of_its_files_in_file_order(
         ("4", "ca_file: "),
         ("5", "for example: clusters = "),
         ("7", "devices: "),
-        ("8", "tls: "),
+        ("9", "cert: "),
+        ("10", "key: "),
     ]) {
         assert!(
             line.contains(&format!("{name}:{place}: ")),
@@ -130,7 +131,7 @@ fn check_reports_all_errors_of_the_configuration_and_of_its_files_in_file_order(
         );
         assert!(line.contains(part), "{part}\n{said}");
     }
-    assert_eq!(lines.len(), 6, "{said}");
+    assert_eq!(lines.len(), 7, "{said}");
 
     std::fs::write(folder.join("key"), "k3y\n").unwrap();
     std::fs::write(folder.join("devices"), "").unwrap();

@@ -104,8 +104,8 @@ fn a_certificate_that_does_not_match_its_key_is_reported() {
     let (_, key_b) = certificate(&folder, "b");
     let told = |certificate: &Path, key: &Path| Tls::load(certificate, key).unwrap_err();
     assert!(told(&certificate_a, &key_b).contains("does not match the key"));
-    assert!(told(&key_a, &key_a).contains("contains no certificate"));
-    assert!(told(&certificate_a, &certificate_a).contains("contains no private key"));
+    assert!(told(&key_a, &key_a).contains("no certificate"));
+    assert!(told(&certificate_a, &certificate_a).contains("no private key"));
     assert!(told(Path::new("/nowhere"), &key_a).starts_with("/nowhere: "));
 }
 
@@ -379,6 +379,16 @@ fn hub_command(folder: &Path, lines: &str) -> Command {
     command
 }
 
+/// The exit code and the output of `deskticker-hub check` with these lines in the configuration.
+fn check(folder: &Path, lines: &str) -> (i32, String) {
+    let output = hub_command(folder, lines).arg("check").output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(said).unwrap(),
+    )
+}
+
 fn tls_lines(certificate: &Path, key: &Path) -> String {
     format!("[tls]\ncert = {certificate:?}\nkey = {key:?}\n")
 }
@@ -394,6 +404,151 @@ async fn joins(port: u16, ca_file: &Path) -> Result<(), Failure> {
     let path = format!("/ws/indices?token={TOKEN}");
     let connector = Connector::new(Some(ca_file)).unwrap();
     connector.websocket(&endpoint, &path).await.map(drop)
+}
+
+#[test]
+fn check_and_run_warn_of_a_certificate_that_displays_refuse_or_will_refuse_soon() {
+    let folder = directory("tls-warned");
+    let issuer = rcgen::CertificateParams::new(vec!["issuer".to_owned()]).unwrap();
+    let issuer = rcgen::Issuer::new(issuer, rcgen::KeyPair::generate().unwrap());
+    let soon = jiff::Timestamp::now()
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date();
+    let soon = soon.checked_add(jiff::ToSpan::days(3)).unwrap();
+    // id-pe-authorityInfoAccess with the address `http://i` as caIssuers (RFC 5280, section 4.2.2.1).
+    let access = b"\x30\x16\x30\x14\x06\x08\x2b\x06\x01\x05\x05\x07\x30\x02\x86\x08http://i";
+    for (name, words) in [
+        ("expired", "has expired on 2026-11-20".to_owned()),
+        ("soon", format!("expires on {soon}")),
+        ("leaf", "use fullchain.pem instead of cert.pem".to_owned()),
+        ("nameless", "has no subjectAltName".to_owned()),
+        ("good", String::new()),
+    ] {
+        let names = if name == "nameless" {
+            vec![]
+        } else {
+            vec!["hub.local".to_owned()]
+        };
+        let mut params = rcgen::CertificateParams::new(names).unwrap();
+        match name {
+            "expired" => params.not_after = rcgen::date_time_ymd(2026, 11, 20),
+            "soon" => {
+                let [month, day] = [soon.month(), soon.day()].map(i8::unsigned_abs);
+                params.not_after = rcgen::date_time_ymd(soon.year().into(), month, day);
+            }
+            "leaf" => {
+                // The subject differs from the one of the issuer.
+                params.distinguished_name = rcgen::DistinguishedName::new();
+                let id = [1, 3, 6, 1, 5, 5, 7, 1, 1];
+                let extension = rcgen::CustomExtension::from_oid_content(&id, access.to_vec());
+                params.custom_extensions.push(extension);
+            }
+            _ => {}
+        }
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let made = match name {
+            "leaf" => params.signed_by(&pair, &issuer).unwrap(),
+            _ => params.self_signed(&pair).unwrap(),
+        };
+        let files = [format!("{name}.pem"), format!("{name}.key")].map(|file| folder.join(file));
+        std::fs::write(&files[0], made.pem()).unwrap();
+        std::fs::write(&files[1], pair.serialize_pem()).unwrap();
+        let lines = tls_lines(&files[0], &files[1]);
+        let (code, said) = check(&folder, &lines);
+        let warning = format!("hub.toml:3: cert: {}: the ", files[0].display());
+        assert_eq!(code, 0, "{said}");
+        assert_eq!(said.contains(&warning), !words.is_empty(), "{said}");
+        assert!(said.contains(&words), "{said}");
+        if !words.is_empty() {
+            let mut hub = Program::spawn(&mut hub_command(&folder, &lines));
+            hub.wait_for_line(&words);
+        }
+    }
+}
+
+#[test]
+fn check_names_the_line_of_the_wrong_file_and_how_to_correct_it() {
+    let folder = directory("tls-lines");
+    let (certificate, key) = certificate(&folder, "hub");
+    let said = |certificate: &Path, key: &Path| {
+        let (code, said) = check(&folder, &tls_lines(certificate, key));
+        assert_eq!(code, 78, "{said}");
+        said
+    };
+    // The files are swapped.
+    let swapped = said(&key, &certificate);
+    for (line, name, file, part) in [
+        (
+            3,
+            "cert",
+            &key,
+            "a private key and no certificate; exchange",
+        ),
+        (
+            4,
+            "key",
+            &certificate,
+            "a certificate and no private key; exchange",
+        ),
+    ] {
+        let start = format!("hub.toml:{line}: {name}: {}: ", file.display());
+        let line = swapped
+            .lines()
+            .find(|line| line.contains(&start))
+            .expect(&swapped);
+        assert!(line.contains(part), "{line}");
+    }
+    // Both files in the binary form, and the printed commands.
+    if has_openssl() {
+        let der = [folder.join("hub.der"), folder.join("key.der")];
+        for (kind, from, to) in [("x509", &certificate, &der[0]), ("pkey", &key, &der[1])] {
+            let [from, to] = [from, to].map(|path| path.to_str().unwrap());
+            openssl(&folder, &[kind, "-in", from, "-outform", "DER", "-out", to]);
+        }
+        let said = said(&der[0], &der[1]);
+        for (line, name) in [(3, "cert"), (4, "key")] {
+            let start = format!("hub.toml:{line}: {name}: ");
+            let line = said
+                .lines()
+                .find(|line| line.contains(&start))
+                .expect(&said);
+            assert!(line.contains("in the binary form DER"), "{line}");
+            let command = line.split('`').nth(1).unwrap();
+            let words: Vec<&str> = command.split(' ').skip(1).collect();
+            openssl(&folder, &words);
+        }
+        assert!(Tls::load(&folder.join("hub.pem"), &folder.join("hub.key")).is_ok());
+    }
+    let (code, said) = check(
+        &folder,
+        "[tls]\ncertificate = \"/c.pem\"\nkey = \"/c.key\"\n",
+    );
+    assert!(code == 78 && said.contains("did you mean `cert`"), "{said}");
+    assert!(!said.contains("has no line"), "{said}");
+}
+
+#[test]
+fn check_warns_of_an_address_that_no_interface_has() {
+    let folder = directory("foreign-address");
+    let config = folder.join("hub.toml");
+    let text = "simulate = true\nlisten = \"192.0.2.1:3000\"\n[devices]\nfile = \"devices\"\n";
+    std::fs::write(&config, text).unwrap();
+    let hint = "no interface of this machine has the address 192.0.2.1; for all addresses of this \
+                machine write listen = \"0.0.0.0:3000\"";
+    for (name, code) in [("check", 0), ("run", 1)] {
+        let mut command = clean_command(env!("CARGO_BIN_EXE_deskticker-hub"));
+        let output = command
+            .args([name, "--config"])
+            .arg(&config)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), said.contains(hint)),
+            (Some(code), true),
+            "{said}"
+        );
+    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use deskticker::hub::config::{DEFAULT_LISTEN, HubConfig};
+use deskticker::hub::config::HubConfig;
+use deskticker::hub::listen_address::DEFAULT_LISTEN;
 use deskticker::secret::Environment;
 
 const HUB: &str = include_str!("../systemd/deb/hub.toml");

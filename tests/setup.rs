@@ -163,6 +163,7 @@ fn options_set_up_a_display_without_a_terminal() {
     assert!(!said.contains(&hub.token));
     for step in [
         "the token is accepted",
+        &format!("the picture is the file {}", picture.display()),
         "writes",
         "ok       hub",
         "ok       channels",
@@ -223,7 +224,7 @@ fn wrong_options_are_named_and_nothing_is_written() {
             "wrong",
             "--token-file: the hub refused the token",
         ),
-        (&["--hub", &url], "", "--token-file: there is no token yet"),
+        (&["--hub", &url], "", "deskticker: there is no token yet"),
         (
             &[
                 "--hub",
@@ -265,6 +266,42 @@ fn wrong_options_are_named_and_nothing_is_written() {
         "{said}"
     );
     assert_eq!(read(&config), "[hub\nurl = 1\n");
+}
+
+#[test]
+fn a_file_to_write_that_is_a_fifo_or_no_picture_is_refused_at_once() {
+    let folder = directory("fifo");
+    let [fifo, notes] = ["fifo", "notes.txt"].map(|name| folder.join(name));
+    let made = Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    std::fs::write(&notes, "mine").unwrap();
+    let [pipe, text] = [&fifo, &notes].map(|path| path.to_str().unwrap());
+    let config = folder.join("desk.toml");
+    let url = format!("ws://{}", free_address());
+    for (path, kind) in [(pipe, "a FIFO"), (text, "a file that is no picture")] {
+        let arguments = ["--panel", "png", "--output", path, "--hub", &url, "--yes"];
+        let (code, said) = told(&run(&setup(DISPLAY, &config, &arguments), ""));
+        let words = format!("{path}: this is {kind}; a picture replaces only a picture");
+        assert!(code == 1 && said.contains(&words), "{said}");
+        let snapshot = ["snapshot", "--demo", "--output", path];
+        let (code, _, said) = child_process::run(&snapshot);
+        assert!(code == 1 && said.contains(&words), "{said}");
+    }
+    let words = "this is a FIFO; expected a regular file or a new one";
+    for program in [DISPLAY, HUB] {
+        let (code, said) = told(&run(&setup(program, &fifo, &["--yes"]), ""));
+        assert!(code == 1 && said.contains(words), "{said}");
+    }
+    for command in [&["add", "kitchen"][..], &["list"], &["revoke", "kitchen"]] {
+        let mut program = clean_command(HUB);
+        program.arg("token").args(command).args(["--file", pipe]);
+        let (code, said) = told(&run(&program, ""));
+        assert!(code != 0 && said.contains(words), "{command:?}: {said}");
+    }
+    assert_eq!(read(&notes), "mine");
+    assert!(std::os::unix::fs::FileTypeExt::is_fifo(
+        &std::fs::metadata(&fifo).unwrap().file_type()
+    ));
 }
 
 #[test]
@@ -610,14 +647,21 @@ fn a_hub_is_set_up_at_the_terminal_and_the_vendor_checks_the_key() {
     let address = free_address();
     let mut session = Session::start(&setup(HUB, &config, &[]), None);
     session.wait_for("The key of the vendor (it is not shown; s: simulated prices):");
+    session.answer("");
+    session.wait_for("there is no key yet; type the key, or s for simulated prices");
+    session.wait_for("simulated prices):");
     session.answer("wrong");
     session.wait_for("the vendor refuses this key");
     session.wait_for("simulated prices):");
     session.answer(KEY);
     session.wait_for("the vendor accepts the key");
     session.wait_for("The address and the port for the displays [0.0.0.0:3000]:");
-    session.answer("3000");
+    session.answer("hub:3000");
     session.wait_for("expected an address and a port");
+    session.wait_for("[0.0.0.0:3000]:");
+    session.answer("192.0.2.1");
+    session.wait_for("completed to 192.0.2.1:3000");
+    session.wait_for("no interface of this machine has the address 192.0.2.1");
     if holder.is_ok() {
         session.wait_for("[0.0.0.0:3000]:");
         session.answer(&taken);
@@ -671,13 +715,31 @@ fn a_hub_is_set_up_at_the_terminal_and_the_vendor_checks_the_key() {
     hub.end(Signal::TERM);
     let (code, said) = told(&run(&setup(HUB, &config, &["--yes"]), ""));
     assert!(
-        code == 1 && said.contains("--device: display has a token already"),
+        code == 1 && said.contains("deskticker-hub: display has a token already"),
         "{said}"
     );
     let (code, said) = told(&run(&setup(HUB, &config, &["--device", "desk-2"]), ""));
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("leaves"), "{said}");
     assert_eq!(read(&config), text);
+}
+
+#[test]
+fn a_hub_is_set_up_with_a_port_alone_and_a_missing_key_is_no_error_of_an_option() {
+    let folder = directory("hub-short");
+    let config = folder.join("hub.toml");
+    let port = free_address().rsplit(':').next().unwrap().to_owned();
+    let start = ["--yes", "--listen", &port];
+    let (code, said) = told(&run(&setup(HUB, &config, &start), ""));
+    let words = "deskticker-hub: there is no key yet; --simulate needs none; the option of this \
+                 setting is --key-file\n";
+    assert_eq!((code, &*said), (1, words));
+    let simulated = [&start[..], &["--simulate"]].concat();
+    let (code, said) = told(&run(&setup(HUB, &config, &simulated), ""));
+    assert_eq!(code, 0, "{said}");
+    let text = read(&config);
+    let listen = format!("\nlisten = \"0.0.0.0:{port}\"\n");
+    assert!(text.contains(&listen), "{text}");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::files::replace_file;
+use crate::files::{check_regular, replace_file};
 use crate::secret::Secret;
 
 /// The start of the last line of a copy. The path of the configuration follows.
@@ -33,6 +33,7 @@ impl LastGood {
 
     /// Returns the text of the copy. Returns `None` if there is no copy of this configuration.
     pub fn text(&self) -> Option<String> {
+        check_regular(&self.path).ok()?;
         let text = std::fs::read_to_string(&self.path).ok()?;
         (owner(&text) == Some(&self.config)).then_some(text)
     }
@@ -64,6 +65,7 @@ impl LastGood {
     fn write(&self, text: &str) -> io::Result<()> {
         let end = if text.ends_with('\n') { "" } else { "\n" };
         let copy = format!("{text}{end}{OWNER}{}\n", self.config.display());
+        check_regular(&self.path)?;
         let known = std::fs::read_to_string(&self.path).unwrap_or_default();
         if known == copy {
             return Ok(());

@@ -23,11 +23,10 @@ use crate::net::connector::Connector;
 use crate::net::endpoint::Endpoint;
 use crate::net::source::{FeedProvider, FeedSource};
 use crate::secret::{Environment, Secret};
+use crate::time::Clock;
 
 /// The default path of the configuration file. The file may be missing.
 pub const DEFAULT_PATH: &str = "/etc/deskticker/hub.toml";
-/// The default listen address: every network interface, and the port of the existing proxy.
-pub const DEFAULT_LISTEN: &str = "0.0.0.0:3000";
 
 /// All settings of a hub.
 #[derive(Clone, Debug)]
@@ -214,9 +213,7 @@ impl HubConfig {
         if let Some(table) = devices {
             table.finish();
         }
-        let tls = root.table("tls");
-        let tls_span = tls.as_ref().map(ConfigTable::span);
-        let tls = tls.and_then(|table| reader.tls(table));
+        let tls = root.table("tls").and_then(|table| reader.tls(table));
         let mut metrics = root.table("metrics");
         let public_metrics = metrics.as_mut().and_then(|table| table.flag("public"));
         let public_metrics = public_metrics.unwrap_or(false);
@@ -266,9 +263,19 @@ impl HubConfig {
                     reader.note(reader.error(span, format!("{name}: {reason}")));
                 }
             };
-            let tls = tls.as_ref();
-            let tls = tls.and_then(|(cert, key)| Tls::load(cert, key).err());
-            note(tls_span, "tls", tls);
+            if let Some([(cert, cert_span), (key, key_span)]) = &tls {
+                match Tls::load_each(cert, key) {
+                    Ok(tls) => {
+                        for warning in tls.warnings(Clock::system().now().utc) {
+                            reader.warn(cert_span, format!("cert: {warning}"));
+                        }
+                    }
+                    Err([cert_error, key_error]) => {
+                        note(Some(cert_span.clone()), "cert", cert_error);
+                        note(Some(key_span.clone()), "key", key_error);
+                    }
+                }
+            }
             note(ca_span, "ca_file", Connector::new(ca_file.as_deref()).err());
             let registry = Authenticator::new(file.clone(), None).err();
             note(file_span, "devices", registry);
@@ -295,7 +302,7 @@ impl HubConfig {
                 file: file.ok_or_else(incomplete)?,
                 fixed,
             },
-            tls,
+            tls: tls.map(|[(cert, _), (key, _)]| (cert, key)),
             origins,
             hosts,
             public_metrics,
@@ -355,43 +362,22 @@ fn text(path: Option<&Path>) -> Result<(String, &Path), ConfigError> {
 }
 
 impl ConfigReader<'_> {
-    fn listen(&self, listen: Option<Spanned<String>>) -> Option<SocketAddr> {
-        match &listen {
-            Some(listen) => self.read("listen", listen, |text: &str| {
-                parse_listen(text).map_err(|reason| match text.trim().trim_start_matches(':') {
-                    port if port.parse::<u16>().is_ok() => {
-                        Mistake::with(reason, format!("\"0.0.0.0:{port}\""))
-                    }
-                    ip if ip.parse::<IpAddr>().is_ok() => {
-                        let port = DEFAULT_LISTEN.rsplit(':').next().unwrap_or_default();
-                        let ip = if ip.contains(':') {
-                            format!("[{ip}]")
-                        } else {
-                            ip.to_owned()
-                        };
-                        Mistake::with(reason, format!("\"{ip}:{port}\""))
-                    }
-                    _ => reason.into(),
-                })
-            }),
-            None => parse_listen(DEFAULT_LISTEN).ok(),
-        }
-    }
-
-    fn tls(&self, mut table: ConfigTable<'_, '_>) -> Option<(PathBuf, PathBuf)> {
+    /// Reads the paths of the certificate and the key, with their positions.
+    fn tls(&self, mut table: ConfigTable<'_, '_>) -> Option<[(PathBuf, Range<usize>); 2]> {
         let span = table.span();
-        let mut file = |name: &str| {
-            let file = table.text(name);
-            if file.is_none() {
+        let texts = ["cert", "key"].map(|name| (name, table.text(name)));
+        let wrong = table.is_wrong();
+        table.finish();
+        let [cert, key] = texts.map(|(name, file)| {
+            if file.is_none() && !wrong {
                 let reason =
                     format!("[tls] has no line `{name}`, for example {name} = \"/path.pem\"");
                 self.note_missing(self.error(Some(span.clone()), reason));
             }
-            self.resolve(name, &file?)
-        };
-        let (cert, key) = (file("cert"), file("key"));
-        table.finish();
-        Some((cert?, key?))
+            let file = file?;
+            Some((self.resolve(name, &file)?, file.span()))
+        });
+        Some([cert?, key?])
     }
 
     fn clusters(&self, names: Option<Spanned<Vec<Spanned<String>>>>) -> Vec<Cluster> {
@@ -470,14 +456,4 @@ impl ConfigReader<'_> {
         }
         seen.into_iter().collect()
     }
-}
-
-/// Parses a listen address from the file or from the option `--listen`.
-///
-/// # Errors
-/// The text is not an address with a port; the message shows the expected form.
-pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    text.trim()
-        .parse()
-        .map_err(|_| format!("{text:?}, expected an address and a port like \"{DEFAULT_LISTEN}\""))
 }

@@ -20,6 +20,7 @@ pub mod config;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod health;
+pub mod listen_address;
 pub mod local_api;
 pub mod metrics;
 pub mod rest;

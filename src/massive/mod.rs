@@ -43,8 +43,8 @@ pub(crate) fn body<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Er
     })
 }
 
-/// Replaces each NaN and each infinity outside a string by an empty object, which is no valid value
-/// of any number. Returns `None` if the body contains none of these words.
+/// Replaces each NaN and each infinity outside a string by a string with this word, which is no
+/// valid value of any number. Returns `None` if the body contains none of these words.
 fn without_words(body: &[u8]) -> Option<Vec<u8>> {
     let mut readable = Vec::with_capacity(body.len());
     let (mut found, mut quoted, mut at) = (false, false, 0);
@@ -54,7 +54,7 @@ fn without_words(body: &[u8]) -> Option<Vec<u8>> {
             .into_iter()
             .find(|word| !quoted && rest.starts_with(word.as_bytes()));
         if let Some(word) = word {
-            readable.extend(b"{}");
+            readable.extend(format!("{word:?}").into_bytes());
             (found, at) = (true, at + word.len());
             continue;
         }
@@ -119,7 +119,8 @@ mod tests {
     fn words_in_place_of_numbers_are_replaced_only_outside_strings() {
         let read = |text: &str| body::<Value>(text.as_bytes()).map(|value| value.to_string());
         let all = r#"{"a":NaN,"b":[-Infinity,Infinity],"c":"NaN \" NaN","d":"\\","e":NaN}"#;
-        let expected = r#"{"a":{},"b":[{},{}],"c":"NaN \" NaN","d":"\\","e":{}}"#;
+        let expected =
+            r#"{"a":"NaN","b":["-Infinity","Infinity"],"c":"NaN \" NaN","d":"\\","e":"NaN"}"#;
         assert_eq!(read(all).unwrap(), expected);
         for broken in [
             r#"{"a":NaM}"#,

@@ -262,7 +262,9 @@ mod tests {
             .map(|(ticker, _)| &**ticker)
             .collect();
         assert_eq!(lost, ["I:VIX", "I:NDX"]);
-        assert!(reply.unreadable[0].1.contains("expected f64"), "{reply:?}");
+        let reasons: Vec<&str> = reply.unreadable.iter().map(|(_, why)| &**why).collect();
+        let words = |word| format!("invalid type: string \"{word}\", expected f64");
+        assert_eq!(reasons, [words("NaN"), words("-Infinity")]);
     }
 
     #[test]

@@ -118,6 +118,7 @@ impl Console {
         mut check: impl AsyncFnMut(&str) -> Result<T, String>,
     ) -> Result<T, String> {
         loop {
+            let option = given.is_some();
             let answer = match given.take() {
                 Some(given) => given,
                 None => self.ask(&question)?,
@@ -125,7 +126,11 @@ impl Console {
             match check(&answer).await {
                 Ok(value) => return Ok(value),
                 Err(reason) if self.asks() => self.say(&format!("  {reason}")),
-                Err(reason) => return Err(format!("{}: {reason}", question.option)),
+                Err(reason) if option => return Err(format!("{}: {reason}", question.option)),
+                Err(reason) => {
+                    let option = question.option;
+                    return Err(format!("{reason}; the option of this setting is {option}"));
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ use super::{
     absolute, carry_out, check_permission, edit, given_secret, good, panel, present, quoted,
 };
 use crate::config::{Config, DEFAULT_PATH, PanelConfig, PanelKind};
+use crate::display::png;
 use crate::doctor;
 use crate::feed::poller;
 use crate::net::connector::Connector;
@@ -183,6 +184,16 @@ async fn choose_panel(
     if new.oled.chip != old.oled.chip {
         // Only an sh1106 has this setting, and the test picture has the usual one.
         text = edit::without_key(&text, "panel", "column_offset");
+    }
+    if new.kind == PanelKind::Png {
+        // A relative path is relative to the folder of the default picture, and not to the present
+        // folder.
+        let usual = Config::panel_of("", path, environment).file;
+        let file = usual.with_file_name("").join(&new.file);
+        let shown = file.display();
+        png::check(&file)
+            .map_err(|error| format!("{shown}: {error}; choose another file with --output"))?;
+        console.say(&format!("  the picture is the file {shown} (--output)"));
     }
     Ok(text)
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use crate::files::replace_file;
+use crate::files::{check_regular, replace_file};
 
 /// Returns the place of a value in the text, and its content if it is a string. The table "" has
 /// the keys before the first table.
@@ -203,6 +203,7 @@ pub(super) fn write(path: &Path, content: &str, mode: u32) -> Result<Option<Path
         };
         format!("{} cannot be written: {error}{hint}", path.display())
     };
+    check_regular(&path).map_err(failed)?;
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(failed)?;
     }

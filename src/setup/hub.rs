@@ -12,7 +12,8 @@ use super::{
 };
 use crate::doctor;
 use crate::hub::auth::registry::{self, RegistryFile};
-use crate::hub::config::{DEFAULT_LISTEN, DEFAULT_PATH, HubConfig, parse_listen};
+use crate::hub::config::{DEFAULT_PATH, HubConfig};
+use crate::hub::listen_address::{DEFAULT_LISTEN, foreign_address, typed_listen};
 use crate::hub::server::tls::Tls;
 use crate::net::connector::Connector;
 use crate::net::endpoint::Endpoint;
@@ -201,6 +202,9 @@ async fn ask_key(
         let key = match (answer, &old) {
             ("s", _) => return Ok(None),
             ("", Some(old)) => old.clone(),
+            ("", None) if console.asks() => {
+                return Err("there is no key yet; type the key, or s for simulated prices".into());
+            }
             ("", None) => return Err("there is no key yet; --simulate needs none".to_owned()),
             _ => Secret::from_text(answer, "key")?,
         };
@@ -244,11 +248,17 @@ async fn choose_listen(
         "--listen",
     );
     let check = async |answer: &str| {
-        let address = parse_listen(answer)?;
+        let address = typed_listen(answer)?;
+        if address.to_string() != answer {
+            console.say(&format!("  completed to {address}"));
+        }
         // The hub that runs already has its port.
         let own = unit.is_some_and(service::runs) && answer == default;
         match TcpListener::bind(address) {
-            Err(error) if !own => Err(format!("cannot listen on {address}: {error}")),
+            Err(error) if !own => Err(match foreign_address(address) {
+                Some(hint) => hint,
+                None => format!("cannot listen on {address}: {error}"),
+            }),
             _ => Ok(address),
         }
     };

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::doctor::{CheckState, Finding};
+use crate::files::check_regular;
 use crate::secret::{UNIT_SECRETS, read_secret};
 use console::Console;
 pub use display::{DisplayOptions, set_up as display};
@@ -66,8 +67,10 @@ fn carry_out(
     Ok(true)
 }
 
-/// Returns an error if this process cannot write the files of the service.
+/// Returns an error if the configuration is no regular file, or if this process cannot write the
+/// files of the service.
 fn check_permission(path: &Path, dry_run: bool) -> Result<(), String> {
+    check_regular(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let system = path.parent() == Some(Path::new(UNIT_SECRETS));
     match system && !dry_run && !rustix::process::geteuid().is_root() {
         true => Err(format!(

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use deskticker::command_line::{self, Commands};
-use deskticker::hub::config;
+use deskticker::hub::listen_address::typed_listen;
 use deskticker::setup::HubOptions;
 
 const HELP: &str = "\
@@ -161,7 +161,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             Long("config") => config = Some(PathBuf::from(parser.value()?)),
             Long("listen") => {
                 let text = command_line::text(&mut parser, "listen")?;
-                let address = config::parse_listen(&text);
+                let address = typed_listen(&text);
                 listen = Some(address.map_err(|reason| format!("--listen {reason}"))?);
             }
             Long("file") => file = Some(PathBuf::from(parser.value()?)),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use deskticker::hub::config::{self, HubConfig};
+use deskticker::hub::listen_address::foreign_address;
 use deskticker::secret::{Environment, UNIT_SECRETS};
 
 use crate::{ExitReason, devices, say};
@@ -22,6 +23,9 @@ pub(super) fn check(path: Option<&Path>) -> Result<(), ExitReason> {
     }
     let authenticator = devices(&config.devices).map_err(ExitReason::config)?;
     warn_if_loopback(config.listen, &config);
+    if let Some(hint) = foreign_address(config.listen) {
+        log::warn!("the hub cannot listen: {hint}");
+    }
     let devices = match authenticator.registry().borrow().len() {
         1 => "1 display with a token".to_owned(),
         count => format!("{count} displays with a token"),

@@ -23,6 +23,7 @@ use deskticker::hub::announcement::Announcement;
 use deskticker::hub::auth::authenticator::Authenticator;
 use deskticker::hub::auth::registry;
 use deskticker::hub::config::{Devices, HubConfig};
+use deskticker::hub::listen_address::foreign_address;
 use deskticker::hub::server::limits::Limits;
 use deskticker::hub::server::tls;
 use deskticker::hub::{self, HubSetup};
@@ -286,9 +287,9 @@ async fn bind(address: SocketAddr, limits: &Limits) -> Result<TcpListener, ExitR
     TcpListener::bind(address).await.map_err(|error| {
         let hint = match error.kind() {
             std::io::ErrorKind::AddrInUse => {
-                "; is another hub running? Choose another port with --listen"
+                "; is another hub running? Choose another port with --listen".to_owned()
             }
-            _ => "",
+            _ => foreign_address(address).map_or_else(String::new, |hint| format!("; {hint}")),
         };
         ExitReason(1, format!("cannot listen on {address}: {error}{hint}"))
     })

@@ -241,6 +241,9 @@ async fn demo(options: Options) -> Result<(), ExitReason> {
 }
 
 async fn snapshot(options: Options) -> Result<(), ExitReason> {
+    let output = options.panel.file;
+    let failed = |error| ExitReason::other(format!("{}: {error}", output.display()));
+    display::png::check(&output).map_err(failed)?;
     let (setup, servers) = if options.demo {
         let demo = simulated(Clock::system(), 20.0, Size::Tall).await;
         let (setup, servers) = demo.map_err(ExitReason::other)?;
@@ -257,9 +260,7 @@ async fn snapshot(options: Options) -> Result<(), ExitReason> {
     let frame = mailbox
         .take(Duration::ZERO)
         .ok_or_else(|| ExitReason::other("the program drew no picture"))?;
-    let output = options.panel.file;
-    display::png::write(&output, &frame)
-        .map_err(|error| ExitReason::other(format!("{}: {error}", output.display())))?;
+    display::png::write(&output, &frame).map_err(failed)?;
     if !complete {
         log::warn!("some values did not arrive in time; the picture marks these values");
     }

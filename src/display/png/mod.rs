@@ -35,6 +35,14 @@ pub fn encode(frame: &Frame) -> io::Result<Vec<u8>> {
     encode_good_until(frame, None)
 }
 
+/// Checks that [`write`] can replace the file.
+///
+/// # Errors
+/// The file exists and is no picture.
+pub fn check(path: &Path) -> io::Result<()> {
+    PictureFile::at(path.to_owned()).check()
+}
+
 /// Writes the picture to a file.
 ///
 /// # Errors

@@ -3,12 +3,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use crate::files::replace_file;
+use crate::files::{self, replace_file};
 
 /// The file mode: every user may read the file, for any umask of the program.
 const MODE: u32 = 0o644;
@@ -40,14 +40,22 @@ impl PictureFile {
     /// Returns an error if the directory is missing, full, or not writable. The old file stays
     /// unchanged.
     pub(crate) fn replace(&mut self, picture: &[u8]) -> io::Result<()> {
-        let target = target(&self.path);
-        if let Some(kind) = self.other_kind(&target) {
-            return Err(io::Error::other(format!(
-                "this is {kind}; a picture replaces only a picture"
-            )));
-        }
-        self.written = Some(replace_file(&target, picture, MODE, false)?);
+        self.check()?;
+        self.written = Some(replace_file(&target(&self.path), picture, MODE, false)?);
         Ok(())
+    }
+
+    /// Checks that a picture may replace the file.
+    ///
+    /// # Errors
+    /// The file exists and is no picture.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        match self.other_kind(&target(&self.path)) {
+            Some(kind) => Err(io::Error::other(format!(
+                "this is {kind}; a picture replaces only a picture"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Overwrites the file with another picture, for the case that the file cannot be replaced. If
@@ -119,14 +127,8 @@ const NO_PICTURE: &str = "a file that is no picture";
 /// Returns the kind of something that a picture must not replace, such as `a device`. `None` for a
 /// picture, for an empty file, and for a path without a file.
 pub(crate) fn other_kind(path: &Path) -> Option<&'static str> {
-    let kind = fs::metadata(path).ok()?.file_type();
-    match kind {
-        kind if kind.is_file() => (!may_be_picture(path)).then_some(NO_PICTURE),
-        kind if kind.is_dir() => Some("a folder"),
-        kind if kind.is_fifo() => Some("a FIFO"),
-        kind if kind.is_socket() => Some("a socket"),
-        _ => Some("a device"),
-    }
+    let other = || (path.is_file() && !may_be_picture(path)).then_some(NO_PICTURE);
+    files::other_kind(path).or_else(other)
 }
 
 /// Returns true if the file begins like a picture. The program clears the signature while it

@@ -21,7 +21,7 @@ use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::files::{FileStamp, warn_if_readable_by_all};
+use crate::files::{FileStamp, check_regular, warn_if_readable_by_all};
 use crate::secret::Secret;
 
 /// The name of a device, as its owner chose it.
@@ -239,6 +239,7 @@ impl RegistryFile {
     /// Writes the replacement and spaces over each line of a device, without a change of the size
     /// of the file. Returns false if the file has no line of the device.
     fn overwrite(&self, name: &str, replacement: &str) -> std::io::Result<bool> {
+        check_regular(&self.path)?;
         let mut file = OpenOptions::new().read(true).write(true).open(&self.path)?;
         let mut text = String::new();
         (&mut file).take(SIZE_LIMIT).read_to_string(&mut text)?;
@@ -280,6 +281,7 @@ impl RegistryFile {
     /// Returns the text of the file. The text of a missing file is empty.
     fn text(&self) -> Result<String, RegistryError> {
         let to_error = |error: std::io::Error| self.error(None, format!("cannot be read: {error}"));
+        check_regular(&self.path).map_err(to_error)?;
         let file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),

@@ -5,8 +5,10 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use webpki::EndEntityCert;
 
 use crate::net::failure_mapping::not_after;
 use crate::net::trust::needs_intermediate;
@@ -24,35 +26,71 @@ pub(super) type Chain = Vec<CertificateDer<'static>>;
 
 /// Reads the certificates of a PEM file.
 pub(super) fn chain(path: &Path) -> Result<Chain, String> {
-    let chain = CertificateDer::pem_slice_iter(&bytes(path)?).collect::<Result<Chain, _>>();
-    match chain {
+    let bytes = bytes(path)?;
+    let shown = path.display();
+    match CertificateDer::pem_slice_iter(&bytes).collect::<Result<Chain, _>>() {
         Ok(chain) if !chain.is_empty() => Ok(chain),
+        Ok(_) if is_key(&bytes) => Err(format!(
+            "{shown}: the file contains a private key and no certificate; exchange the files of cert \
+             and key in [tls], if they are swapped"
+        )),
+        Ok(_) if EndEntityCert::try_from(&CertificateDer::from(&*bytes)).is_ok() => Err(format!(
+            "{shown}: the certificate is in the binary form DER; write it in the form PEM to another \
+             file with `openssl x509 -inform DER -in {shown} -out hub.pem`, and name that file in \
+             [tls]"
+        )),
         Ok(_) => Err(format!(
-            "{}: the file contains no certificate; expected a PEM file",
-            path.display()
+            "{shown}: the file contains no certificate; expected a PEM file"
         )),
         Err(_) => Err(format!(
-            "{}: the file contains a damaged certificate; expected a PEM file",
-            path.display()
+            "{shown}: the file contains a damaged certificate; expected a PEM file"
         )),
     }
 }
 
-/// Reads the private key of a PEM file.
+/// Reads the private key of a PEM file, and checks that the TLS library supports it.
 pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     let bytes = bytes(path)?;
     let shown = path.display();
     // Both forms of an encrypted key have this word in their PEM header.
-    if bytes.windows(9).any(|part| part == b"ENCRYPTED") {
+    if contains(&bytes, b"ENCRYPTED") {
         return Err(format!(
             "{shown}: the private key is encrypted, and the hub has no passphrase; write the key \
              without a passphrase to another file with `openssl pkey -in {shown} -out hub.key`, set \
              its mode with `chmod 600 hub.key`, and name that file in [tls]"
         ));
     }
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| {
-        format!("{shown}: the file contains no private key; expected the PEM file of the key")
-    })
+    let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| {
+        if PrivateKeyDer::try_from(&*bytes).is_ok() {
+            format!(
+                "{shown}: the private key is in the binary form DER; write it in the form PEM to \
+                 another file with `openssl pkey -inform DER -in {shown} -out hub.key`, set its mode \
+                 with `chmod 600 hub.key`, and name that file in [tls]"
+            )
+        } else if contains(&bytes, b"BEGIN CERTIFICATE") {
+            format!(
+                "{shown}: the file contains a certificate and no private key; exchange the files of \
+                 cert and key in [tls], if they are swapped"
+            )
+        } else {
+            format!("{shown}: the file contains no private key; expected the PEM file of the key")
+        }
+    })?;
+    match any_supported_type(&key) {
+        Ok(_) => Ok(key),
+        Err(_) => Err(format!(
+            "{shown}: this kind of key is not supported; expected ECDSA (P-256 or P-384), Ed25519, or \
+             RSA with 2048 to 8192 bits"
+        )),
+    }
+}
+
+fn is_key(bytes: &[u8]) -> bool {
+    contains(bytes, b"PRIVATE KEY-----") || PrivateKeyDer::try_from(bytes).is_ok()
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
@@ -95,8 +133,7 @@ pub(super) fn warnings(path: &Path, chain: &[CertificateDer<'_>], now: Option<Ut
              use fullchain.pem instead of cert.pem"
         ));
     }
-    let mut parts = first.windows(SUBJECT_ALT_NAME.len());
-    if !parts.any(|part| part == SUBJECT_ALT_NAME) {
+    if !contains(first, SUBJECT_ALT_NAME) {
         said.push(format!(
             "{shown}: the certificate has no subjectAltName, so displays refuse this certificate (the \
              name in its subject does not count): create another one with `deskticker-hub \

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use hyper::body::Bytes;
 use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -60,40 +61,28 @@ impl Tls {
     /// Loads a certificate with its chain and the private key, both in PEM format.
     ///
     /// # Errors
-    /// Returns a text with the path of the wrong file and the reason. The text contains no part of
-    /// the key.
+    /// Returns a text with the path of the wrong file and the reason; see [`Tls::load_each`].
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, String> {
+        let errors = |errors: [Option<String>; 2]| errors.into_iter().flatten().collect::<Vec<_>>();
+        Self::load_each(certificate, key).map_err(|both| errors(both).join("; "))
+    }
+
+    /// Loads the files like [`Tls::load`].
+    ///
+    /// # Errors
+    /// Returns the error of the certificate and the error of the key. The texts contain no part of
+    /// the key.
+    pub(crate) fn load_each(certificate: &Path, key: &Path) -> Result<Self, [Option<String>; 2]> {
         // The metadata is older than the content, so a change in between causes another read.
         let stamps = [certificate, key].map(FileStamp::of);
-        let chain = certificate_files::chain(certificate)?;
-        let secret = certificate_files::key(key)?;
+        let chain = certificate_files::chain(certificate);
+        let (chain, secret) = match (chain, certificate_files::key(key)) {
+            (Ok(chain), Ok(secret)) => (chain, secret),
+            (chain, secret) => return Err([chain.err(), secret.err()]),
+        };
         crate::files::warn_if_readable_by_all(key);
-        // The code sets the crypto provider here, so TLS does not depend on a process-wide default.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_no_client_auth()
-            .with_single_cert(chain.clone(), secret)
-            .map_err(|error| match error {
-                rustls::Error::InconsistentKeys(_) => format!(
-                    "{}: the certificate does not match the key {}; the certificate of the hub must \
-                     be the first one in its file",
-                    certificate.display(),
-                    key.display()
-                ),
-                rustls::Error::InvalidCertificate(error) => format!(
-                    "{}: the certificate cannot be used ({error:?}); create another one with \
-                     `deskticker-hub certificate NAME`",
-                    certificate.display()
-                ),
-                _ => format!(
-                    "{}: this kind of key is not supported; expected ECDSA (P-256 or P-384), \
-                     Ed25519, or RSA with 2048 to 8192 bits",
-                    key.display()
-                ),
-            })?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let config = server_config(certificate, key, chain.clone(), secret);
+        let config = config.map_err(|error| [Some(error), None])?;
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(config)),
             files: Arc::new(TlsFiles {
@@ -126,6 +115,37 @@ impl Tls {
         stream.get_mut().0.allow(REQUEST_LIMIT);
         Ok(stream)
     }
+}
+
+/// Returns the configuration of the TLS library, or the error of the certificate.
+fn server_config(
+    certificate: &Path,
+    key: &Path,
+    chain: certificate_files::Chain,
+    secret: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, String> {
+    // The code sets the crypto provider here, so TLS does not depend on a process-wide default.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_no_client_auth()
+        .with_single_cert(chain, secret)
+        .map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => format!(
+                "{}: the certificate does not match the key {}; the certificate of the hub must be \
+                 the first one in its file",
+                certificate.display(),
+                key.display()
+            ),
+            error => format!(
+                "{}: the certificate cannot be used ({error}); create another one with \
+                 `deskticker-hub certificate NAME`",
+                certificate.display()
+            ),
+        })?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 /// Reads a new certificate when its files have changed, for example after a renewal by certbot, and

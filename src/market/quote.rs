@@ -213,12 +213,16 @@ impl Quote {
     /// limit. A delayed source can still send an old value, for example a value from yesterday.
     /// `None` if the age is unknown.
     pub fn counted_age(&self, now: Now) -> Option<Duration> {
-        let age = self.age(now)?;
+        Some(self.counted(self.age(now)?, now))
+    }
+
+    /// Returns the age that [`Self::counted_age`] returns, from the age that is already known.
+    pub(super) fn counted(&self, age: Duration, now: Now) -> Duration {
         if !self.delayed {
-            return Some(age);
+            return age;
         }
         let since = now.monotonic.since(self.as_of.received);
-        Some(since.max(age.saturating_sub(self.delay())))
+        since.max(age.saturating_sub(self.delay()))
     }
 
     /// Returns the age of the value at its receive time.

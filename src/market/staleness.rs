@@ -49,9 +49,9 @@ pub struct LinkState {
 
 /// The quote to show, its freshness, and the time at which the freshness changes without new data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct DisplayedQuote {
+pub struct DisplayedQuote<'a> {
     /// The quote to show; `None` if there is no quote.
-    pub quote: Option<Quote>,
+    pub quote: Option<&'a Quote>,
     /// The freshness of the quote.
     pub freshness: Freshness,
     /// The time at which the freshness can change without new data.
@@ -75,8 +75,8 @@ pub(super) struct StalenessCheck<'a> {
     pub(super) now: Now,
 }
 
-impl StalenessCheck<'_> {
-    pub(super) fn shown(&self) -> DisplayedQuote {
+impl<'a> StalenessCheck<'a> {
+    pub(super) fn shown(&self) -> DisplayedQuote<'a> {
         let now = self.now;
         let part = self.phase.and_then(|phase| phase.part);
         let mut shown = if let Some(latest) = self.latest {
@@ -100,21 +100,22 @@ impl StalenessCheck<'_> {
         shown
     }
 
-    fn value(&self, quote: &Quote, part: Option<SessionPart>) -> DisplayedQuote {
+    fn value(&self, quote: &'a Quote, part: Option<SessionPart>) -> DisplayedQuote<'a> {
         let now = self.now;
-        let (Some(age), Some(counted)) = (quote.age(now), quote.counted_age(now)) else {
+        let Some(age) = quote.age(now) else {
             // The age is unknown: the value can be a week old. Only a known wall-clock time can
             // change this.
             return DisplayedQuote {
-                quote: Some(*quote),
+                quote: Some(quote),
                 freshness: Freshness::None,
                 until: quote.as_of.known_at(now),
                 part,
             };
         };
+        let counted = quote.counted(age, now);
         let part = quote.outside.then_some(SessionPart::Outside).or(part);
         let of = |freshness, until| DisplayedQuote {
-            quote: Some(*quote),
+            quote: Some(quote),
             freshness,
             until,
             part,
@@ -203,7 +204,7 @@ impl StalenessCheck<'_> {
 
     /// Returns the close of the last session while the close may be shown instead of a current
     /// value.
-    fn closed(&self) -> Option<&Quote> {
+    fn closed(&self) -> Option<&'a Quote> {
         let bell = self.phase?.bell;
         self.close.filter(|close| {
             close.is_close && self.is_of(close, bell) && self.close_stands(close).is_some()
@@ -225,9 +226,9 @@ impl StalenessCheck<'_> {
         (!left.is_zero()).then(|| self.now.monotonic + left)
     }
 
-    fn as_close(&self, quote: &Quote, part: Option<SessionPart>) -> DisplayedQuote {
+    fn as_close(&self, quote: &'a Quote, part: Option<SessionPart>) -> DisplayedQuote<'a> {
         DisplayedQuote {
-            quote: Some(*quote),
+            quote: Some(quote),
             freshness: Freshness::Closed,
             until: self.close_stands(quote).unwrap_or(Moment::NEVER),
             part,

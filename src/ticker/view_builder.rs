@@ -42,7 +42,7 @@ impl<'a> ViewBuilder<'a> {
             }
             PageSpec::Big(index) => {
                 let (line, instrument, quote) = self.line(index)?;
-                let outside = quote.and_then(|quote| self.outside(instrument, &quote));
+                let outside = quote.and_then(|quote| self.outside(instrument, quote));
                 PageView::Big(line, instrument.day(self.now), outside)
             }
             PageSpec::Contract(index) => {
@@ -90,7 +90,7 @@ impl<'a> ViewBuilder<'a> {
     }
 
     /// Returns the view of an instrument, the instrument, and the quote that the view shows.
-    fn line(self, index: usize) -> Option<(InstrumentView<'a>, &'a Instrument, Option<Quote>)> {
+    fn line(self, index: usize) -> Option<(InstrumentView<'a>, &'a Instrument, Option<&'a Quote>)> {
         let instrument = self.watchlist.instruments().get(index)?;
         let shown = self.watchlist.shown(index, self.now, self.calendar)?;
         if matches!(shown.freshness, Freshness::Live | Freshness::Delayed) {
@@ -104,7 +104,7 @@ impl<'a> ViewBuilder<'a> {
             part: shown.part,
             denial: instrument.denial(),
             price: shown.quote.map(|quote| quote.price),
-            change: (shown.quote).and_then(|quote| instrument.change(&quote, self.now)),
+            change: (shown.quote).and_then(|quote| instrument.change(quote, self.now)),
             freshness: shown.freshness,
             history: instrument.minutes().points(),
         };

@@ -238,7 +238,7 @@ impl Instrument {
     }
 
     /// Returns the quote to show now and its freshness.
-    pub(super) fn shown(&self, context: Context<'_>) -> DisplayedQuote {
+    pub(super) fn shown(&self, context: Context<'_>) -> DisplayedQuote<'_> {
         let mut shown = self.judge(context).shown();
         shown.quote = shown.quote.filter(|quote| !quote.void);
         if shown.quote.is_none() {

@@ -337,7 +337,7 @@ impl Watchlist {
     }
 
     /// Returns the quote to show now and its freshness. `None` if `index` is out of range.
-    pub fn shown(&self, index: usize, now: Now, calendar: &Calendar) -> Option<DisplayedQuote> {
+    pub fn shown(&self, index: usize, now: Now, calendar: &Calendar) -> Option<DisplayedQuote<'_>> {
         let instrument = self.instruments.get(index)?;
         Some(instrument.shown(instrument.context(&self.links, now, calendar)))
     }

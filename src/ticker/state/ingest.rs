@@ -357,7 +357,7 @@ impl TickerState {
             _ => false,
         };
         if let Some(quote) = shown.quote.filter(|_| is_fresh) {
-            let change = self.watchlist.instruments()[index].change(&quote, now);
+            let change = self.watchlist.instruments()[index].change(quote, now);
             self.alerts.check(index, quote.price, change, now.monotonic);
         }
     }

@@ -109,7 +109,7 @@ fn a_moving_price_outside_the_known_hours_is_live_and_marked_from_its_second_val
         assert_eq!(seen, (Freshness::Closed, price(100)), "{name} {time}");
         // A layout with enough space shows the value next to the close, with its own age.
         let (outside, age) = list.instruments()[0]
-            .outside(&shown.quote.unwrap(), back)
+            .outside(shown.quote.unwrap(), back)
             .unwrap();
         assert_eq!((outside.price, age.as_secs()), (price(200), 960));
     }

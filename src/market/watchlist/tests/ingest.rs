@@ -186,7 +186,7 @@ fn a_display_started_after_the_close_still_detects_the_close_of_an_index() {
     let mut list = linked(&["SPX"], tuesday("16:00:10"));
     let change = |list: &Watchlist, now| {
         let shown = list.shown(0, now, &US)?;
-        list.instruments()[0].change(&shown.quote?, now)
+        list.instruments()[0].change(shown.quote?, now)
     };
     list.set_previous_close("I:SPX", price(4), tuesday("15:00:00").utc.unwrap(), &US);
     assert_eq!(

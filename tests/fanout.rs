@@ -11,6 +11,7 @@ use std::time::Duration;
 use deskticker::hub::server::limits::Limits;
 use deskticker::hub::{RelayedEvent, UpstreamEvent};
 use deskticker::market::{Channel, Cluster};
+use deskticker::massive::websocket::ChannelRefusal;
 use deskticker::net::failure::Failure;
 use futures_util::SinkExt;
 use hyper::body::Bytes;
@@ -391,7 +392,10 @@ async fn a_channel_outside_the_plan_is_never_confirmed_and_reported_once_to_each
     let ndx = Channel::parse("V.I:NDX").unwrap();
     let told = "error not authorized: V.I:NDX";
     for _ in 0..2 {
-        fixture.report(UpstreamEvent::Unanswered(ndx.clone())).await;
+        let refusal = ChannelRefusal::NotAuthorized;
+        fixture
+            .report(UpstreamEvent::Unanswered(ndx.clone(), refusal))
+            .await;
     }
     assert_eq!(holds.statuses().await, [told]);
     for client in [&mut holds, &mut other] {

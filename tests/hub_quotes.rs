@@ -356,6 +356,9 @@ async fn displays_that_ask_at_the_same_time_share_a_request() {
     assert_eq!(simulator.requests(), 2);
 }
 
+/// The status of a response with a body that is no snapshot.
+const UNREADABLE: &str = "200 OK";
+
 /// A vendor that refuses each request with one of these tickers as a whole, and the tickers of its
 /// requests.
 async fn refusing(
@@ -381,6 +384,7 @@ async fn refusing(
             let row = |ticker: &&str| value!({ "ticker": ticker, "session": { "close": 5.5 } });
             let rows: Vec<Value> = tickers.iter().map(row).collect();
             let (status, body) = match is_refused {
+                true if status == UNREADABLE => (status, value!("wrong ticker")),
                 true => (
                     status,
                     value!({ "status": "ERROR", "error": "wrong ticker" }),
@@ -447,6 +451,64 @@ async fn a_ticker_that_the_vendor_refuses_costs_no_other_ticker_its_row() {
         assert!(before <= 12, "{before} requests");
         assert_eq!(asked.lock().unwrap().len(), before);
     }
+}
+
+#[tokio::test]
+async fn the_wrong_tickers_of_one_device_never_cost_another_device_its_row() {
+    // More wrong tickers than further requests can find.
+    let name = |n: u8| format!("BAD{}", char::from(b'A' + n));
+    let wrong: Vec<&'static str> = (0..26).map(|n| &*name(n).leak()).collect();
+    let wrong: &'static [&'static str] = wrong.leak();
+    for status in ["400 Bad Request", UNREADABLE] {
+        let (address, asked) = refusing(wrong, status).await;
+        let (quotes, manual_clock, _) = quotes(address, "the-key");
+        let ask_as = async |device: &str, tickers: &[&str]| {
+            let asker = Asker {
+                device: device.into(),
+                most_tickers: 500,
+            };
+            let request = QuoteRequest::new(tickers, false);
+            quotes.quotes(&asker, &request).await
+        };
+        for _ in 0..3 {
+            // The second request contains the tickers of the two devices that wait for the first.
+            let (_, refused, row, other) = tokio::join!(
+                ask_as("hall", &["QQQ"]),
+                ask_as("greedy", wrong),
+                ask_as("kitchen", &["AAPL"]),
+                ask_as("office", &["SPY"]),
+            );
+            assert!(refused.is_err());
+            for body in [row, other] {
+                let row = json(&body.unwrap())["results"][0].take();
+                assert_eq!((&row["last"], &row["age"]), (&5.5.into(), &0.0.into()));
+            }
+            // The refusal of the wrong tickers ends together with the rows of the others.
+            manual_clock.advance(Duration::from_secs(5));
+        }
+        let asked = asked.lock().unwrap().len();
+        assert!(asked <= 3 * 22, "{asked} requests");
+    }
+}
+
+#[tokio::test]
+async fn rows_that_are_missing_for_different_reasons_say_each_its_own() {
+    let (address, _) = scripted(&[
+        "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+    ])
+    .await;
+    let (quotes, ..) = quotes(address, "the-key");
+    let body = json(&ask(&quotes, &[CONTRACT, "SPY"]).await.unwrap());
+    let error = |row: usize| body["results"][row]["error"].as_str();
+    assert_eq!(
+        (error(0), error(1)),
+        (Some("NOT_ENTITLED"), Some("NO_ANSWER"))
+    );
+    // A response without any row and with one reason stays an error.
+    let error = ask(&quotes, &[CONTRACT]).await.unwrap_err();
+    assert_eq!(error.reason, Failure::Plan);
 }
 
 #[tokio::test]

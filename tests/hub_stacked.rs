@@ -7,10 +7,14 @@ mod hub_server;
 #[path = "support/running_ticker.rs"]
 mod running_ticker;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use deskticker::demo;
-use deskticker::hub::{Hub, Vendor};
+use deskticker::hub::auth::authenticator::Authenticator;
+use deskticker::hub::auth::registry::RegistryFile;
+use deskticker::hub::server::limits::Limits;
+use deskticker::hub::{Hub, HubSettings, HubSetup, Vendor};
 use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
 use deskticker::net::upgrade::WebSocket;
@@ -23,7 +27,8 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
 use hub_server::{
-    BEARER, HubUnderTest, START, TIME_LIMIT, TOKEN, block_on, hub_before, hub_behind,
+    BEARER, HubUnderTest, START, TIME_LIMIT, TOKEN, block_on, directory, hub_before,
+    hub_before_with, hub_behind,
 };
 use running_ticker::{Background, TickerUnderTest, framed, manual_clock};
 
@@ -179,6 +184,134 @@ fn a_refused_question_holds_no_other_question_at_either_hub() {
             let bars = get(hub, &bars[4..].replace("NDX", "SPX")).await;
             assert_eq!(bars["results"].as_array().unwrap().len(), 391);
         }
+    });
+}
+
+/// A hub with these limits and two devices behind a simulator, and a hub that is one of the devices.
+async fn limited_stack(name: &str, limits: Limits) -> (HubUnderTest, HubUnderTest, Simulator) {
+    let path = directory(name).join("devices");
+    let registry = RegistryFile::new(&path);
+    registry.add("other").unwrap();
+    let token = registry.add("hub").unwrap();
+    let limit = |setup: &mut HubSetup| {
+        let token = Secret::new(TOKEN).unwrap();
+        setup.authenticator = Arc::new(Authenticator::new(Some(path), Some(&token)).unwrap());
+        let settings = HubSettings {
+            limits,
+            ..HubSettings::default()
+        };
+        setup.settings = watch::channel(settings).1;
+    };
+    let (first, simulator) = hub_before_with(SimulatorSettings::default(), limit).await;
+    let second = hub_behind(first.address(), &token).await;
+    (second, first, simulator)
+}
+
+#[test]
+fn a_limit_of_the_first_hub_for_bars_holds_no_quote_of_the_second() {
+    block_on(async {
+        let limits = Limits {
+            device_bars: 1,
+            ..Limits::default()
+        };
+        let (second, first, _simulator) = limited_stack("stacked_bars", limits).await;
+        let bars = |ticker: &str| format!("GET /v2/aggs/ticker/{ticker}/prev");
+        assert_eq!(second.request(&bars("I:SPX"), BEARER).await.status, 200);
+        let refused = second.request(&bars("I:VIX"), BEARER).await;
+        assert_eq!(
+            (refused.status, refused.header("retry-after")),
+            (502, Some("10"))
+        );
+        for _ in 0..3 {
+            let rows = get(&second, "/api/quotes?tickers=SPX,VIX").await;
+            let row = &rows["results"][0];
+            assert_eq!((&row["age"], &row["stale"]), (&json!(0.0), &json!(false)));
+            first.manual_clock.advance(Duration::from_secs(2));
+            second.manual_clock.advance(Duration::from_secs(2));
+        }
+    });
+}
+
+#[test]
+fn a_ticker_above_the_share_of_the_second_hub_says_so_and_costs_no_other_ticker_its_row() {
+    block_on(async {
+        let limits = Limits {
+            device_tickers: 2,
+            ..Limits::default()
+        };
+        let (second, first, _simulator) = limited_stack("stacked_tickers", limits).await;
+        get(&second, "/api/quotes?tickers=SPX,VIX").await;
+        for path in [
+            "/api/quotes?tickers=SPX,NDX",
+            "/v3/snapshot?ticker.any_of=I:SPX,I:NDX",
+        ] {
+            let rows = get(&second, path).await;
+            assert_eq!(rows["results"][0].get("error"), None, "{rows}");
+            let row = &rows["results"][1];
+            assert_eq!(row["error"], "TOO_MANY_TICKERS");
+            let words = row["message"].as_str().unwrap();
+            assert!(
+                words.contains("device_tickers") && !words.contains("this device"),
+                "{words}"
+            );
+        }
+        // A response with this row alone is no failure of the vendor.
+        let row = get(&second, "/api/quotes?tickers=NDX").await;
+        assert_eq!(row["results"][0]["error"], "TOO_MANY_TICKERS");
+        assert_eq!(
+            first
+                .metric(r#"refused_total{reason="device_share"}"#)
+                .await,
+            1.0
+        );
+    });
+}
+
+#[test]
+fn a_channel_above_a_limit_of_the_first_hub_is_refused_at_once_and_streams_when_there_is_room() {
+    block_on(async {
+        let limits = Limits {
+            device_channels: 1,
+            ..Limits::default()
+        };
+        let (second, first, _simulator) = limited_stack("stacked_channels", limits).await;
+        let mut client = second.join("indices").await;
+        client.subscribe_amid_events("V.I:SPX").await;
+        client.request_channels("V.I:NDX").await;
+        // No time passes, so the second hub does not wait for a confirmation.
+        let refused = client.event(|event| event["status"] == "error").await;
+        let words = refused["message"].as_str().unwrap();
+        assert!(words.starts_with("not subscribed to: V.I:NDX: "), "{words}");
+        assert!(words.contains("another hub"), "{words}");
+        let unsubscribe = r#"{"action":"unsubscribe","params":"V.I:SPX"}"#;
+        client.send_text(unsubscribe).await;
+        let subscribed = |event: &Value| event["message"] == "subscribed to: V.I:NDX";
+        let success = client.event(subscribed);
+        let success = first.while_time_passes(second.while_time_passes(success));
+        assert_eq!(success.await["status"], "success");
+    });
+}
+
+#[test]
+fn a_row_without_prices_does_not_make_the_prices_of_stacked_hubs_real() {
+    block_on(async {
+        let limits = Limits {
+            device_tickers: 1,
+            ..Limits::default()
+        };
+        let (second, first, _simulator) = limited_stack("stacked_kind", limits).await;
+        for ticker in ["SPX", "NDX", "SPX"] {
+            let rows = get(&second, &format!("/api/quotes?tickers={ticker}")).await;
+            assert_eq!(rows["results"][0]["simulated"], true, "{rows}");
+            let path = format!("/v3/snapshot?ticker.any_of=I:{ticker},I:NOSUCH,spy");
+            let rows = get(&second, &path).await;
+            for row in rows["results"].as_array().unwrap() {
+                assert_eq!(row["simulated"], true, "{row}");
+            }
+            let health = second.get("/healthz").await.json();
+            assert_eq!(health["simulated"], true, "{ticker}");
+        }
+        assert_eq!(first.get("/healthz").await.json()["simulated"], true);
     });
 }
 

@@ -457,7 +457,7 @@ async fn an_unconfirmed_channel_is_reported_by_its_name() {
     let telling = async {
         loop {
             match fixture.reports.recv().await.unwrap() {
-                UpstreamEvent::Unanswered(channel) => return channel,
+                UpstreamEvent::Unanswered(channel, _) => return channel,
                 UpstreamEvent::Confirmed(channels) => assert!(!channels.contains(&ndx)),
                 _ => {}
             }

@@ -7,7 +7,7 @@ use super::backoff::Backoff;
 use super::connection_status::{
     ConnectionAction, ConnectionEvent, ConnectionPhase, ConnectionState, ConnectionStatus,
 };
-use super::subscriptions::{SubscriptionAction, SubscriptionTable};
+use super::subscriptions::SubscriptionTable;
 use crate::market::{Channel, ChannelKind};
 use crate::net::failure::Failure;
 use crate::net::source::FeedProvider;
@@ -217,7 +217,9 @@ impl Connection {
                 self.subscriptions.confirm(channel.kind, &channel.ticker);
             }
             (ConnectionEvent::Requested(channel), _) => self.subscriptions.defer(channel),
-            (ConnectionEvent::Refused(channel), _) => self.subscriptions.refuse(channel),
+            (ConnectionEvent::Refused(channel, refusal), _) => {
+                self.subscriptions.refuse(channel, refusal);
+            }
             (
                 ConnectionEvent::Heard,
                 ConnectionState::Live { heard, .. } | ConnectionState::Silent { heard, .. },
@@ -365,11 +367,7 @@ impl Connection {
             _ => {}
         }
         if let Some(request) = self.subscriptions.next(now) {
-            return Some(match request {
-                SubscriptionAction::Subscribe(channel) => ConnectionAction::Subscribe(channel),
-                SubscriptionAction::Unsubscribe(channel) => ConnectionAction::Unsubscribe(channel),
-                SubscriptionAction::Report(channel) => ConnectionAction::Report(channel),
-            });
+            return Some(request.into());
         }
         if now >= self.next_ping(heard) {
             self.pinged = now;

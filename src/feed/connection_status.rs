@@ -3,7 +3,9 @@
 
 use core::fmt;
 
+use super::subscriptions::SubscriptionAction;
 use crate::market::{Channel, Cluster};
+use crate::massive::websocket::ChannelRefusal;
 use crate::net::failure::Failure;
 use crate::net::source::FeedProvider;
 use crate::time::Moment;
@@ -19,8 +21,8 @@ pub enum ConnectionEvent<'a> {
     Subscribed(&'a Channel),
     /// The hub waits for the answer of the vendor for this channel.
     Requested(&'a Channel),
-    /// The vendor has refused this channel to the hub.
-    Refused(&'a Channel),
+    /// The hub has refused this channel.
+    Refused(&'a Channel, ChannelRefusal),
     /// A frame of any type arrived; a pong is also a frame.
     Heard,
     /// The connection or the connection attempt has ended.
@@ -48,10 +50,20 @@ pub enum ConnectionAction {
     Unsubscribe(Channel),
     /// Send a ping to the server.
     Ping,
-    /// Report that a channel was requested twice and never confirmed.
-    Report(Channel),
+    /// Report that the server refused a channel, or confirmed neither of two requests.
+    Report(Channel, ChannelRefusal),
     /// Close the connection or cancel the attempt. The session reports no result for this action.
     Close(Failure),
+}
+
+impl From<SubscriptionAction> for ConnectionAction {
+    fn from(action: SubscriptionAction) -> Self {
+        match action {
+            SubscriptionAction::Subscribe(channel) => Self::Subscribe(channel),
+            SubscriptionAction::Unsubscribe(channel) => Self::Unsubscribe(channel),
+            SubscriptionAction::Report(channel, refusal) => Self::Report(channel, refusal),
+        }
+    }
 }
 
 /// The state of a connection.

@@ -30,12 +30,12 @@ pub enum Update {
     Status(Cluster, ConnectionStatus),
     /// The server has acknowledged a channel.
     Subscribed(Channel),
-    /// A channel was requested twice on one connection, and the server never confirmed the channel.
+    /// The server refused a channel, or confirmed neither of two requests.
     Unanswered {
         /// The channel without a confirmation.
         channel: Channel,
-        /// True if the server sent `not authorized` on this connection. The status message names no
-        /// channel, so the cause can be another channel.
+        /// True if the vendor's plan does not include the channel. The vendor's message names no
+        /// channel, so the cause can be another channel of the connection.
         not_authorized: bool,
     },
     /// The `Date` header of a server response.

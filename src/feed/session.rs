@@ -20,7 +20,7 @@ use super::sink::{ConsumerGone, EventSink, ServerState};
 use super::{Connection, ConnectionStatus};
 use crate::market::{Channel, Cluster};
 use crate::massive::display_report::DisplayReport;
-use crate::massive::websocket::{self, ParseError};
+use crate::massive::websocket::{self, ChannelRefusal, ParseError};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::source::{FeedProvider, FeedSource};
@@ -268,14 +268,13 @@ impl<A: EventSink> Runner<A> {
                 Message::text(websocket::unsubscribe(&channel))
             }
             ConnectionAction::Ping => Message::Ping(Vec::new().into()),
-            ConnectionAction::Report(channel) => {
-                log_unanswered(self.session.source.provider, self.session.cluster, &channel);
-                let not_authorized = self.server.not_authorized;
-                return self
-                    .session
-                    .updates
-                    .unanswered(channel, not_authorized)
-                    .await;
+            ConnectionAction::Report(channel, refusal) => {
+                // The text of the hub about its limit is already in the log.
+                if refusal != ChannelRefusal::Limit {
+                    log_unanswered(self.session.source.provider, self.session.cluster, &channel);
+                }
+                let refusal = self.server.refusal(refusal);
+                return self.session.updates.unanswered(channel, refusal).await;
             }
             ConnectionAction::Close(_) => {
                 self.close_with(Some(CloseCode::Normal)).await;

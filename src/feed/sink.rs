@@ -13,7 +13,7 @@ use super::connection_status::ConnectionEvent;
 use super::{Connection, ConnectionStatus, Update};
 use crate::market::{Channel, ChannelKind, Cluster, Ticker};
 use crate::massive::printable;
-use crate::massive::websocket::{self, Event, ParseError, StatusKind};
+use crate::massive::websocket::{self, ChannelRefusal, Event, ParseError, StatusKind};
 use crate::net::failure::Failure;
 use crate::net::source::FeedProvider;
 use crate::time::{Moment, Utc};
@@ -57,8 +57,8 @@ pub trait EventSink: Send + 'static {
         now: Moment,
     ) -> impl Future<Output = Result<(), ConsumerGone>> + Send;
 
-    /// Receives a channel that was refused, or requested twice and never confirmed. `not_authorized` is true if
-    /// the server sent `not authorized` on this connection.
+    /// Receives a channel that the server does not send, and the reason. A channel above a limit of a
+    /// hub is received again after each further request.
     ///
     /// # Errors
     ///
@@ -66,7 +66,7 @@ pub trait EventSink: Send + 'static {
     fn unanswered(
         &mut self,
         channel: Channel,
-        not_authorized: bool,
+        refusal: ChannelRefusal,
     ) -> impl Future<Output = Result<(), ConsumerGone>> + Send;
 
     /// Receives the `Date` header of a server response, and the receive time of the response. The
@@ -184,10 +184,10 @@ impl ServerState {
             | StatusKind::Other => {
                 self.cut_off |= status_kind == StatusKind::UpstreamDown;
                 if status_kind == StatusKind::Error {
-                    let refused = websocket::refused(message);
-                    self.not_authorized |= message == NOT_AUTHORIZED || refused.is_some();
-                    if let Some(channel) = refused {
-                        self.link.on(ConnectionEvent::Refused(&channel), now);
+                    self.not_authorized |= message == NOT_AUTHORIZED;
+                    if let Some((channel, refusal)) = websocket::refused(message) {
+                        self.link
+                            .on(ConnectionEvent::Refused(&channel, refusal), now);
                     }
                 }
                 let level = if self.is_new(message) {
@@ -201,6 +201,15 @@ impl ServerState {
                     printable(message)
                 );
             }
+        }
+    }
+
+    /// Returns the reason why the server does not send a channel. The vendor's refusal names no
+    /// channel, so it is taken as the reason for each unconfirmed channel of this connection.
+    pub fn refusal(&self, refusal: ChannelRefusal) -> ChannelRefusal {
+        match refusal {
+            ChannelRefusal::Unconfirmed if self.not_authorized => ChannelRefusal::NotAuthorized,
+            refusal => refusal,
         }
     }
 
@@ -290,11 +299,11 @@ impl EventSink for mpsc::Sender<Update> {
     async fn unanswered(
         &mut self,
         channel: Channel,
-        not_authorized: bool,
+        refusal: ChannelRefusal,
     ) -> Result<(), ConsumerGone> {
         let update = Update::Unanswered {
             channel,
-            not_authorized,
+            not_authorized: refusal == ChannelRefusal::NotAuthorized,
         };
         self.send(update).await.map_err(|_| ConsumerGone)
     }

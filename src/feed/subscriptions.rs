@@ -6,11 +6,15 @@ use core::time::Duration;
 use std::collections::{HashMap, HashSet};
 
 use crate::market::{Channel, ChannelKind, Cluster, Symbol, Ticker, WILDCARD};
+use crate::massive::websocket::ChannelRefusal;
 use crate::time::Moment;
 
 /// The time limit for the confirmation of a channel. After the limit, the channel is requested a
 /// second time. After the same limit for the second request, the channel is reported.
 pub const CONFIRM: Duration = Duration::from_secs(10);
+
+/// The time after which a channel is requested again that a hub has refused because of a limit.
+const LIMIT_RETRY: Duration = Duration::from_secs(60);
 
 /// Up to this number of channels, a comparison with each channel is faster than a hash.
 const LINEAR_SEARCH_LIMIT: usize = 24;
@@ -32,7 +36,7 @@ pub enum SubscriptionAction {
     /// Cancel the subscription at the server.
     Unsubscribe(Channel),
     /// Report that the server refused the channel or confirmed neither of two requests.
-    Report(Channel),
+    Report(Channel, ChannelRefusal),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +48,9 @@ enum SubscriptionState {
     },
     /// The server is a hub, and waits for the answer of the vendor without a time limit.
     Deferred,
-    Refused,
-    Unanswered,
+    Refused(ChannelRefusal),
+    /// The channel is reported, and is requested again at this time.
+    Unanswered(Moment),
     Confirmed,
     Unwanted,
 }
@@ -175,16 +180,16 @@ impl SubscriptionTable {
     }
 
     /// Notes that the server has refused the channel.
-    pub fn refuse(&mut self, channel: &Channel) {
+    pub fn refuse(&mut self, channel: &Channel, refusal: ChannelRefusal) {
         let Some(&at) = self.index.get(channel) else {
             return;
         };
         match &mut self.entries[at].progress {
             SubscriptionState::Wanted
             | SubscriptionState::Unwanted
-            | SubscriptionState::Unanswered => {}
+            | SubscriptionState::Unanswered(_) => {}
             progress => {
-                *progress = SubscriptionState::Refused;
+                *progress = SubscriptionState::Refused(refusal);
                 self.due = Moment::ZERO;
             }
         }
@@ -213,7 +218,8 @@ impl SubscriptionTable {
         for at in 0..self.entries.len() {
             let ChannelEntry { channel, progress } = &mut self.entries[at];
             match *progress {
-                SubscriptionState::Wanted => {
+                SubscriptionState::Unanswered(retry) if now < retry => {}
+                SubscriptionState::Wanted | SubscriptionState::Unanswered(_) => {
                     *progress = SubscriptionState::Asked {
                         at: now,
                         again: false,
@@ -228,30 +234,32 @@ impl SubscriptionTable {
                     return Some(SubscriptionAction::Subscribe(channel.clone()));
                 }
                 SubscriptionState::Asked { at, again: true } if now >= at + CONFIRM => {
-                    *progress = SubscriptionState::Unanswered;
-                    return Some(SubscriptionAction::Report(channel.clone()));
+                    *progress = SubscriptionState::Unanswered(Moment::NEVER);
+                    let refusal = ChannelRefusal::Unconfirmed;
+                    return Some(SubscriptionAction::Report(channel.clone(), refusal));
                 }
-                SubscriptionState::Refused => {
-                    *progress = SubscriptionState::Unanswered;
-                    return Some(SubscriptionAction::Report(channel.clone()));
+                SubscriptionState::Refused(refusal) => {
+                    *progress = SubscriptionState::Unanswered(match refusal {
+                        ChannelRefusal::Limit => now + LIMIT_RETRY,
+                        _ => Moment::NEVER,
+                    });
+                    return Some(SubscriptionAction::Report(channel.clone(), refusal));
                 }
                 SubscriptionState::Unwanted => {
                     return Some(SubscriptionAction::Unsubscribe(self.remove(at)));
                 }
                 SubscriptionState::Asked { .. }
                 | SubscriptionState::Deferred
-                | SubscriptionState::Unanswered
                 | SubscriptionState::Confirmed => {}
             }
         }
         let due = self.entries.iter().map(|slot| match slot.progress {
             SubscriptionState::Wanted
             | SubscriptionState::Unwanted
-            | SubscriptionState::Refused => Moment::ZERO,
+            | SubscriptionState::Refused(_) => Moment::ZERO,
             SubscriptionState::Asked { at, .. } => at + CONFIRM,
-            SubscriptionState::Deferred
-            | SubscriptionState::Unanswered
-            | SubscriptionState::Confirmed => Moment::NEVER,
+            SubscriptionState::Unanswered(retry) => retry,
+            SubscriptionState::Deferred | SubscriptionState::Confirmed => Moment::NEVER,
         });
         self.due = due.min().unwrap_or(Moment::NEVER);
         None
@@ -280,7 +288,7 @@ mod tests {
             .map(|request| match request {
                 SubscriptionAction::Subscribe(channel) => format!("+{channel}"),
                 SubscriptionAction::Unsubscribe(channel) => format!("-{channel}"),
-                SubscriptionAction::Report(channel) => format!("?{channel}"),
+                SubscriptionAction::Report(channel, _) => format!("?{channel}"),
             })
             .collect()
     }
@@ -359,11 +367,28 @@ mod tests {
         assert_eq!(requests(&mut subscriptions, 99), [""; 0]);
         assert_eq!(subscriptions.deadline(), Moment::NEVER);
         assert!(subscriptions.confirm(spx.kind, &spx.ticker));
-        subscriptions.refuse(&xyz);
+        subscriptions.refuse(&xyz, ChannelRefusal::NotAuthorized);
         assert_eq!(subscriptions.deadline(), Moment::ZERO);
         assert_eq!(requests(&mut subscriptions, 99), ["?V.I:XYZ"]);
         assert_eq!(requests(&mut subscriptions, 99), [""; 0]);
         assert_eq!(subscriptions.confirmed(), (1, 2));
+    }
+
+    #[test]
+    fn a_channel_above_a_limit_of_a_hub_is_reported_at_once_and_requested_again_after_a_minute() {
+        let mut subscriptions = SubscriptionTable::default();
+        let spx = Channel::parse("V.I:SPX").unwrap();
+        subscriptions.want(std::slice::from_ref(&spx));
+        for minute in [0, 60, 120] {
+            assert_eq!(requests(&mut subscriptions, minute), ["+V.I:SPX"]);
+            subscriptions.refuse(&spx, ChannelRefusal::Limit);
+            assert_eq!(requests(&mut subscriptions, minute), ["?V.I:SPX"]);
+            assert_eq!(requests(&mut subscriptions, minute + 59), [""; 0]);
+            assert_eq!(subscriptions.deadline(), Moment::from_secs(minute + 60));
+        }
+        assert_eq!(requests(&mut subscriptions, 180), ["+V.I:SPX"]);
+        assert!(subscriptions.confirm(spx.kind, &spx.ticker));
+        assert_eq!(subscriptions.confirmed(), (1, 1));
     }
 
     #[test]

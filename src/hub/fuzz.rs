@@ -203,7 +203,7 @@ pub fn rest_answers(bytes: &[u8]) {
             body: hyper::body::Bytes::copy_from_slice(bytes),
             age: info.age,
             stale: info.stale,
-            simulated: info.simulated,
+            simulated: info.simulated == Some(true),
         };
         is_json(&quote_rows::with_age(&answer).unwrap_or_default());
     }

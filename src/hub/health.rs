@@ -43,7 +43,7 @@ impl UpstreamState {
                 Ok(())
             }
             UpstreamEvent::Down(reason) | UpstreamEvent::Barred(reason) => Err(*reason),
-            UpstreamEvent::Unanswered(_)
+            UpstreamEvent::Unanswered(..)
             | UpstreamEvent::Confirmed(_)
             | UpstreamEvent::Events(_) => return false,
         };

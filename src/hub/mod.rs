@@ -40,6 +40,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::market::{Calendar, Channel, Cluster};
+use crate::massive::websocket::ChannelRefusal;
 use crate::net::Boxed;
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
@@ -95,9 +96,8 @@ pub enum UpstreamEvent {
     /// ([`Failure::Key`]), or the plan does not include the cluster ([`Failure::Plan`]). The
     /// upstream waits for half a minute or longer, sends `Down(Done)` and tries again.
     Barred(Failure),
-    /// The vendor did not answer two requests for this channel: the plan does not include the
-    /// channel.
-    Unanswered(Channel),
+    /// The vendor does not send this channel, for this reason.
+    Unanswered(Channel, ChannelRefusal),
     /// The vendor has confirmed the subscriptions to these channels.
     Confirmed(Vec<Channel>),
     /// The events of one frame, in order.

@@ -113,6 +113,8 @@ pub(crate) struct QuoteRow {
 
 /// The error of a row for which the hub has no answer from its vendor.
 pub(crate) const NO_ANSWER: &str = "NO_ANSWER";
+/// The word of a hub in a row above its limits for the client.
+pub(crate) const TOO_MANY_TICKERS: &str = "TOO_MANY_TICKERS";
 
 pub(crate) fn rows(body: &[u8]) -> Result<QuotesReply, serde_json::Error> {
     let body: QuotesBody<Value> = super::body(body)?;

@@ -433,9 +433,27 @@ pub fn requested(message: &str) -> Option<Channel> {
     Channel::parse(message.strip_prefix("requested from the vendor: ")?)
 }
 
-/// Returns the channel that the vendor has refused to a hub.
-pub fn refused(message: &str) -> Option<Channel> {
-    Channel::parse(message.strip_prefix("not authorized: ")?)
+/// The reason why a server does not send a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelRefusal {
+    /// The vendor's plan does not include the channel.
+    NotAuthorized,
+    /// The server is a hub and has reached a limit. It can accept the channel later.
+    Limit,
+    /// The server confirmed neither of two requests.
+    Unconfirmed,
+}
+
+/// Returns the channel that a hub has refused, and the reason.
+pub fn refused(message: &str) -> Option<(Channel, ChannelRefusal)> {
+    let (channel, refusal) = match message.strip_prefix("not authorized: ") {
+        Some(channel) => (channel, ChannelRefusal::NotAuthorized),
+        None => {
+            let rest = message.strip_prefix("not subscribed to: ")?;
+            (rest.split_once(": ")?.0, ChannelRefusal::Limit)
+        }
+    };
+    Some((Channel::parse(channel)?, refusal))
 }
 
 #[derive(Serialize)]

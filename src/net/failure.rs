@@ -53,6 +53,8 @@ pub enum Failure {
     Gateway,
     /// The hub answers, but it cannot reach the vendor (HTTP status 502 with a JSON body).
     HubUpstream,
+    /// The vendor of the hub is another hub, and its limits refuse the tickers of this hub.
+    Limit,
     /// The upgrade request arrived without its headers (HTTP status 426), because a server in front
     /// of the hub removes them.
     UpgradeDropped,
@@ -175,6 +177,10 @@ impl fmt::Display for Failure {
             Failure::Busy => "the server is overloaded or has an internal error",
             Failure::Gateway => "a proxy answers, but the hub behind it does not answer",
             Failure::HubUpstream => "the hub answers, but the vendor does not answer the hub",
+            Failure::Limit => {
+                "the hub gets its prices from another hub, which allows no more tickers: raise \
+                 device_tickers there"
+            }
             Failure::UpgradeDropped => {
                 "a proxy in front of the hub removes the headers Upgrade and Connection: it must pass \
                  them on"

@@ -395,7 +395,7 @@ const fn hop(reason: Failure) -> LinkHop {
         Failure::Token | Failure::Unproven => LinkHop::Token,
         Failure::Key => LinkHop::Key,
         Failure::Plan => LinkHop::Plan,
-        Failure::Silent | Failure::HubUpstream => LinkHop::Upstream,
+        Failure::Silent | Failure::HubUpstream | Failure::Limit => LinkHop::Upstream,
         Failure::NoHub
         | Failure::SeveralHubs
         | Failure::Unreachable

@@ -12,6 +12,7 @@ use deskticker::feed::sink::{EventSink, ServerState};
 use deskticker::feed::{ConnectionStatus, Update, poller};
 use deskticker::market::{Calendar, Cluster, Symbol};
 use deskticker::massive::market_status;
+use deskticker::massive::websocket::ChannelRefusal;
 use deskticker::net::failure::Failure;
 use deskticker::net::source::FeedProvider;
 use deskticker::render::{self, Frame, Size};
@@ -256,8 +257,9 @@ impl Display {
                 Act::Unsubscribe(kind, ticker)
             }
             ConnectionAction::Ping => Act::Ping,
-            ConnectionAction::Report(channel) => {
-                let not_authorized = self.lines[cluster].not_authorized;
+            ConnectionAction::Report(channel, refusal) => {
+                let refusal = self.lines[cluster].refusal(refusal);
+                let not_authorized = refusal == ChannelRefusal::NotAuthorized;
                 let update = Update::Unanswered {
                     channel,
                     not_authorized,

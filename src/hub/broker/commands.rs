@@ -1,7 +1,7 @@
 //! The responses to the requests `subscribe` and `unsubscribe`. Checks the channel names and the
 //! limits of a client; never changes a client.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::clients::Clients;
 use super::delivery::ClientSlot;
@@ -11,6 +11,7 @@ use crate::hub::server::limits::Limits;
 use crate::hub::session::protocol::{StatusFrame, brief, channel};
 use crate::hub::upstream::CONTRACTS;
 use crate::market::Channel;
+use crate::massive::websocket::ChannelRefusal;
 
 /// The response to a request, and the new channels of the client.
 pub(super) struct TopicsChange {
@@ -64,15 +65,14 @@ fn begin(
     })
 }
 
-/// Adds channels to the channels of a client. The vendor has not confirmed the channels
-/// `unanswered`.
+/// Adds channels to the channels of a client. The vendor does not send the channels `unanswered`.
 ///
 /// # Errors
 /// Returns an error text for the client if the hub refuses the whole request.
 pub(super) fn subscribe(
     clients: &Clients,
     request: &ChannelRequest<'_>,
-    unanswered: &BTreeSet<Channel>,
+    unanswered: &BTreeMap<Channel, ChannelRefusal>,
 ) -> Result<TopicsChange, String> {
     let mut change = begin(clients, request.client_slot, request.names)?;
     let all = &clients.subscriptions;
@@ -96,8 +96,8 @@ pub(super) fn subscribe(
             }
             // The client gets a refused channel too, because the answer of the vendor may be late.
             let refused = unanswered
-                .contains(&channel)
-                .then(|| not_authorized(&channel));
+                .get(&channel)
+                .map(|refusal| refused(&channel, *refusal));
             let is_confirmed = all.is_confirmed(&channel);
             topics.insert(channel);
             refused.map_or(Ok(is_confirmed), |reason| Err(Refusal::Client(reason)))
@@ -213,8 +213,16 @@ pub(super) fn subscribed(name: &str) -> String {
     format!("subscribed to: {name}")
 }
 
-/// Returns the vendor's text for a refused subscription, with the channel name added. The vendor's
-/// own text contains no channel name.
-pub(super) fn not_authorized(channel: &Channel) -> String {
-    format!("not authorized: {channel}")
+/// Returns the text for a subscription that the vendor refuses. The vendor's own text contains no
+/// channel name. A vendor that is a hub can refuse a channel because of a limit.
+pub(super) fn refused(channel: &Channel, refusal: ChannelRefusal) -> String {
+    match refusal {
+        ChannelRefusal::Limit => format!(
+            "not subscribed to: {channel}: the hub gets its prices from another hub, which allows \
+             no more channels (see the log of this hub)"
+        ),
+        ChannelRefusal::NotAuthorized | ChannelRefusal::Unconfirmed => {
+            format!("not authorized: {channel}")
+        }
+    }
 }

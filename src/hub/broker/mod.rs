@@ -308,7 +308,7 @@ impl Broker {
             let subscriptions = &self.clients.subscriptions;
             self.upstream
                 .unanswered
-                .retain(|channel| subscriptions.contains(channel));
+                .retain(|channel, _| subscriptions.contains(channel));
         }
     }
 }

@@ -1,14 +1,15 @@
 //! The broker's view of the upstream: its status, the source of its prices and the channels without
 //! a confirmation. Passes each report on to the clients; never handles a request of a client.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::clients::Clients;
-use super::commands::{not_authorized, subscribed};
+use super::commands::{refused, subscribed};
 use super::delivery::{ClientSlot, PublishOutcome};
 use crate::hub::session::protocol::StatusFrame;
 use crate::hub::{RelayedEvent, UpstreamEvent};
 use crate::market::Channel;
+use crate::massive::websocket::ChannelRefusal;
 use crate::net::failure::Failure;
 use crate::time::Moment;
 
@@ -37,9 +38,8 @@ pub(super) struct UpstreamView {
     /// True if clients have received `upstream_down` since the last `upstream_up`.
     is_down_sent: bool,
     pub(super) simulated: bool,
-    /// The channels that the upstream requested twice on the current connection without a
-    /// confirmation from the vendor.
-    pub(super) unanswered: BTreeSet<Channel>,
+    /// The channels that the vendor does not send on the current connection.
+    pub(super) unanswered: BTreeMap<Channel, ChannelRefusal>,
 }
 
 impl UpstreamView {
@@ -54,13 +54,13 @@ impl UpstreamView {
                 self.change(UpstreamStatus::Denied(reason), clients);
                 clients.close_all(1013, &self.down_frame(reason, clients));
             }
-            UpstreamEvent::Unanswered(channel) => {
-                if self.unanswered.insert(channel.clone()) {
+            UpstreamEvent::Unanswered(channel, refusal) => {
+                if self.unanswered.insert(channel.clone(), refusal) != Some(refusal) {
                     let subscribers = clients.select(|client| {
                         let topics = clients.last_values.topics(client.client_id.client_slot);
                         topics.binary_search(&channel).is_ok()
                     });
-                    let status = StatusFrame::one("error", &not_authorized(&channel));
+                    let status = StatusFrame::one("error", &refused(&channel, refusal));
                     clients.send_status(subscribers, status);
                 }
             }

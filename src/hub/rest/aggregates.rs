@@ -124,7 +124,7 @@ fn info(fetched: &Aggregates) -> AnswerInfo {
     } = fetched.provenance;
     AnswerInfo {
         ttl: TTL,
-        simulated,
+        simulated: Some(simulated),
         age,
         stale,
     }

@@ -56,7 +56,7 @@ pub(crate) struct CachedAnswer {
     pub(crate) age: Duration,
     /// True if the lifetime of the response has ended and no newer response is available.
     pub(crate) stale: bool,
-    /// True if the response reports simulated prices.
+    /// True if the vendor's prices are simulated.
     pub(crate) simulated: bool,
 }
 
@@ -65,8 +65,9 @@ pub(crate) struct CachedAnswer {
 pub(crate) struct AnswerInfo {
     /// The lifetime of the response.
     pub(crate) ttl: Duration,
-    /// True if the response reports simulated prices.
-    pub(crate) simulated: bool,
+    /// True if the response reports simulated prices; `None` for a response without prices, which
+    /// says nothing about the kind of the prices.
+    pub(crate) simulated: Option<bool>,
     /// The age of the response at its receive time, if the vendor is a hub.
     pub(crate) age: Duration,
     /// True if the vendor is a hub and reports that it has no newer response.
@@ -93,16 +94,19 @@ struct VendorBackoff {
 enum Scope {
     /// The vendor cannot be reached, or accepts no request for now.
     All,
-    /// The vendor refuses the key for this service.
+    /// The vendor refuses the key for this service, or is a hub that limits this service.
     Service,
     /// The vendor refuses or cannot answer this question.
     Question,
 }
 
 impl Scope {
-    fn of(refusal: &RestError) -> Self {
+    fn of(refusal: &RestError, service: &str) -> Self {
         match refusal.status.map(|status| status.as_u16()) {
             Some(401) => Scope::Service,
+            // A hub limits the requests for bars. The limit of a hub for all requests, or the limit
+            // of the vendor, also refuses the next request for a snapshot.
+            Some(429) if service != SNAPSHOT => Scope::Service,
             Some(300..=399 | 429 | 502..=504 | 511 | 520..=530) => Scope::All,
             Some(_) => Scope::Question,
             None => match refusal.reason {
@@ -114,10 +118,10 @@ impl Scope {
     }
 }
 
-/// Returns true if the vendor refuses the question itself, so that a request with fewer questions
-/// can succeed.
-pub(crate) fn is_about_the_question(refusal: &RestError) -> bool {
-    refusal.status.is_some() && Scope::of(refusal) == Scope::Question
+/// Returns true if a failed snapshot request says nothing about other tickers, so that a request
+/// with fewer tickers can succeed.
+pub(crate) fn is_about_the_tickers(refusal: &RestError) -> bool {
+    Scope::of(refusal, SNAPSHOT) == Scope::Question
 }
 
 /// The cached responses by question. All of them are real, or all of them are simulated.
@@ -165,7 +169,7 @@ impl Cache {
     fn set_simulated(&mut self, simulated: bool) {
         if self.simulated.replace(simulated) != Some(simulated) {
             self.entries
-                .retain(|_, entry| entry.known.simulated == simulated);
+                .retain(|_, entry| entry.known.simulated != Some(!simulated));
             self.size = self.entries.values().map(|entry| entry.body.len()).sum();
         }
     }
@@ -180,7 +184,7 @@ impl Cache {
         if let Some(entry) = self.entries.get(question)
             && now < entry.at + entry.known.ttl
         {
-            return Some(Ok(entry.answer(now, false)));
+            return Some(Ok(self.answer(entry, now, false)));
         }
         let holds = self.hold.iter();
         let holds = holds.chain(self.refused.get(service(question)));
@@ -189,7 +193,7 @@ impl Cache {
         let hold = holds.max_by_key(|hold| hold.until)?;
         Some(match self.entries.get(question) {
             Some(entry) if now.since(entry.at) + entry.known.age <= STALE_LIMIT => {
-                Ok(entry.answer(now, true))
+                Ok(self.answer(entry, now, true))
             }
             _ => Err(QuotesError {
                 reason: hold.reason,
@@ -204,7 +208,17 @@ impl Cache {
     pub(crate) fn last(&self, question: &str, asked: Moment, now: Moment) -> Option<CachedAnswer> {
         let entry = self.entries.get(question)?;
         let age = now.since(entry.at) + entry.known.age;
-        (age <= STALE_LIMIT).then(|| entry.answer(now, entry.at + entry.known.ttl <= asked))
+        let stale = entry.at + entry.known.ttl <= asked;
+        (age <= STALE_LIMIT).then(|| self.answer(entry, now, stale))
+    }
+
+    fn answer(&self, entry: &CacheEntry, now: Moment, stale: bool) -> CachedAnswer {
+        CachedAnswer {
+            body: entry.body.clone(),
+            age: now.since(entry.at) + entry.known.age,
+            stale: stale || entry.known.stale,
+            simulated: self.simulated == Some(true),
+        }
     }
 
     /// Ends every backoff, because the vendor has a new key or another address.
@@ -232,12 +246,21 @@ impl Cache {
         // A request from before the backoff may be answered during the backoff. The backoff
         // continues.
         self.hold = self.hold.filter(|hold| now < hold.until);
-        self.refused.remove(service(question));
+        let service = service(question);
+        if self
+            .refused
+            .get(service)
+            .is_some_and(|hold| now >= hold.until)
+        {
+            self.refused.remove(service);
+        }
         self.refused.remove(question);
         if self.reported.take().is_some() {
             log::info!("the vendor answers REST requests again");
         }
-        self.set_simulated(known.simulated);
+        if let Some(simulated) = known.simulated {
+            self.set_simulated(simulated);
+        }
         self.size += body.len();
         let entry = CacheEntry {
             body,
@@ -254,7 +277,8 @@ impl Cache {
 
     /// Starts a backoff after a failed request for these questions.
     pub(crate) fn failed(&mut self, questions: &[&str], refusal: &RestError, now: Now) {
-        let (scope, reason) = (Scope::of(refusal), refusal.reason);
+        let first = questions.first().copied().unwrap_or(SNAPSHOT);
+        let (scope, reason) = (Scope::of(refusal, service(first)), refusal.reason);
         let usual = match refusal.status.map(|status| status.as_u16()) {
             Some(429 | 503) => BUSY,
             Some(401 | 403) => REFUSED,
@@ -267,7 +291,6 @@ impl Cache {
             reason,
             status: refusal.status,
         };
-        let first = questions.first().copied().unwrap_or(SNAPSHOT);
         let level = match self.is_new(scope, first, reason, now.monotonic) {
             true => log::Level::Warn,
             false => log::Level::Debug,
@@ -291,6 +314,22 @@ impl Cache {
                 }
             }
         }
+    }
+
+    /// Starts a backoff for one ticker, because a hub as the vendor has no row for this ticker and
+    /// says in the row why. The previous row stays.
+    pub(crate) fn refused_row(&mut self, ticker: &str, reason: Failure, now: Moment) {
+        let wait = if reason == Failure::Limit {
+            REFUSED
+        } else {
+            FAILED
+        };
+        let hold = VendorBackoff {
+            until: now + wait,
+            reason,
+            status: None,
+        };
+        self.refuse(ticker, hold, now);
     }
 
     fn refuse(&mut self, key: &str, hold: VendorBackoff, now: Moment) {
@@ -334,17 +373,6 @@ pub(super) fn remove_first<K: Clone + Eq + Hash, V, O: Ord>(
     map.remove(&key)
 }
 
-impl CacheEntry {
-    fn answer(&self, now: Moment, stale: bool) -> CachedAnswer {
-        CachedAnswer {
-            body: self.body.clone(),
-            age: now.since(self.at) + self.known.age,
-            stale: stale || self.known.stale,
-            simulated: self.known.simulated,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,7 +384,7 @@ mod tests {
     const BARS: &str = "/v2/aggs/ticker/SPY/range/1/minute/2026-11-23/2026-11-23?sort=asc";
     const GOOD: AnswerInfo = AnswerInfo {
         ttl: Duration::from_secs(2),
-        simulated: false,
+        simulated: Some(false),
         age: Duration::ZERO,
         stale: false,
     };
@@ -478,6 +506,60 @@ mod tests {
     }
 
     #[test]
+    fn a_hub_that_limits_the_requests_for_bars_still_gets_the_other_questions() {
+        let mut cache = answered();
+        cache.failed(&[BARS], &refusal(429, Some("10")), now(5));
+        assert_eq!(
+            cache.look("/v2/aggs/ticker/SPY/prev", at(5)),
+            error(429, 10)
+        );
+        for question in [SPX, VIX, STATUS] {
+            assert_eq!(cache.look(question, at(5)), None);
+        }
+        // The response to an earlier request does not shorten the wait.
+        cache.answered(BARS, Bytes::new(), GOOD, at(6));
+        let previous = "/v2/aggs/ticker/SPY/prev";
+        assert_eq!(cache.look(previous, at(14)), error(429, 1));
+        assert_eq!(cache.look(previous, at(15)), None);
+    }
+
+    #[test]
+    fn a_row_that_another_hub_refuses_leaves_the_previous_row_and_the_other_tickers() {
+        let mut cache = answered();
+        cache.refused_row(SPX, Failure::HubUpstream, at(4));
+        assert_eq!(age(cache.look(SPX, at(5))), Some((4, true)));
+        cache.refused_row(VIX, Failure::Limit, at(5));
+        let refused = cache.look(VIX, at(64)).unwrap().unwrap_err();
+        assert_eq!(
+            (refused.reason, refused.retry_after),
+            (Failure::Limit, Some(1))
+        );
+        for question in ["I:NDX", STATUS] {
+            assert_eq!(cache.look(question, at(5)), None);
+        }
+    }
+
+    #[test]
+    fn a_response_without_prices_does_not_change_the_kind_of_the_prices() {
+        let mut cache = Cache::default();
+        let no_prices = AnswerInfo {
+            simulated: None,
+            ..GOOD
+        };
+        cache.answered("NOSUCH", Bytes::new(), no_prices, at(1));
+        assert_eq!(cache.simulated, None);
+        let simulated = AnswerInfo {
+            simulated: Some(true),
+            ..GOOD
+        };
+        cache.answered(SPX, Bytes::new(), simulated, at(1));
+        cache.answered(VIX, Bytes::new(), no_prices, at(1));
+        for question in [SPX, VIX, "NOSUCH"] {
+            assert!(cache.look(question, at(1)).unwrap().unwrap().simulated);
+        }
+    }
+
+    #[test]
     fn a_response_to_an_earlier_request_does_not_shorten_the_backoff() {
         let mut cache = Cache::default();
         cache.failed(&[SPX], &refusal(429, Some("30")), now(5));
@@ -542,7 +624,7 @@ mod tests {
     #[test]
     fn the_responses_of_a_replaced_vendor_are_removed() {
         let simulated = AnswerInfo {
-            simulated: true,
+            simulated: Some(true),
             ..GOOD
         };
         let body = Bytes::from_static(b"{}");
@@ -584,7 +666,7 @@ mod tests {
     fn a_failure_is_reported_once_until_the_next_response() {
         let mut cache = Cache::default();
         let mut fails = |question, refusal: RestError, secs| {
-            let scope = Scope::of(&refusal);
+            let scope = Scope::of(&refusal, service(question));
             let new = cache.is_new(scope, question, refusal.reason, at(secs));
             cache.failed(&[question], &refusal, now(secs));
             new

@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value, json};
 use super::cache::{AnswerInfo, CachedAnswer, QuotesError};
 use crate::market::{AssetClass, Calendar, Price, Symbol, Ticker};
 use crate::massive::instrument_snapshot::InstrumentSnapshot;
-use crate::massive::quotes::{NO_ANSWER, QuoteRow, QuotesBody};
+use crate::massive::quotes::{NO_ANSWER, QuoteRow, QuotesBody, TOO_MANY_TICKERS};
 use crate::massive::snapshot::{Greeks, SnapshotBody, SnapshotRow};
 use crate::massive::{self, UnreadableRows, printable};
 use crate::net::failure::Failure;
@@ -67,7 +67,7 @@ impl RowFailure {
     pub(super) fn words(&self) -> (&'static str, String) {
         match self {
             RowFailure::TooManyTickers(most) => (
-                "TOO_MANY_TICKERS",
+                TOO_MANY_TICKERS,
                 format!(
                     "this device has asked for {most} other tickers within ten minutes (see \
                      limits.device_tickers in the settings of the hub)"
@@ -75,6 +75,9 @@ impl RowFailure {
             ),
             RowFailure::Vendor(error) if error.reason == Failure::Plan => {
                 ("NOT_ENTITLED", error.reason.to_string())
+            }
+            RowFailure::Vendor(error) if error.reason == Failure::Limit => {
+                (TOO_MANY_TICKERS, error.reason.to_string())
             }
             RowFailure::Vendor(error) => (NO_ANSWER, error.reason.to_string()),
         }
@@ -86,6 +89,9 @@ pub(super) struct NewRow {
     pub(super) ticker: Ticker,
     pub(super) body: Bytes,
     pub(super) known: AnswerInfo,
+    /// The reason of a vendor that is a hub and has no row for the ticker. The row then contains no
+    /// data and replaces no other row.
+    pub(super) refused: Option<Failure>,
 }
 
 /// Reads a snapshot response to a request for these tickers, and returns one row for each ticker. If
@@ -121,9 +127,17 @@ pub(super) fn read(
         let row = row.as_ref();
         NewRow {
             ticker: ticker.clone(),
+            refused: match row.and_then(|row| row.error.as_deref()) {
+                Some(NO_ANSWER) => Some(Failure::HubUpstream),
+                Some(TOO_MANY_TICKERS) => Some(Failure::Limit),
+                _ => None,
+            },
             known: AnswerInfo {
                 ttl: row.map_or(TTL, |row| ttl(row, calendar, now)),
-                simulated: body.simulated || row.is_some_and(|row| row.simulated),
+                simulated: match body.simulated || row.is_some_and(|row| row.simulated) {
+                    true => Some(true),
+                    false => row.filter(|row| row.error.is_none()).map(|_| false),
+                },
                 age: row.map(SnapshotRow::age).unwrap_or_default(),
                 stale: row.is_some_and(|row| row.stale),
             },
@@ -149,10 +163,12 @@ fn ttl(row: &SnapshotRow, calendar: &Calendar, now: Now) -> Duration {
 }
 
 /// Returns the body of `/api/quotes`: one row for each requested ticker, in the order of the
-/// request. `rows` are the rows of the valid tickers.
+/// request. `rows` are the rows of the valid tickers. `simulated` is true for rows without data, if
+/// the other prices of the vendor are simulated.
 pub(super) fn body(
     request: &QuoteRequest<'_>,
     rows: Vec<Result<CachedAnswer, RowFailure>>,
+    simulated: bool,
 ) -> String {
     let mut rows = rows.into_iter();
     let results = request.tickers.iter().map(|(text, symbol)| {
@@ -171,6 +187,7 @@ pub(super) fn body(
             }
             Some((symbol, Ok(answer))) => row(text, symbol, &answer),
         };
+        row.simulated |= simulated;
         if request.has_zeros {
             row.fill_with_zeros();
         }
@@ -322,7 +339,7 @@ pub(super) fn info(body: &Map<String, Value>, ttl: Duration) -> AnswerInfo {
     let is = |name| body.get(name).is_some_and(|flag| *flag == true);
     AnswerInfo {
         ttl,
-        simulated: is("simulated"),
+        simulated: Some(is("simulated")),
         age: massive::age(body.get("age").unwrap_or(&Value::Null), is("stale")),
         stale: is("stale"),
     }

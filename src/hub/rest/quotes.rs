@@ -29,6 +29,9 @@ use crate::time::{Clock, Moment, Now};
 /// vendor refuses.
 const SPLITS: usize = 16;
 
+/// The time after which no further request is split. The other devices wait for these requests.
+const SPLIT_LIMIT: Duration = Duration::from_secs(5);
+
 /// The maximum number of different tickers of one device, if the device has no smaller share. More
 /// tickers would need too much memory.
 const TICKERS_MOST: usize = 10_000;
@@ -87,10 +90,10 @@ pub fn answer(tickers: &[&str], snapshot: &[u8], age: Duration, stale: bool) -> 
             body: row.body,
             age: age + row.known.age,
             stale: stale || row.known.stale,
-            simulated: row.known.simulated,
+            simulated: row.known.simulated == Some(true),
         })
     });
-    Some(quote_rows::body(&request, rows.collect()))
+    Some(quote_rows::body(&request, rows.collect(), false))
 }
 
 impl QuoteCache {
@@ -134,7 +137,7 @@ impl QuoteCache {
     ) -> Result<String, QuotesError> {
         let symbols: Vec<Symbol> = request.symbols().cloned().collect();
         let rows = self.rows(asker, &symbols).await?;
-        Ok(quote_rows::body(request, rows))
+        Ok(quote_rows::body(request, rows, self.is_simulated()))
     }
 
     /// Returns the row of each symbol, in this order, from the cache or from the vendor.
@@ -189,51 +192,67 @@ impl QuoteCache {
             self.metrics.refused_device_share.add(1);
         }
         let rows: Vec<_> = allowed.iter().map(row).collect();
-        match rows.first() {
-            // Without any row, the whole response is an error.
-            Some(Err(RowFailure::Vendor(error)))
-                if rows
-                    .iter()
-                    .all(|row| matches!(row, Err(RowFailure::Vendor(_)))) =>
-            {
-                Err(error.clone())
-            }
-            _ => Ok(rows),
+        // Without any row, the whole response is an error, unless the reasons differ: the reason of
+        // one row would then be false for another row.
+        if let Some(Err(RowFailure::Vendor(first))) = rows.first()
+            && first.reason != Failure::Limit
+            && rows.iter().all(|row| match row {
+                Err(RowFailure::Vendor(error)) => {
+                    (error.reason, error.status) == (first.reason, first.status)
+                }
+                _ => false,
+            })
+        {
+            return Err(first.clone());
         }
+        Ok(rows)
     }
 
     /// Requests the rows of these tickers, and in the same requests the rows that other devices
-    /// need soon.
-    async fn fetch(&self, mut missing: Vec<Ticker>) {
-        let now = self.clock.now().monotonic;
-        let recent = lock(&self.demand).recent(now);
+    /// need soon. `missing` is sorted. A failure applies only to `missing`: the other devices ask
+    /// for their rows themselves.
+    async fn fetch(&self, missing: Vec<Ticker>) {
+        let begun = self.clock.now().monotonic;
+        let recent = lock(&self.demand).recent(begun);
         let room = missing.len().next_multiple_of(snapshot::TICKERS) - missing.len();
         let due = {
             let cache = self.current_cache();
             let due = recent.into_iter().filter(|ticker| {
-                !missing.contains(ticker) && cache.ends_within(ticker, quote_rows::TTL, now)
+                !missing.contains(ticker) && cache.ends_within(ticker, quote_rows::TTL, begun)
             });
             due.take(room).collect::<Vec<_>>()
         };
-        missing.extend(due);
-        let batches = missing.chunks(snapshot::TICKERS);
+        let all = [&*missing, &*due].concat();
+        let batches = all.chunks(snapshot::TICKERS);
         let mut batches: VecDeque<Vec<Ticker>> = batches.map(<[Ticker]>::to_vec).collect();
         let mut left = SPLITS;
         while let Some(batch) = batches.pop_front() {
             let Err(refusal) = self.fetch_batch(&batch).await else {
                 continue;
             };
-            if cache::is_about_the_question(&refusal) {
+            let now = self.clock.now();
+            if cache::is_about_the_tickers(&refusal) {
+                let is_own = |ticker: &Ticker| missing.binary_search(ticker).is_ok();
+                let (own, others): (Vec<_>, Vec<_>) = batch.iter().cloned().partition(is_own);
+                if !others.is_empty() {
+                    if !own.is_empty() {
+                        batches.push_back(own);
+                        // A vendor that answers late is not asked for the rows of the others now.
+                        batches.extend(refusal.status.map(|_| others));
+                    }
+                    continue;
+                }
                 let answered = |ticker: &Ticker| self.current_cache().has_answered(ticker);
                 let parts = split::parts(&batch, &refusal, answered);
-                if parts.len() > 1 && parts.len() <= left {
+                let is_in_time = now.monotonic.since(begun) < SPLIT_LIMIT;
+                if refusal.status.is_some() && is_in_time && parts.len() > 1 && parts.len() <= left
+                {
                     left -= parts.len();
                     batches.extend(parts);
                     continue;
                 }
             }
             let tickers: Vec<&str> = batch.iter().map(Ticker::as_str).collect();
-            let now = self.clock.now();
             self.current_cache().failed(&tickers, &refusal, now);
         }
     }
@@ -250,9 +269,13 @@ impl QuoteCache {
         self.count(&path, &outcome);
         let (rows, unreadable) = outcome?;
         for row in rows {
-            if !self.is_replaced(before, row.known.simulated) {
-                let mut cache = self.current_cache();
-                cache.answered(&row.ticker, row.body, row.known, now.monotonic);
+            if self.is_replaced(before, row.known.simulated) {
+                continue;
+            }
+            let mut cache = self.current_cache();
+            match row.refused {
+                Some(reason) => cache.refused_row(&row.ticker, reason, now.monotonic),
+                None => cache.answered(&row.ticker, row.body, row.known, now.monotonic),
             }
         }
         let mut known = lock(&self.unreadable);
@@ -272,6 +295,11 @@ impl QuoteCache {
         let known = |body: &[u8], now| quote_rows::known_status(body, &self.calendar, now);
         let answer = self.ask("/v1/marketstatus/now", known).await?;
         quote_rows::with_age(&answer).ok_or_else(|| Failure::Protocol.into())
+    }
+
+    /// Returns true if the vendor has reported simulated prices.
+    pub(super) fn is_simulated(&self) -> bool {
+        self.simulated() == Some(true)
     }
 
     /// Returns true if the vendor's prices are simulated; `None` before the vendor's first report.
@@ -338,9 +366,9 @@ impl QuoteCache {
 
     /// Returns true if the vendor was replaced during a request, and the response comes from the old
     /// vendor.
-    fn is_replaced(&self, before: Option<bool>, simulated: bool) -> bool {
+    fn is_replaced(&self, before: Option<bool>, simulated: Option<bool>) -> bool {
         let after = *self.greeted.borrow();
-        after != before && after == Some(!simulated)
+        after != before && simulated.is_some_and(|simulated| after == Some(!simulated))
     }
 
     fn cached(&self, question: &str) -> Option<Result<CachedAnswer, QuotesError>> {

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use hyper::body::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::aggregates_request::{check_adjusted, symbol};
@@ -85,12 +86,13 @@ impl QuoteCache {
             .filter_map(|(_, symbol)| symbol.clone());
         let symbols: Vec<Symbol> = symbols.collect();
         let mut found = self.rows(asker, &symbols).await?.into_iter();
+        let simulated = self.is_simulated();
         let rows: Vec<Value> = request
             .tickers
             .iter()
             .map(|(ticker, symbol)| {
                 let found = symbol.as_ref().and_then(|_| found.next());
-                Value::Object(row(ticker, found))
+                Value::Object(row(ticker, found, simulated))
             })
             .collect();
         let body = json!({ "status": "OK", "count": rows.len(), "results": rows });
@@ -132,12 +134,14 @@ impl QuoteCache {
     pub(crate) async fn upcoming(&self) -> Result<String, QuotesError> {
         // The vendor does not mark simulated holidays, so the response does not change the kind of
         // the prices.
-        let simulated = self.simulated() == Some(true);
         let known = |text: &[u8], _| {
             let rows: Vec<Map<String, Value>> = body(text).ok()?;
             let first = rows.first().cloned().unwrap_or_default();
             let info = quote_rows::info(&first, UPCOMING_TTL);
-            Some(AnswerInfo { simulated, ..info })
+            Some(AnswerInfo {
+                simulated: None,
+                ..info
+            })
         };
         let answer = self.ask("/v1/marketstatus/upcoming", known).await?;
         let rows: Option<Vec<Map<String, Value>>> = serde_json::from_slice(&answer.body).ok();
@@ -158,11 +162,24 @@ pub(crate) fn previous_request(path: &str, query: Option<&str>) -> Option<Result
 }
 
 /// Returns the row of a ticker. `found` is `None` if the vendor has no such kind of ticker.
-fn row(ticker: &str, found: Option<Result<CachedAnswer, RowFailure>>) -> Map<String, Value> {
+/// `simulated` is true for a row without data, if the other prices of the vendor are simulated.
+fn row(
+    ticker: &str,
+    found: Option<Result<CachedAnswer, RowFailure>>,
+    simulated: bool,
+) -> Map<String, Value> {
     let error = |word: &str, message: &str| {
         let row = [("ticker", ticker), ("error", word), ("message", message)];
         let row = row.map(|(name, text)| (name.to_owned(), text.into()));
-        Map::from_iter(row)
+        let mut row = Map::from_iter(row);
+        let now = CachedAnswer {
+            body: Bytes::new(),
+            age: Duration::ZERO,
+            stale: false,
+            simulated,
+        };
+        quote_rows::mark(&mut row, &now);
+        row
     };
     let answer = match found {
         Some(Ok(answer)) => answer,

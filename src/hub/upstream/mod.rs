@@ -19,7 +19,7 @@ use crate::feed::connection_status::ConnectionPhase;
 use crate::feed::session::{Session, SubscriptionDemand};
 use crate::feed::sink::{ConsumerGone, EventSink, ServerState};
 use crate::market::{Calendar, Channel, ChannelKind, Cluster, Ticker, WILDCARD};
-use crate::massive::websocket::{self, RelayedEventRef, StatusKind};
+use crate::massive::websocket::{self, ChannelRefusal, RelayedEventRef, StatusKind};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::source::FeedSource;
@@ -403,8 +403,13 @@ impl EventSink for UpstreamSink {
         self.reports.send(UpstreamEvent::Events(events)).await
     }
 
-    async fn unanswered(&mut self, channel: Channel, _: bool) -> Result<(), ConsumerGone> {
-        self.reports.send(UpstreamEvent::Unanswered(channel)).await
+    async fn unanswered(
+        &mut self,
+        channel: Channel,
+        refusal: ChannelRefusal,
+    ) -> Result<(), ConsumerGone> {
+        let report = UpstreamEvent::Unanswered(channel, refusal);
+        self.reports.send(report).await
     }
 }
 

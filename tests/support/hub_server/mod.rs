@@ -118,13 +118,22 @@ async fn start(mut setup: HubSetup, manual_clock: ManualClock) -> HubUnderTest {
 
 /// A hub of all clusters with a simulator as its vendor. The simulator also has values for REST.
 pub async fn hub_before(vendor: simulator::SimulatorSettings) -> (HubUnderTest, Simulator) {
+    hub_before_with(vendor, |_| {}).await
+}
+
+/// A hub with a simulator as its vendor, after a change of its setup.
+pub async fn hub_before_with(
+    vendor: simulator::SimulatorSettings,
+    change: impl FnOnce(&mut HubSetup),
+) -> (HubUnderTest, Simulator) {
     let (clock, manual_clock) = Clock::manual(Now::new(Moment::ZERO, START));
     let token = Secret::new(TOKEN).unwrap();
     let vendor = simulator::SimulatorSettings {
         values: true,
         ..vendor
     };
-    let (setup, simulator) = demo::simulated_hub(vendor, &token, clock).await.unwrap();
+    let (mut setup, simulator) = demo::simulated_hub(vendor, &token, clock).await.unwrap();
+    change(&mut setup);
     (start(setup, manual_clock).await, simulator)
 }
 

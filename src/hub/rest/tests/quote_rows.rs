@@ -30,7 +30,11 @@ fn rows_with(has_zeros: bool, tickers: &[&str], results: &Value) -> Vec<Value> {
         let body = String::from_utf8(row.body.into()).unwrap();
         Ok(answer(body))
     });
-    let body = body(&QuoteRequest::new(tickers, has_zeros), rows.collect());
+    let body = body(
+        &QuoteRequest::new(tickers, has_zeros),
+        rows.collect(),
+        false,
+    );
     let mut body: Value = serde_json::from_str(&body).unwrap();
     serde_json::from_value(body["results"].take()).unwrap()
 }
@@ -220,7 +224,7 @@ fn a_market_status_is_cached_for_a_minute_and_not_beyond_an_open_or_close() {
         utc: None,
     };
     let known = known_status(br#"{"simulated":true}"#, &Calendar::us(), unknown).unwrap();
-    assert_eq!((known.ttl, known.simulated), (STATUS_TTL, true));
+    assert_eq!((known.ttl, known.simulated), (STATUS_TTL, Some(true)));
 }
 
 #[test]
@@ -284,8 +288,17 @@ fn a_row_of_another_hub_keeps_its_age_and_its_marks() {
     let known = rows[0].known;
     assert_eq!(
         (known.age.as_millis(), known.stale, known.simulated),
-        (7500, true, true)
+        (7500, true, Some(true))
     );
+    for (error, refused) in [
+        ("NO_ANSWER", Some(Failure::HubUpstream)),
+        ("TOO_MANY_TICKERS", Some(Failure::Limit)),
+        ("NOT_FOUND", None),
+    ] {
+        let row = json!([{ "ticker": "I:SPX", "error": error }]);
+        let (rows, _) = new_rows(&["SPX"], &row, now);
+        assert_eq!((rows[0].refused, rows[0].known.simulated), (refused, None));
+    }
     let unreadable = json!([{ "ticker": "I:SPX", "value": "much" }]);
     let (rows, unreadable) = new_rows(&["SPX"], &unreadable, now);
     assert_eq!((rows.len(), unreadable.len()), (1, 1));

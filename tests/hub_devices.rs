@@ -15,15 +15,15 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use deskticker::demo;
-use deskticker::hub::Hub;
 use deskticker::hub::auth::authenticator::Authenticator;
 use deskticker::hub::auth::registry::RegistryFile;
+use deskticker::hub::{Hub, HubSettings, local_api};
 use deskticker::net::connector::Connector;
 use deskticker::secret::Secret;
 use deskticker::simulator::{InjectedFault, Simulator, SimulatorSettings};
 use deskticker::time::Clock;
 
-use hub_server::{TOKEN, directory};
+use hub_server::{TIME_LIMIT, TOKEN, block_on, directory, hub_with};
 use proxy_server::{Proxy, ProxyEvent};
 use running_ticker::{Background, TickerUnderTest, manual_clock};
 
@@ -178,4 +178,31 @@ fn a_server_that_is_no_hub_gets_no_report_of_the_display() {
         }
     }
     panic!("no ping arrives");
+}
+
+#[test]
+fn a_hub_whose_local_socket_was_taken_opens_it_when_it_is_free() {
+    block_on(async {
+        let path = directory("devices-socket").join("devices");
+        RegistryFile::new(&path).add("kitchen").unwrap();
+        let start = || hub_with(HubSettings::default(), Some(path.clone()));
+        let (first, second) = (start().await, start().await);
+        let list = || {
+            let path = path.clone();
+            tokio::task::spawn_blocking(move || local_api::devices(&path))
+        };
+        assert!(list().await.unwrap().is_ok());
+        drop(first);
+        let freed = async { while list().await.unwrap().is_ok() {} };
+        tokio::time::timeout(TIME_LIMIT, freed).await.unwrap();
+        let served = async {
+            loop {
+                if let Ok(devices) = list().await.unwrap() {
+                    return devices;
+                }
+            }
+        };
+        let devices = second.while_time_passes(served).await;
+        assert!(devices.iter().any(|row| row.device == "kitchen"));
+    });
 }

@@ -489,6 +489,87 @@ fn a_browser_that_uses_a_foreign_host_name_is_refused() {
 }
 
 #[test]
+fn each_request_that_a_browser_can_send_under_a_foreign_name_gets_nothing_of_the_hub() {
+    block_on(async {
+        let hub = hub(HubSettings::default()).await;
+        let ask = async |request: &str, host: &str, headers: &str| {
+            let mut stream = hub.connect().await;
+            let text = format!("{request} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n");
+            stream.write_all(text.as_bytes()).await.unwrap();
+            reply(&mut stream).await
+        };
+        let foreign = "rebound.example:3000";
+        // A secure page, a page that asks another host, a form, a WebSocket.
+        let upgrade = format!("{UPGRADE}Origin: http://{foreign}\r\n");
+        for (request, headers) in [
+            ("GET /metrics", "Sec-Fetch-Site: same-origin\r\n"),
+            ("GET /metrics", "Origin: http://rebound.example:3000\r\n"),
+            ("POST /api/ws-token", "Origin: null\r\n"),
+            ("GET /ws/indices", &upgrade),
+        ] {
+            assert_eq!(
+                ask(request, foreign, headers).await.status,
+                421,
+                "{request}"
+            );
+        }
+        // A page asks its own host over plain HTTP. This request has no mark but the language.
+        let same = "Accept-Language: en\r\n";
+        assert_eq!(ask("GET /metrics", foreign, same).await.status, 403);
+        let health = ask("GET /healthz", foreign, same).await;
+        assert_eq!(health.json(), json!({ "status": "ok", "clusters": {} }));
+        for path in [
+            "/api/quotes?tickers=SPX",
+            "/v3/snapshot?ticker.any_of=I:SPX",
+        ] {
+            let refused = ask(&format!("GET {path}"), foreign, same).await;
+            assert_eq!(refused.status, 401, "{path}");
+        }
+        // The own names of the hub, and programs that are no browser.
+        for (host, headers) in [("hub.local:3000", same), ("127.0.0.1", same), (foreign, "")] {
+            assert_eq!(
+                ask("GET /metrics", host, headers).await.status,
+                200,
+                "{host}"
+            );
+            let health = ask("GET /healthz", host, headers).await.json();
+            assert!(health["clusters"]["indices"].is_object(), "{host}");
+        }
+    });
+}
+
+#[test]
+fn a_request_without_a_token_on_a_kept_connection_of_a_proxy_counts_as_unauthenticated() {
+    block_on(async {
+        let hub = hub(HubSettings {
+            trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
+            ..HubSettings::default()
+        })
+        .await;
+        // The hub keeps the connection of a device, and the proxy uses it for another client.
+        let mut stream = hub.connect().await;
+        let first = format!(
+            "GET /api/quotes?tickers=SPX HTTP/1.1\r\nHost: hub.local\r\nX-Forwarded-For: 198.51.100.1\r\n\
+             Connection: keep-alive\r\n{BEARER}\r\n"
+        );
+        stream.write_all(first.as_bytes()).await.unwrap();
+        assert_eq!(reply(&mut stream).await.status, 502, "there is no vendor");
+        assert_eq!(
+            hub.metric("unauthenticated_connections").await,
+            1.0,
+            "of this request"
+        );
+        let second = format!(
+            "GET /ws/indices HTTP/1.1\r\nHost: hub.local\r\nX-Forwarded-For: 198.51.100.2\r\n\
+             {UPGRADE}\r\n"
+        );
+        stream.write_all(second.as_bytes()).await.unwrap();
+        assert_eq!(reply(&mut stream).await.status, 101);
+        assert_eq!(hub.metric("unauthenticated_connections").await, 2.0);
+    });
+}
+
+#[test]
 fn settings_change_while_the_hub_runs() {
     block_on(async {
         let hub = hub(HubSettings::default()).await;

@@ -32,6 +32,9 @@ use crate::time::{Clock, Now, Utc};
 /// The time limit of one exchange. Both sides are on the same machine.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// The wait before the hub again tries to open its socket, whose name another program has.
+const RETRY: Duration = Duration::from_secs(60);
+
 /// The state of one device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeviceRow {
@@ -67,6 +70,12 @@ fn address(registry: &Path) -> io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(format!("deskticker-hub/{name}"))
 }
 
+fn bind(registry: &Path) -> io::Result<UnixListener> {
+    let listener = StdListener::bind_addr(&address(registry)?)?;
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}
+
 /// Serves the state of the devices until the hub stops.
 pub(super) async fn serve(
     authenticator: Arc<Authenticator>,
@@ -76,21 +85,23 @@ pub(super) async fn serve(
     let Some(registry) = authenticator.registry_path() else {
         return;
     };
-    let bound = address(registry).and_then(|address| {
-        let listener = StdListener::bind_addr(&address)?;
-        listener.set_nonblocking(true)?;
-        UnixListener::from_std(listener)
-    });
-    let listener = match bound {
-        Ok(listener) => listener,
-        Err(error) => {
-            log::info!(
+    let mut is_logged = false;
+    let listener = loop {
+        let error = match bind(registry) {
+            Ok(listener) => break listener,
+            Err(error) => error,
+        };
+        if !std::mem::replace(&mut is_logged, true) {
+            log::warn!(
                 "token list cannot show the state of the displays of this hub: the local socket \
                  for {} is not available ({error}); the usual cause is a second hub with the same \
-                 device registry",
+                 device registry; the hub tries again each minute",
                 registry.display()
             );
-            return;
+        }
+        tokio::select! {
+            () = super::stopped(&mut stop) => return,
+            () = clock.sleep_until(clock.now().monotonic + RETRY) => {}
         }
     };
     loop {

@@ -140,6 +140,29 @@ impl State {
         held.map_or(0, |held| held.len() as u64)
     }
 
+    /// Adds a connection. If the limit is reached, the oldest connection of the address with the most
+    /// connections must make way.
+    fn add(
+        &mut self,
+        key: u64,
+        number: u64,
+        evicted: &Arc<Notify>,
+        most: u64,
+        metrics: &Metrics,
+    ) -> Option<()> {
+        while self.count >= most {
+            let (key, number) = self.next_to_evict()?;
+            self.remove(key, number)?.notify_one();
+            metrics.evicted_unauthenticated.add(1);
+            metrics.unauthenticated_connections.sub(1);
+        }
+        self.count += 1;
+        let held = self.entrances.entry(key).or_default();
+        held.insert(number, evicted.clone());
+        metrics.unauthenticated_connections.add(1);
+        Some(())
+    }
+
     /// Removes a connection. Returns its notification; `None` if the connection was removed before.
     fn remove(&mut self, key: u64, number: u64) -> Option<Arc<Notify>> {
         let held = self.entrances.get_mut(&key)?;
@@ -194,22 +217,14 @@ impl Admission {
             self.0.metrics.refused_unauthenticated.add(1);
             return None;
         }
-        while state.count >= most {
-            let (key, number) = state.next_to_evict()?;
-            state.remove(key, number)?.notify_one();
-            self.0.metrics.evicted_unauthenticated.add(1);
-            self.0.metrics.unauthenticated_connections.sub(1);
-        }
         state.number += 1;
-        state.count += 1;
         let number = state.number;
         let evicted = Arc::new(Notify::new());
-        let held = state.entrances.entry(key).or_default();
-        held.insert(number, evicted.clone());
-        self.0.metrics.unauthenticated_connections.add(1);
+        state.add(key, number, &evicted, most, &self.0.metrics)?;
         Some(UnauthenticatedSlot(Arc::new(Inner {
             shared: self.0.clone(),
             key: AtomicU64::new(key),
+            peer: (key, share),
             number,
             evicted,
             per_minute,
@@ -239,6 +254,8 @@ struct Inner {
     shared: Arc<Shared>,
     /// The key of the address.
     key: AtomicU64,
+    /// The key of the address of the peer, and the number of connections that the peer may have.
+    peer: (u64, u64),
     number: u64,
     evicted: Arc<Notify>,
     per_minute: u64,
@@ -273,26 +290,37 @@ impl UnauthenticatedSlot {
         self.charge(origin, now)
     }
 
-    /// Moves a connection from a proxy to the address of its client. Returns false if this address
-    /// has its share of the connections.
+    /// Counts a connection, whose request has no token, for the address of its client: a connection
+    /// from a proxy counted for the proxy before, and a connection does not count after a request
+    /// with a token. Returns false if this address has its share of the connections.
     pub(crate) fn belongs_to(&self, origin: Origin, most: u64) -> bool {
-        let key = origin.key();
-        let before = self.0.key.load(Ordering::Relaxed);
-        if key == before {
+        let Inner {
+            shared,
+            number,
+            evicted,
+            ..
+        } = &*self.0;
+        let (key, before) = (origin.key(), self.0.key.load(Ordering::Relaxed));
+        let mut state = shared.lock();
+        let counted = state.entrances.get(&before);
+        let is_counted = counted.is_some_and(|held| held.contains_key(number));
+        if is_counted && key == before {
             return true;
         }
-        let mut state = self.0.shared.lock();
-        if state.held(key) >= share_of(most) {
-            self.0.shared.metrics.refused_unauthenticated.add(1);
+        let share = match self.0.peer {
+            (peer, share) if key == peer => share,
+            _ => share_of(most),
+        };
+        if state.held(key) >= share {
+            shared.metrics.refused_unauthenticated.add(1);
             return false;
         }
-        if let Some(evicted) = state.remove(before, self.0.number) {
-            state.count += 1;
-            let held = state.entrances.entry(key).or_default();
-            held.insert(self.0.number, evicted);
-            self.0.key.store(key, Ordering::Relaxed);
+        if state.remove(before, *number).is_some() {
+            shared.metrics.unauthenticated_connections.sub(1);
         }
-        true
+        self.0.key.store(key, Ordering::Relaxed);
+        let added = state.add(key, *number, evicted, most, &shared.metrics);
+        added.is_some()
     }
 
     /// Removes the connection from the unauthenticated ones, and counts it for its device instead
@@ -467,5 +495,14 @@ mod tests {
         );
         assert!(held[19].authenticated(&"kitchen".into(), Moment::ZERO + Duration::ZERO));
         assert_eq!(metrics.unauthenticated_connections.value(), 7);
+        // The next request on the same connection has no token.
+        for origin in [client, proxy, proxy] {
+            assert!(held[19].belongs_to(origin, 8));
+            assert_eq!(metrics.unauthenticated_connections.value(), 8);
+        }
+        let new = enter();
+        assert_eq!(metrics.unauthenticated_connections.value(), 8);
+        drop((held, new));
+        assert_eq!(metrics.unauthenticated_connections.value(), 0);
     }
 }

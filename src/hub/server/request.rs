@@ -4,8 +4,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use hyper::header::{
-    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, ORIGIN,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    ACCEPT_LANGUAGE, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONNECTION, HOST, HeaderMap,
+    HeaderName, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::http::HeaderValue;
 use hyper::{Method, Request, StatusCode, Version};
@@ -78,9 +78,20 @@ fn forwarded_address(text: &str) -> Option<IpAddr> {
 /// the hub by the DNS server of another web page (DNS rebinding) writes the name of that page. Only
 /// the requests of browsers have `Origin` or `Sec-Fetch-Site`.
 pub(crate) fn host_allowed(headers: &HeaderMap, hosts: &[String], origins: &[String]) -> bool {
-    if !headers.contains_key(ORIGIN) && !headers.contains_key(FETCH_SITE) {
-        return true;
-    }
+    let marks = [ORIGIN, FETCH_SITE];
+    !marks.iter().any(|mark| headers.contains_key(mark)) || is_host_known(headers, hosts, origins)
+}
+
+/// Returns true if a client without a token may see more than the status of the hub under this
+/// header `Host`. A browser that gets its own page over plain HTTP sends neither `Origin` nor
+/// `Sec-Fetch-Site`, but always `Accept-Language`, which a page cannot remove. Everything else needs
+/// a token, which a foreign page does not know, or is a WebSocket, which always has `Origin`.
+pub(crate) fn may_see_details(headers: &HeaderMap, hosts: &[String], origins: &[String]) -> bool {
+    !headers.contains_key(ACCEPT_LANGUAGE) || is_host_known(headers, hosts, origins)
+}
+
+/// Returns true if the header `Host` is an address or a name of this hub.
+fn is_host_known(headers: &HeaderMap, hosts: &[String], origins: &[String]) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let Some(host) = host.map(str::to_ascii_lowercase) else {
         return false;
@@ -338,7 +349,7 @@ mod tests {
                 !allowed("sec-fetch-site", host) && !allowed("origin", host),
                 "{host}"
             );
-            assert!(allowed("user-agent", host));
+            assert!(allowed("user-agent", host) && allowed("accept-language", host));
         }
     }
 

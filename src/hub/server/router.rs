@@ -18,8 +18,8 @@ use super::admission::{Admission, KeptConnection, Origin, UnauthenticatedSlot};
 use super::limits::{ConnectionSlots, Limits, RateLimiter};
 use super::paths::{Route, method_name};
 use super::request::{
-    allowed_origin, host_allowed, is_preflight, origin_allowed, origin_of, parameter, presented,
-    websocket_key,
+    allowed_origin, host_allowed, is_preflight, may_see_details, origin_allowed, origin_of,
+    parameter, presented, websocket_key,
 };
 use super::response::{
     HttpResponse, RefusalReason, RefusedResponse, allow_origin, json_text, preflight, refuse, with,
@@ -169,10 +169,7 @@ impl Router {
             return refuse(StatusCode::TOO_MANY_REQUESTS, "too many requests", &after);
         }
         let most = settings.limits.unauthenticated;
-        if device.is_none()
-            && peer_info.is_proxy
-            && !peer_info.unauthenticated_slot.belongs_to(origin, most)
-        {
+        if device.is_none() && !peer_info.unauthenticated_slot.belongs_to(origin, most) {
             return self.full();
         }
         let Some(route) = route else {
@@ -190,19 +187,19 @@ impl Router {
         if peer_info.full && !watching {
             return self.full();
         }
-        let is_public = settings.public_metrics;
+        let HubSettings { hosts, origins, .. } = settings;
+        let sees_details = settings.public_metrics
+            || (origin.is_private() && may_see_details(request.headers(), hosts, origins));
         match route {
             Route::Socket(cluster) => self.upgrade(request, cluster, settings, peer_info, origin),
             Route::Token => self.token(request),
             Route::Proof => self.prove(request, peer_info.local),
             Route::Rest(route) => self.rest(request, route, device, peer_info, settings).await,
-            Route::Health => {
-                let detailed = is_public || origin.is_private() || device.is_some();
-                Ok(self.health(detailed))
-            }
-            Route::Metrics if !is_public && !origin.is_private() => {
-                let reason = "the metrics are only for private addresses (see metrics.public in \
-                              the settings)";
+            Route::Health => Ok(self.health(sees_details || device.is_some())),
+            Route::Metrics if !sees_details => {
+                let reason = "the metrics are only for private addresses, and for browsers only \
+                              under a name of this hub (see metrics.public and hosts in the \
+                              settings)";
                 refuse(StatusCode::FORBIDDEN, reason, &[])
             }
             Route::Metrics => Ok(self.metrics_page(settings)),

@@ -1,10 +1,11 @@
 use super::*;
-use crate::feed::connection_status::ConnectionPhase;
-use crate::feed::{ConnectionStatus, Update};
-use crate::market::{ChannelKind, Cluster, Price, Symbol, Ticker};
+use crate::feed::connection_status::{ConnectionAction, ConnectionEvent, ConnectionPhase};
+use crate::feed::{Connection, ConnectionStatus, Update};
+use crate::market::{ChannelKind, Cluster, Price, Symbol, Ticker, TopOfBook};
 use crate::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
 use crate::massive::websocket::{MarketData, MarketEvent};
 use crate::net::failure::Failure;
+use crate::net::source::FeedProvider;
 use crate::ticker::demand::{SHARES, SHARES_EXTENDED};
 use crate::time::Utc;
 
@@ -49,6 +50,21 @@ fn tick(timestamp: Utc) -> Update {
         age: None,
     };
     Update::Market(Ticker::try_from("I:SPX").unwrap(), event)
+}
+
+fn book(ticker: &str, timestamp: Utc) -> Update {
+    let event = MarketEvent {
+        kind: ChannelKind::Quote,
+        data: MarketData::Quote(TopOfBook {
+            bid: price(1),
+            ask: price(2),
+            bid_size: 1,
+            ask_size: 1,
+        }),
+        stamp: Some(timestamp),
+        age: None,
+    };
+    Update::Market(Ticker::try_from(ticker).unwrap(), event)
 }
 
 /// Makes the server report the same time as this machine.
@@ -277,6 +293,56 @@ fn contracts_have_a_long_silence_limit_during_trading_hours() {
     };
     assert_eq!(max_silence(MONDAY), Some(Duration::from_secs(300)));
     assert_eq!(max_silence(Utc(MONDAY.0 + 12 * HOUR)), None);
+}
+
+/// A proxy keeps its sockets open after the loss of its own upstream connection, answers pings, and
+/// connects to the vendor again only for a new client.
+#[test]
+fn the_connections_to_a_proxy_that_lost_its_upstream_deliver_again_within_30_s_of_the_vendor() {
+    const CONTRACT: &str = "O:SPY261218C00650000";
+    for (lost, back) in [(30, 40), (30, 75), (31, 150), (33, 600), (47, 1911)] {
+        let mut state = ticker_state(&["SPX", CONTRACT]);
+        agree(&mut state, at(0, Some(MONDAY)));
+        let clusters = [Cluster::Indices, Cluster::Options];
+        let mut connections = clusters.map(|_| Connection::new(FeedProvider::Hub, 1));
+        let (mut opened, mut returned) = ([0; 2], [None; 2]);
+        for second in 0..back + 60 {
+            let now = at(second, Some(MONDAY));
+            for (nth, cluster) in clusters.into_iter().enumerate() {
+                let (connection, demand) = (&mut connections[nth], state.demand(cluster, now));
+                connection.set_reports_upstream(false);
+                connection.want(&demand.channels, demand.max_silence, now.monotonic);
+                while let Some(action) = connection.next(now.monotonic) {
+                    if action == ConnectionAction::Open {
+                        opened[nth] = second;
+                        connection.on(ConnectionEvent::Opened, now.monotonic);
+                    }
+                }
+                connection.on(ConnectionEvent::Heard, now.monotonic);
+                if second < lost || second >= back && opened[nth] >= lost {
+                    let stamp = Utc(MONDAY.0 + second as i64 * 1000);
+                    let update = match cluster {
+                        Cluster::Indices => tick(stamp),
+                        _ => book(CONTRACT, stamp),
+                    };
+                    let Update::Market(ticker, event) = &update else {
+                        unreachable!()
+                    };
+                    connection.data(event.kind, ticker, now.monotonic);
+                    state.on(&update, now);
+                    if second >= back {
+                        returned[nth].get_or_insert(second - back);
+                    }
+                }
+                state.on(&Update::Status(cluster, connection.status()), now);
+            }
+        }
+        let within = returned.map(|after| after.is_some_and(|after| after <= 30));
+        assert_eq!(
+            within, [true; 2],
+            "lost at {lost}, back at {back}: {returned:?}"
+        );
+    }
 }
 
 #[test]

@@ -102,10 +102,14 @@ impl Server {
         Self::new(Process::again(&["serve-floor"]))
     }
 
-    pub(crate) fn plain(script: &Path) -> Self {
-        let mut command = Command::new("node");
-        command.arg(script);
-        Self::new(Process::new(command))
+    /// Starts the fan-out in Node.
+    pub(crate) fn node(others: &Others) -> Option<Self> {
+        others.start(&others.node, "plain.mjs")
+    }
+
+    /// Starts the fan-out with uWebSockets.
+    pub(crate) fn uwebsockets(others: &Others) -> Option<Self> {
+        others.start(&others.python, "uwebsockets.py")
     }
 
     pub(crate) fn resident_kib(&self) -> f64 {
@@ -168,33 +172,49 @@ pub(crate) fn raise_file_limit() {
     setrlimit(Resource::Nofile, raised).unwrap();
 }
 
-/// Installs the Node fan-out and returns the path of its script. `None` if Node or the package `ws`
-/// is not available.
-pub(crate) fn install_plain() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plain-fanout");
-    std::fs::create_dir_all(&folder).unwrap();
-    let script = folder.join("plain.mjs");
-    std::fs::write(&script, include_str!("plain.mjs")).unwrap();
-    if !folder.join("node_modules/ws").exists() {
-        let mut npm = Command::new("npm");
-        npm.args([
-            "install",
-            "--no-audit",
-            "--no-fund",
-            "--loglevel=error",
-            "ws@8",
-        ]);
-        let done = npm
-            .current_dir(&folder)
-            .stdout(Stdio::null())
-            .status()
-            .ok()?;
-        done.success().then_some(())?;
+/// The programs that start the servers of others. `None` for a server that cannot be installed here.
+pub(crate) struct Others {
+    node: Option<PathBuf>,
+    /// The Python that has the package with uWebSockets.
+    python: Option<PathBuf>,
+    folder: PathBuf,
+}
+
+impl Others {
+    /// Installs the packages in a folder of the build. The scripts of the servers are written there.
+    pub(crate) fn install() -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fanout");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("plain.mjs"), include_str!("plain.mjs")).unwrap();
+        let script = include_str!("uwebsockets.py");
+        std::fs::write(folder.join("uwebsockets.py"), script).unwrap();
+        let run = |command: &str| {
+            let mut shell = Command::new("sh");
+            shell.args(["-e", "-c", command]).current_dir(&folder);
+            let done = shell.stdout(Stdio::null()).status();
+            done.is_ok_and(|status| status.success())
+        };
+        let npm = "[ -e node_modules/ws ] || npm install --no-audit --no-fund --loglevel=error ws@8; node --version";
+        // The package needs the library libuv, which its wheel does not contain.
+        let pip = "[ -e venv ] || python3 -m venv venv; venv/bin/pip install --quiet --disable-pip-version-check socketify==0.0.31; venv/bin/python -c 'import socketify'";
+        let node = run(npm).then(|| PathBuf::from("node"));
+        if node.is_none() {
+            println!("node or npm is missing: the server of Node is skipped");
+        }
+        let python = run(pip).then(|| folder.join("venv/bin/python"));
+        if python.is_none() {
+            println!("uWebSockets needs Debian's python3-venv and libuv1: it is skipped");
+        }
+        Self {
+            node,
+            python,
+            folder,
+        }
     }
-    let node = Command::new("node")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .status()
-        .ok()?;
-    node.success().then_some(script)
+
+    fn start(&self, program: &Option<PathBuf>, script: &str) -> Option<Server> {
+        let mut command = Command::new(program.as_ref()?);
+        command.arg(self.folder.join(script));
+        Some(Server::new(Process::new(command)))
+    }
 }

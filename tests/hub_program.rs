@@ -120,7 +120,7 @@ fn check_reports_all_errors_of_the_configuration_and_of_its_files_in_file_order(
         ("1", "did you mean `listen`"),
         ("3", "key_file: "),
         ("4", "ca_file: "),
-        ("5", "for example: clusters = "),
+        ("5", "write: clusters = [\"indices\"]"),
         ("7", "devices: "),
         ("9", "cert: "),
         ("10", "key: "),

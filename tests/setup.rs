@@ -137,9 +137,10 @@ fn options_set_up_a_display_without_a_terminal() {
     let (config, url) = (folder.join("desk.toml"), format!("ws://{}", hub.address));
     let picture = folder.join("screen.png");
     let panel = ["--panel", "png", "--output", picture.to_str().unwrap()];
+    // The set-up completes an address without ws://.
     let arguments = [
         "--hub",
-        &url,
+        &hub.address,
         "--watchlist",
         "spx, SPY",
         "--token-file",
@@ -215,7 +216,7 @@ fn wrong_options_are_named_and_nothing_is_written() {
             "--hub: the host refuses the connection",
         ),
         (
-            &["--hub", "hub.local"],
+            &["--hub", "hub local"],
             "x",
             "--hub: expected an address like",
         ),
@@ -235,7 +236,7 @@ fn wrong_options_are_named_and_nothing_is_written() {
                 "SPX,NO:SUCH",
             ],
             &hub.token,
-            "--watchlist: ",
+            "--watchlist: \"NO:SUCH\" is not a symbol",
         ),
         (
             &[
@@ -257,6 +258,8 @@ fn wrong_options_are_named_and_nothing_is_written() {
         ));
         assert_eq!(code, 1, "{said}");
         assert!(said.contains(word), "{word}\n{said}");
+        // The file does not exist, so no error has a place in it.
+        assert!(!said.contains("desk.toml:"), "{said}");
     }
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
     std::fs::write(&config, "[hub\nurl = 1\n").unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::pages::place;
 use super::settings::AlertRule;
-use super::{ConfigReader, ConfigTable};
+use super::{ConfigReader, ConfigTable, Correction};
 use crate::market::{Price, Symbol};
 use crate::render::Threshold;
 
@@ -33,7 +33,7 @@ impl ConfigReader<'_> {
         if count != 1 {
             let reason = "an alert has exactly one of above, below and change_percent";
             let mut error = self.error(Some(span.clone()), reason);
-            error.correction = Some("for example: above = 6000.0".to_owned());
+            error.correction = Some(Correction::words("for example: above = 6000.0"));
             match count {
                 0 if wrong => {}
                 0 => self.note_missing(error),

@@ -4,7 +4,7 @@ use toml::Spanned;
 
 use super::reader::number;
 use super::settings::{DimmingPeriod, MinuteOfDay};
-use super::{ConfigReader, ConfigTable, Mistake, nearest};
+use super::{ConfigReader, ConfigTable, Correction, Mistake, nearest};
 
 /// The names of the weekdays in the configuration file.
 pub(crate) const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -19,7 +19,7 @@ impl ConfigReader<'_> {
         let mut days = [names.is_none(); 7];
         if let Some(names) = &names {
             for name in names.get_ref() {
-                if let Some(day) = self.read("days", name, day) {
+                if let Some(day) = self.item("days", name, day) {
                     days[day] = true;
                 }
             }
@@ -54,7 +54,7 @@ impl ConfigReader<'_> {
             (value, _) => {
                 let reason = "a night has either a brightness, 0 to 255, or off = true";
                 let mut error = self.error(Some(span.clone()), reason);
-                error.correction = Some("for example: off = true".to_owned());
+                error.correction = Some(Correction::words("for example: off = true"));
                 match value {
                     None if wrong => {}
                     None => self.note_missing(error),
@@ -88,20 +88,30 @@ fn day(name: &str) -> Result<usize, Mistake> {
         "sunday",
     ];
     let lower = name.trim().to_ascii_lowercase();
-    let day = DAYS.iter().zip(FULL);
-    let day = day
-        .enumerate()
-        .find(|(_, (short, full))| **short == lower || *full == lower);
-    match (day, nearest(&lower, FULL.into_iter().chain(DAYS))) {
-        (Some((place, _)), _) => Ok(place),
-        (None, Some(meant)) => Err(Mistake::with(
-            format!("{name:?}, expected names of this list: {}", DAYS.join(", ")),
-            format!("\"{}\"", &meant[..3]),
-        )),
-        (None, None) => {
-            let known = DAYS.join(", ");
-            Err(format!("{name:?}, expected names of this list: {known}").into())
-        }
+    let place = |name: &str| {
+        let mut days = DAYS.iter().zip(FULL);
+        days.position(|(short, full)| *short == name || full == name)
+    };
+    if let Some(place) = place(&lower) {
+        return Ok(place);
+    }
+    let reason = format!("{name:?}, expected names of this list: {}", DAYS.join(", "));
+    let range = match lower.as_str() {
+        "weekend" => "sat-sun",
+        "weekdays" => "mon-fri",
+        range => range,
+    };
+    if let Some((first, last)) = range.split_once(['-', '–'])
+        && let (Some(first), Some(last)) = (place(first.trim()), place(last.trim()))
+    {
+        let days = DAYS.iter().cycle().skip(first);
+        let days: Vec<&str> = days.take((last + 7 - first) % 7 + 1).copied().collect();
+        return Err(Mistake::items(reason, &days));
+    }
+    let word = lower.bytes().all(|byte| byte.is_ascii_alphabetic());
+    match nearest(&lower, FULL.into_iter().chain(DAYS)).filter(|_| word) {
+        Some(meant) => Err(Mistake::with(reason, format!("\"{}\"", &meant[..3]))),
+        None => Err(reason.into()),
     }
 }
 
@@ -121,7 +131,23 @@ fn minute(text: &str, last: MinuteOfDay, latest: &str) -> Result<MinuteOfDay, Mi
     let reason = || format!("{text:?}, expected \"00:00\" to \"{latest}\"");
     // People also write "9:00", "0900" and "09:00:00".
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let lower = text.trim().to_ascii_lowercase();
+    let half = match lower.get(lower.len().saturating_sub(2)..) {
+        Some("am") => Some(0),
+        Some("pm") => Some(12),
+        _ => None,
+    };
     let meant = match (text.split(':').count(), digits.len()) {
+        // The hours of a clock with twelve hours: 12 am is midnight.
+        (count @ 1..=2, length @ 1..=4) if let Some(half) = half => {
+            let (hour, minutes) = match count {
+                2 => digits.split_at(length.saturating_sub(2)),
+                _ => (digits.as_str(), ""),
+            };
+            let hour = hour.parse().ok().filter(|hour| (1..=12).contains(hour));
+            let hour = hour.map_or(99, |hour: u16| hour % 12 + half);
+            format!("{hour:02}:{minutes:0<2}")
+        }
         (2, 3) => format!("0{}:{}", &digits[..1], &digits[1..]),
         (1, 4) | (3, 6) => format!("{}:{}", &digits[..2], &digits[2..4]),
         _ => String::new(),

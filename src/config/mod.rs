@@ -25,13 +25,14 @@ pub use file_watch::{FileStamps, FileWatch};
 pub use last_good::LastGood;
 pub(crate) use pages::NUMBERS;
 pub use panel::{PanelConfig, PanelKind};
+use reader::Correction;
 pub(crate) use reader::schema::{Key, Kind, Schema, key, nearest};
 pub(crate) use reader::table::ConfigTable;
 pub use reader::{ConfigError, ConfigErrors};
 pub(crate) use reader::{ConfigReader, Mistake, number};
 use settings::TickerSettings;
 use source::SourceConfig;
-pub(crate) use source::{endpoint, secret_names, secret_source};
+pub(crate) use source::{endpoint, secret_names, secret_source, server};
 
 /// The default path of the configuration file.
 pub const DEFAULT_PATH: &str = "/etc/deskticker/deskticker.toml";
@@ -112,11 +113,20 @@ impl Config {
     /// # Errors
     /// See [`Config::load`].
     pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigErrors> {
+        let trial = |text: &str| {
+            let reader = ConfigReader::trial(text, path, SCHEMA);
+            Self::read(reader, environment).err()
+        };
         let reader = ConfigReader::new(text, path, SCHEMA);
+        Self::read(reader, environment).map_err(|errors| errors.verified(text, trial))
+    }
+
+    fn read(reader: ConfigReader<'_>, environment: &Environment) -> Result<Self, ConfigErrors> {
+        let path = reader.path;
         let (mut root, syntax_errors) = reader.root();
         let named = root.has("watchlist");
         let (watchlist, lines) = reader.watchlist(root.list("watchlist"), named);
-        let named = root.has("hub") || root.has("massive");
+        let named = root.has("hub") || root.has("massive") || root.has_stray(&["hub", "massive"]);
         let (hub, massive) = (root.table("hub"), root.table("massive"));
         let source = reader.source(hub, massive, named, environment);
         let mut settings = TickerSettings::of(watchlist);
@@ -145,6 +155,7 @@ impl Config {
         let panel = reader.panel(panel, environment, &mut settings);
         root.finish();
         reader.syntax_errors(syntax_errors);
+        let missing = reader.error(None, "the source of the prices is missing");
         let warnings = reader.finish()?;
         let Some(SourceConfig {
             source,
@@ -154,10 +165,7 @@ impl Config {
         }) = source
         else {
             // The reader has an error if there is no source, so `finish` has returned it.
-            let reader = ConfigReader::new(text, path, SCHEMA);
-            return Err(reader
-                .error(None, "the source of the prices is missing")
-                .into());
+            return Err(missing.into());
         };
         Ok(Self {
             settings,

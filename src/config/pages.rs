@@ -57,18 +57,25 @@ impl ConfigReader<'_> {
             return (symbols, Vec::new());
         };
         let mut lines = Vec::new();
+        // The end of the previous symbol.
+        let mut end = 0;
         for entry in entries.get_ref() {
-            let symbol = self.read("watchlist", entry, |text: &str| {
-                let symbol = symbol(text)?;
-                match symbols.contains(&symbol) {
-                    true => Err(Mistake::from(format!(
-                        "{symbol} is in the list twice; remove one of the two"
-                    ))),
-                    false => Ok(symbol),
+            let before = std::mem::replace(&mut end, entry.span().end);
+            let Some(symbol) = self.item("watchlist", entry, symbol) else {
+                continue;
+            };
+            if symbols.contains(&symbol) {
+                let mut mistake = Mistake::from(format!(
+                    "{symbol} is in the list twice; remove one of the two"
+                ));
+                let mut span = entry.span();
+                if self.line(&(before..before)) == self.line(&span) {
+                    (mistake, span) = (Mistake::with(mistake.reason(), ""), before..end);
                 }
-            });
-            let Some(symbol) = symbol else { continue };
-            if let Some(text) = other_meaning(&symbol, entry.get_ref()) {
+                self.mistake("watchlist", span, mistake);
+                continue;
+            }
+            for text in other_meanings(&symbol, entry.get_ref()) {
                 self.warn(&entry.span(), format!("watchlist: {text}"));
             }
             symbols.push(symbol);
@@ -114,7 +121,7 @@ impl ConfigReader<'_> {
         }
         if let Some(show) = &show {
             for page in show.get_ref() {
-                let page = self.read("show", page, |page| page_spec(page, &settings.watchlist));
+                let page = self.item("show", page, |page| page_spec(page, &settings.watchlist));
                 settings.pages.extend(page);
             }
             if show.get_ref().is_empty() {
@@ -139,44 +146,40 @@ impl ConfigReader<'_> {
 /// Parses a symbol of the watchlist.
 fn symbol(text: &str) -> Result<Symbol, Mistake> {
     text.parse().map_err(|error: SymbolError| {
-        let words = text.split([',', ';', ' ']).map(str::trim);
-        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
-        let symbols = words.iter().map(|word| word.parse::<Symbol>());
-        match symbols.collect::<Result<Vec<_>, _>>() {
-            Ok(symbols) if symbols.len() > 1 => {
-                let symbols = symbols.iter().map(|symbol| format!("\"{symbol}\""));
-                let symbols = symbols.collect::<Vec<_>>().join(", ");
-                Mistake::with(
-                    format!("{text:?}, expected one symbol in each pair of quotes"),
-                    symbols,
-                )
-            }
-            _ => match error.meant() {
-                Some(meant) => Mistake::with(error.to_string(), format!("\"{meant}\"")),
-                None => error.to_string().into(),
-            },
+        if let Some(meant) = error.meant() {
+            return Mistake::with(error.to_string(), format!("\"{meant}\""));
+        }
+        // A word of one or two letters is most likely a part of a code of another vendor, such as
+        // the exchange in "SAP GR".
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let is_symbol = |word: &&str| {
+            let company = ["INC", "CORP", "LTD", "PLC", "ETF", "FUND", "CASH", "SPOT"];
+            word.len() > 2 && !company.contains(word) && word.parse::<Symbol>().is_ok()
+        };
+        match words.len() > 1 && words.iter().all(is_symbol) {
+            true => Mistake::items(
+                format!("{text:?}, expected one symbol in each pair of quotes"),
+                &words,
+            ),
+            false => error.to_string().into(),
         }
     })
 }
 
-/// Returns a warning for a symbol without a prefix that can also mean something else.
-fn other_meaning(symbol: &Symbol, text: &str) -> Option<String> {
-    if text.contains(':') {
-        return None;
-    }
-    if symbol.is_mistakable() {
-        return Some(format!(
-            "{symbol} is taken as the share of this name; write stock:{symbol} for the share, \
-             I:{symbol} for the index, if the vendor has it"
-        ));
-    }
-    if symbol.class() == AssetClass::Option {
-        return Some(format!("{text:?} is taken as the contract \"{symbol}\""));
-    }
-    let share = symbol.share_alternative()?;
-    Some(format!(
-        "{symbol} means the index; write {share} for the share"
-    ))
+/// Returns the warnings for a symbol that can also mean something else.
+fn other_meanings(symbol: &Symbol, text: &str) -> Vec<String> {
+    let plain = !text.contains(':');
+    let other_form = !symbol.ticker().eq_ignore_ascii_case(text.trim());
+    let contract = symbol.class() == AssetClass::Option && other_form;
+    let share = symbol.share_alternative().filter(|_| plain);
+    let warnings = [
+        contract.then(|| format!("{text:?} is taken as the contract \"{symbol}\"")),
+        share.map(|share| format!("{symbol} means the index; write {share} for the share")),
+        symbol
+            .doubt()
+            .filter(|_| plain || symbol.class() != AssetClass::Equity),
+    ];
+    warnings.into_iter().flatten().collect()
 }
 
 /// Reads a duration in whole seconds; `expected` describes the range for the error message.
@@ -281,20 +284,53 @@ pub(super) fn zone(name: &str) -> Result<TimeZone, Mistake> {
         let reason = format!(
             "{name:?} is unknown, expected a name like \"Europe/Berlin\" or \"America/New_York\""
         );
-        let known: Vec<String> = jiff::tz::db()
-            .available()
-            .map(|zone| zone.to_string())
-            .collect();
-        let city = name.replace(' ', "_");
-        let is_city = |zone: &&String| {
-            zone.rsplit_once('/')
-                .is_some_and(|(_, place)| place.eq_ignore_ascii_case(&city))
-        };
-        let city = known.iter().find(is_city).map(String::as_str);
-        match city.or_else(|| nearest(name, known.iter().map(String::as_str))) {
-            Some(meant) => Mistake::with(reason, format!("\"{meant}\"")),
-            None => reason.into(),
+        if let Some(meant) = fixed_offset(name) {
+            let reason = format!(
+                "{name:?} is no time zone; a place, like \"Europe/Berlin\", also has daylight saving \
+                 time"
+            );
+            return match meant {
+                Some(zone) => Mistake::with(reason, format!("\"{zone}\"")),
+                None => reason.into(),
+            };
         }
+        let zones = jiff::tz::db().available();
+        let known: Vec<String> = zones.map(|zone| zone.to_string()).collect();
+        let city = name.replace(' ', "_");
+        let same = |place: &str| place.eq_ignore_ascii_case(&city);
+        let is_city = |zone: &&String| {
+            same(zone) || zone.rsplit_once('/').is_some_and(|(_, place)| same(place))
+        };
+        let cities: Vec<&String> = known.iter().filter(is_city).collect();
+        // A short name, such as MEZ or IST, resembles names of other places.
+        let long = || city.len() > 5 && city.contains('/');
+        let near = || nearest(&city, known.iter().map(String::as_str)).filter(|_| long());
+        match (cities.as_slice(), near()) {
+            ([only], _) => Mistake::with(reason, format!("\"{only}\"")),
+            ([], Some(near)) => Mistake::with(reason, format!("\"{near}\"")),
+            _ => reason.into(),
+        }
+    })
+}
+
+/// Reads a difference from UTC: `UTC+2`, `GMT-5`, `+02:00`, `Z`. Returns its name in the zone
+/// database, if there is one. `None` if the text is no difference.
+fn fixed_offset(text: &str) -> Option<Option<String>> {
+    let upper = text.to_ascii_uppercase();
+    let rest = upper.strip_prefix("UTC").or(upper.strip_prefix("GMT"));
+    let rest = rest.unwrap_or(&upper).trim_start();
+    if upper == "Z" {
+        return Some(Some("UTC".to_owned()));
+    }
+    let digits = rest.strip_prefix(['+', '-', '−'])?;
+    let hours = digits.strip_suffix(":00").or(digits.strip_suffix("00"));
+    let hours = hours.filter(|hours| hours.len() == 2).unwrap_or(digits);
+    // The sign of these names is reversed: Etc/GMT-1 is one hour ahead of UTC.
+    Some(match (hours.parse::<u8>(), rest.starts_with('+')) {
+        (Ok(0), _) => Some("UTC".to_owned()),
+        (Ok(hours @ 1..=14), true) => Some(format!("Etc/GMT-{hours}")),
+        (Ok(hours @ 1..=12), false) => Some(format!("Etc/GMT+{hours}")),
+        _ => None,
     })
 }
 

@@ -1,5 +1,6 @@
 //! The panel of the configuration: the table `[panel]` and its default values.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -105,8 +106,8 @@ impl ConfigReader<'_> {
                     *column = offset.unwrap_or(*column);
                 }
                 _ => {
-                    let reason =
-                        "only the chip sh1106 has this setting; expected chip = \"sh1106\"";
+                    let reason = "only the chip sh1106 has this setting; remove this line, or write \
+                                  chip = \"sh1106\"";
                     self.mistake("column_offset", offset.span(), reason);
                 }
             }
@@ -115,7 +116,17 @@ impl ConfigReader<'_> {
         self.set(&mut oled.size, "size", &size, |text: &str| {
             chosen(text, &["128x64", "128x32"])
         });
-        self.set(&mut oled.bus, "bus", &table.text("bus"), bus);
+        let small = oled.size == Size::Short && matches!(oled.chip, Chip::Sh1106 { .. });
+        if let Some(size) = size.filter(|_| small) {
+            let text = "size: nearly every sh1106 has 128x64; a module of 128x32 is an ssd1306";
+            self.warn(&size.span(), text);
+        }
+        let named = table.text("bus");
+        self.set(&mut oled.bus, "bus", &named, bus);
+        if let Some(named) = named.filter(|_| is_other_file(&oled.bus)) {
+            let text = format!("bus: {} is no I2C bus, like /dev/i2c-1", oled.bus.display());
+            self.warn(&named.span(), text);
+        }
         if let Some(address) = table.text("address") {
             let read = self.read("address", &address, panel_address);
             oled.address = read.unwrap_or(oled.address);
@@ -127,6 +138,9 @@ impl ConfigReader<'_> {
                     "address: 0x{printed}, as printed on the module, is {read:#04x} here; write: \
                      address = {read:#04x}"
                 );
+                self.warn(&address.span(), text);
+            } else if let Some(read @ ..0x3c | read @ 0x3e..) = read {
+                let text = format!("address: {read:#04x}, but these panels have 0x3c or 0x3d");
                 self.warn(&address.span(), text);
             }
         }
@@ -200,6 +214,12 @@ impl ConfigReader<'_> {
             self.warn(&file.span(), text);
         }
     }
+}
+
+/// Returns true if the path exists and is no I2C bus: buses have the major number 89 in Linux.
+fn is_other_file(path: &Path) -> bool {
+    let data = std::fs::metadata(path);
+    data.is_ok_and(|data| rustix::fs::major(data.rdev()) != 89)
 }
 
 /// Parses one of these names, in upper or lower case.

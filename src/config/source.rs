@@ -1,13 +1,14 @@
 //! The source of the prices in the configuration, the tables `[hub]` and `[massive]`, and the
 //! secret of the source.
 
+use std::net::IpAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
 use super::reader::NO_PATH;
-use super::{ConfigError, ConfigReader, ConfigTable, MASSIVE, Mistake};
+use super::{ConfigError, ConfigReader, ConfigTable, Correction, MASSIVE, Mistake};
 use crate::net::endpoint::Endpoint;
 use crate::net::source::{FeedProvider, FeedSource};
 use crate::secret::{Environment, Secret, UNIT_SECRETS, read_secret};
@@ -77,8 +78,8 @@ impl ConfigReader<'_> {
             (Some(_), Some(massive)) => {
                 let reason = "expected either [hub] or [massive], not both";
                 let mut error = self.error(Some(massive.span()), reason);
-                error.correction =
-                    Some("write a # before each line of the table that you do not need".to_owned());
+                let words = "write a # before each line of the table that you do not need";
+                error.correction = Some(Correction::words(words));
                 self.note(error);
                 return None;
             }
@@ -115,15 +116,25 @@ impl ConfigReader<'_> {
         let endpoint = endpoints.next();
         let alternatives: Vec<Endpoint> = endpoints.collect();
         let mut all = endpoint.iter().chain(&alternatives);
-        if trust && endpoint.is_some() && all.all(|one| one.secure) {
-            let reason = "trust: true has no meaning with wss://, because the certificate \
-                          identifies the server";
+        if trust && endpoint.is_some() && all.all(|one| one.secure || one.is_announced()) {
+            let reason = "trust: true has a meaning only for a url with ws://: with wss:// the \
+                          certificate identifies the server, and a hub that is found without a url \
+                          must know the token";
             let mut error = self.error(trust_span, reason);
-            error.correction = Some("remove this line".to_owned());
+            error.correction = Some(Correction::words("remove this line"));
             self.note(error);
         }
         let secret = self.secret(provider, Some(span), &secret_file, environment);
         let secret_file = secret_file.map(|file| self.in_folder(Path::new(file.get_ref())));
+        let mut all = endpoint.iter().chain(&alternatives);
+        if let Some(file) = &ca_file
+            && endpoint.is_some()
+            && !all.any(|one| one.secure || one.is_announced())
+        {
+            let text =
+                "ca_file: only wss:// has a certificate, and nothing is encrypted with ws://";
+            self.warn(&file.span(), text);
+        }
         let ca_line = ca_file.as_ref().map(|file| self.line(&file.span()));
         let ca_file = match ca_file {
             Some(file) => Some(self.resolve("ca_file", &file)?),
@@ -150,17 +161,27 @@ impl ConfigReader<'_> {
         let mut endpoints = Vec::new();
         let mut complete = true;
         for url in urls.get_ref() {
-            let Some(endpoint) = self.read("url", url, endpoint) else {
+            let Some(endpoint) = self.item("url", url, |text| server(provider, text)) else {
                 complete = false;
                 continue;
             };
+            if endpoint
+                .host
+                .parse()
+                .is_ok_and(|ip: IpAddr| ip.is_unspecified())
+            {
+                let text = "url: this address means this machine; write the address of the hub";
+                self.warn(&url.span(), text);
+            }
             if provider == FeedProvider::Hub && endpoint.lacks_port(url.get_ref()) {
                 let mut text =
                     "url: there is no port, so port 80 is meant; hubs use 3000".to_owned();
                 // A path can contain a secret, so a message does not repeat the path.
-                if endpoint.base.is_empty() {
-                    let host = endpoint.authority();
-                    text = format!("{text}; write: url = \"ws://{host}:3000\"");
+                let new = format!("\"ws://{}:3000\"", endpoint.authority());
+                if endpoint.base.is_empty()
+                    && let Some(line) = self.replaced(&url.span(), &new)
+                {
+                    text = format!("{text}; {line}");
                 }
                 self.warn(&url.span(), text);
             }
@@ -181,7 +202,7 @@ impl ConfigReader<'_> {
     /// Reads the address of a server; the default is the address of the vendor.
     pub(crate) fn endpoint(&self, url: &Option<Spanned<String>>) -> Option<Endpoint> {
         match url {
-            Some(url) => self.read("url", url, endpoint),
+            Some(url) => self.read("url", url, |text: &str| server(FeedProvider::Vendor, text)),
             None => Endpoint::parse(MASSIVE).ok(),
         }
     }
@@ -224,6 +245,9 @@ impl ConfigReader<'_> {
         environment: &Environment,
     ) -> Result<Option<Secret>, ConfigError> {
         let (name, variable) = secret_names(provider);
+        if self.trial {
+            return Ok(Secret::new("no-secret-is-read").ok());
+        }
         if let Some(file) = file {
             let written = Path::new(file.get_ref());
             let path = self.in_folder(written);
@@ -259,6 +283,23 @@ impl ConfigReader<'_> {
             );
             self.error(None, message)
         })
+    }
+}
+
+/// Parses the address of a hub, or of the real-time feed of the vendor.
+pub(crate) fn server(provider: FeedProvider, text: &str) -> Result<Endpoint, Mistake> {
+    let endpoint = endpoint(text)?;
+    let (name, domain) = endpoint.host.split_once('.').unwrap_or_default();
+    match (provider, name) {
+        _ if !matches!(domain, "massive.com" | "polygon.io") => Ok(endpoint),
+        (FeedProvider::Hub, _) => {
+            Err("this is the vendor and no hub; for prices of the vendor write [massive]".into())
+        }
+        (FeedProvider::Vendor, "api") => Err(Mistake::with(
+            "this address has only REST, and no real-time feed",
+            format!("\"wss://socket.{domain}\""),
+        )),
+        (FeedProvider::Vendor, _) => Ok(endpoint),
     }
 }
 

@@ -171,7 +171,21 @@ impl HubConfig {
     /// # Errors
     /// All errors in the configuration, with the file and the line.
     pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigErrors> {
-        Self::read(text, path, environment, false)
+        Self::checked(text, path, environment, false)
+    }
+
+    fn checked(
+        text: &str,
+        path: &Path,
+        environment: &Environment,
+        with_files: bool,
+    ) -> Result<Self, ConfigErrors> {
+        let trial = |text: &str| {
+            let reader = ConfigReader::trial(text, path, SCHEMA);
+            Self::read(reader, environment, false).err()
+        };
+        let reader = ConfigReader::new(text, path, SCHEMA);
+        Self::read(reader, environment, with_files).map_err(|errors| errors.verified(text, trial))
     }
 
     /// Checks a configuration like [`HubConfig::load`], and also the files that it names: the
@@ -181,16 +195,14 @@ impl HubConfig {
     /// All errors in the configuration and in these files, with the file and the line.
     pub fn check(path: Option<&Path>, environment: &Environment) -> Result<Self, ConfigErrors> {
         let (text, path) = text(path)?;
-        Self::read(&text, path, environment, true)
+        Self::checked(&text, path, environment, true)
     }
 
     fn read(
-        text: &str,
-        path: &Path,
+        reader: ConfigReader<'_>,
         environment: &Environment,
         with_files: bool,
     ) -> Result<Self, ConfigErrors> {
-        let reader = ConfigReader::new(text, path, SCHEMA);
         let (mut root, syntax_errors) = reader.root();
         let listen = reader.listen(root.text("listen"));
         let announce = root.flag("announce").unwrap_or(true);
@@ -281,7 +293,8 @@ impl HubConfig {
             note(file_span, "devices", registry);
         }
         reader.syntax_errors(syntax_errors);
-        let incomplete = || ConfigReader::new(text, path, SCHEMA).error(None, "is incomplete");
+        let error = reader.error(None, "is incomplete");
+        let incomplete = || error.clone();
         let warnings = reader.finish()?;
         // The reader has an error for each value that is missing here, so `finish` has returned it.
         let source = |endpoint: Option<Endpoint>| {
@@ -388,10 +401,14 @@ impl ConfigReader<'_> {
         let known = || Cluster::ALL.into_iter();
         let mut clusters = Vec::new();
         for name in names.get_ref() {
-            let cluster = self.read("clusters", name, |name: &str| {
+            let cluster = self.item("clusters", name, |name: &str| {
                 let plain = name.trim().to_ascii_lowercase();
                 let reason = format!("{name:?}, expected \"indices\", \"options\" or \"stocks\"");
-                let near = nearest(&plain, known().map(Cluster::path));
+                let near = match plain.as_str() {
+                    "index" | "indexes" => Some(Cluster::Indices.path()),
+                    "shares" | "equities" => Some(Cluster::Stocks.path()),
+                    _ => nearest(&plain, known().map(Cluster::path)),
+                };
                 match (known().find(|cluster| cluster.path() == plain), near) {
                     (Some(cluster), _) => Ok(cluster),
                     (None, Some(near)) => Err(Mistake::with(reason, format!("\"{near}\""))),
@@ -410,10 +427,11 @@ impl ConfigReader<'_> {
     fn origins(&self, origins: Option<Spanned<Vec<Spanned<String>>>>) -> Vec<String> {
         let origins = origins.map(Spanned::into_inner).unwrap_or_default();
         let each = origins.iter().filter_map(|origin| {
-            self.read("origins", origin, |origin: &str| {
+            self.item("origins", origin, |origin: &str| {
                 let text = origin.trim_end_matches('/').to_ascii_lowercase();
                 let reason = format!("{origin:?}, expected origins like \"https://desk.example\"");
                 match text.split_once("://") {
+                    _ if text.contains(char::is_whitespace) => Err(reason.into()),
                     Some(("http" | "https", host)) if !host.is_empty() && !host.contains('/') => {
                         Ok(text)
                     }
@@ -432,7 +450,7 @@ impl ConfigReader<'_> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
         let hosts = hosts.map(Spanned::into_inner).unwrap_or_default();
         let each = hosts.iter().filter_map(|host| {
-            self.read("hosts", host, |text: &str| {
+            self.item("hosts", host, |text: &str| {
                 let text = text.to_ascii_lowercase();
                 match !text.is_empty() && text.bytes().all(plain) {
                     true => Ok(text),
@@ -448,9 +466,11 @@ impl ConfigReader<'_> {
     fn proxies(&self, addresses: Option<Spanned<Vec<Spanned<String>>>>) -> Vec<IpAddr> {
         let mut seen = HashSet::new();
         for address in addresses.map(Spanned::into_inner).unwrap_or_default() {
-            let parsed = self.read("trusted_proxy", &address, |address: &str| {
-                let parsed = address.trim().parse::<IpAddr>();
-                parsed.map_err(|_| format!("{address:?}, expected addresses like \"127.0.0.1\""))
+            let parsed = self.item("trusted_proxy", &address, |address: &str| {
+                let parsed = address.trim().parse::<IpAddr>().ok();
+                // No connection comes from an address like 0.0.0.0.
+                let parsed = parsed.filter(|address| !address.is_unspecified());
+                parsed.ok_or_else(|| format!("{address:?}, expected addresses like \"127.0.0.1\""))
             });
             seen.extend(parsed.map(|address| address.to_canonical()));
         }

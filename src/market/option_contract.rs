@@ -4,6 +4,7 @@ use core::fmt;
 
 use jiff::civil::{Date, Weekday};
 
+use super::calendar::is_trading_day;
 use super::price::{push, push_digits};
 use super::{Price, ShortText};
 
@@ -20,21 +21,21 @@ pub struct Contract<'a> {
     pub strike: Price,
 }
 
-/// The form of an option ticker, for messages.
-const FORM: &str = "an option is \"O:\", a root of 1 to 6 letters, YYMMDD, C or P, and the strike times \
-                    1000 in eight digits, like \"O:SPY251219C00650000\"";
-
 const NINE_DIGITS: &str =
     "the strike has nine digits; expected the strike times 1000 in exactly eight digits";
 
 impl<'a> Contract<'a> {
+    /// The form of an option ticker, for messages. An example would have a date, and would expire.
+    pub(super) const FORM: &'static str = "an option is \"O:\", a root of 1 to 6 letters, YYMMDD, C or \
+                                           P, and the strike times 1000 in eight digits";
+
     /// Parses ROOT YYMMDD C|P STRIKE×1000 from right to left, because a root can end with a digit.
     ///
     /// # Errors
     /// The text is not a contract; contains the reason.
     pub(super) fn parse(name: &'a str) -> Result<Self, &'static str> {
         if !name.is_ascii() || name.len() < 16 {
-            return Err(FORM);
+            return Err(Self::FORM);
         }
         let (head, strike) = name.split_at(name.len() - 8);
         let (head, side) = head.split_at(head.len() - 1);
@@ -42,16 +43,16 @@ impl<'a> Contract<'a> {
         let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
         if !matches!(side, "C" | "P") {
             let nine = date.ends_with(['C', 'P']) && digits(side) && digits(strike);
-            return Err(if nine { NINE_DIGITS } else { FORM });
+            return Err(if nine { NINE_DIGITS } else { Self::FORM });
         }
         let root_fits = root.len() <= 6
             && root.starts_with(|first: char| first.is_ascii_alphabetic())
             && root.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if !root_fits || !digits(date) || !digits(strike) {
-            return Err(FORM);
+            return Err(Self::FORM);
         }
-        let date: i32 = date.parse().map_err(|_| FORM)?;
-        let thousandths: i64 = strike.parse().map_err(|_| FORM)?;
+        let date: i32 = date.parse().map_err(|_| Self::FORM)?;
+        let thousandths: i64 = strike.parse().map_err(|_| Self::FORM)?;
         let (year, month, day) = (2000 + date / 10_000, date / 100 % 100, date % 100);
         let expiry = Date::new(year as i16, month as i8, day as i8)
             .map_err(|_| "the expiry is not a date; expected YYMMDD after the root")?;
@@ -83,6 +84,19 @@ impl<'a> Contract<'a> {
         // calendar has no session on it.
         let eve = self.expiry.yesterday().ok().filter(|_| by_the_open);
         eve.unwrap_or(self.expiry)
+    }
+
+    /// Returns the expiry date, or the trading day before it if the exchanges are closed on that
+    /// date. `None` if there is no such day.
+    pub(super) fn day_of_trading(&self) -> Option<Date> {
+        let mut day = self.expiry;
+        for _ in 0..5 {
+            if is_trading_day(day) {
+                return Some(day);
+            }
+            day = day.yesterday().ok()?;
+        }
+        None
     }
 
     /// The abbreviated month of the expiry, such as `Dec`.

@@ -2,12 +2,14 @@
 //! protocol. Parsing of user input is in `text`.
 
 mod contract_text;
+mod other_codes;
 mod text;
 
 use core::fmt;
 
 use super::channel::{Channel, ChannelKind, Cluster, Ticker};
 use super::option_contract::Contract;
+use other_codes::other_name;
 pub use text::SymbolError;
 
 /// The kind of instrument, which decides the cluster, the channels and the trading hours.
@@ -37,25 +39,6 @@ const KNOWN_INDICES: [&str; 24] = [
     "RVX", "SKEW", "OEX", "XEO", "XSP", "MID", "SML", "COMP", "XAU", "SOX", "OVX", "GVZ",
 ];
 
-/// Names that other vendors use for these indices, and the codes that each name can mean.
-const OTHER_NAMES: [(&str, &[&str]); 9] = [
-    ("GSPC", &["SPX"]),
-    ("INX", &["SPX"]),
-    ("SP500", &["SPX"]),
-    ("DJIA", &["DJI"]),
-    ("INDU", &["DJI"]),
-    ("IXIC", &["COMP"]),
-    ("COMPX", &["COMP"]),
-    ("CCMP", &["COMP"]),
-    ("NASDAQ", &["COMP", "NDX"]),
-];
-
-/// Names of shares that people may write for an index or for something else.
-const MISTAKABLE_SHARES: [&str; 23] = [
-    "DAX", "DOW", "FTSE", "CAC", "NIKKEI", "HSI", "SMI", "STOXX", "IBEX", "AEX", "TNX", "TYX",
-    "FVX", "IRX", "NYA", "TICK", "TRIN", "DXY", "BTC", "ETH", "GOLD", "OIL", "VX",
-];
-
 /// Indices whose value is always positive: sums of share prices, and volatilities. The volatility
 /// indices whose name begins with `VIX` are not in this list.
 const POSITIVE_INDICES: [&str; 16] = [
@@ -80,19 +63,7 @@ fn known_index(text: &str) -> Option<&'static str> {
     codes.find(|code| code.eq_ignore_ascii_case(text))
 }
 
-/// Returns the codes that a name of another vendor can mean, independent of the case of the text.
-fn other_name(text: &str) -> Option<&'static [&'static str]> {
-    let mut names = OTHER_NAMES.into_iter();
-    let found = names.find(|(name, _)| name.eq_ignore_ascii_case(text));
-    found.map(|(_, codes)| codes)
-}
-
 impl Symbol {
-    /// Returns true if this is a share whose name people may write for an index.
-    pub fn is_mistakable(&self) -> bool {
-        self.class == AssetClass::Equity && MISTAKABLE_SHARES.contains(&self.name())
-    }
-
     /// Returns true if the value of the symbol can be zero or negative.
     pub fn may_be_negative(&self) -> bool {
         may_be_negative(ChannelKind::Value, &self.ticker)

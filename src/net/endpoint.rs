@@ -50,7 +50,7 @@ impl Endpoint {
             .trim()
             .parse()
             .map_err(|error| format!("{FORM} ({error})"))?;
-        let secure = match uri.scheme_str() {
+        let secure = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
             Some("ws" | "http") => false,
             Some("wss" | "https") => true,
             Some(other) => return Err(format!("{FORM}, not the scheme \"{other}\"")),

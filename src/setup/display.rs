@@ -7,12 +7,11 @@ use super::service;
 use super::{
     absolute, carry_out, check_permission, edit, given_secret, good, panel, present, quoted,
 };
-use crate::config::{Config, DEFAULT_PATH, PanelConfig, PanelKind};
+use crate::config::{Config, DEFAULT_PATH, Mistake, PanelConfig, PanelKind, server};
 use crate::display::png;
 use crate::doctor;
 use crate::feed::poller;
 use crate::net::connector::Connector;
-use crate::net::endpoint::Endpoint;
 use crate::net::source::{FeedProvider, FeedSource};
 use crate::secret::{Environment, Secret, UNIT_SECRETS, read_secret};
 
@@ -76,7 +75,9 @@ pub async fn set_up(options: DisplayOptions, environment: &Environment) -> Resul
     let default = url.as_deref().unwrap_or("ws://hub.local:3000");
     let question = Question::new("The address of the hub", default, "--hub");
     let check = async |answer: &str| {
-        let source = FeedSource::new(FeedProvider::Hub, Endpoint::parse(answer)?, None);
+        let hub = |text: &str| server(FeedProvider::Hub, text);
+        let endpoint = read_answer(answer, &console, hub)?;
+        let source = FeedSource::new(FeedProvider::Hub, endpoint, None);
         let (finding, _) = doctor::hub::recognise(&connector, &source).await;
         console.say(&format!("  {}", good(finding)?));
         Ok(source)
@@ -220,6 +221,24 @@ fn settings(panel: &PanelConfig) -> [(&'static str, String); 7] {
     ]
 }
 
+/// Reads an answer. An answer with one correction counts as corrected, and the user sees the
+/// correction.
+fn read_answer<T>(
+    answer: &str,
+    console: &Console,
+    read: impl Fn(&str) -> Result<T, Mistake>,
+) -> Result<T, String> {
+    let reason = |mistake: Mistake| mistake.reason().to_owned();
+    read(answer).or_else(|mistake| match mistake.meant() {
+        Some(meant) => {
+            let value = read(meant).map_err(reason)?;
+            console.say(&format!("  {answer} is taken as {meant}"));
+            Ok(value)
+        }
+        None => Err(reason(mistake)),
+    })
+}
+
 async fn ask_token(
     given: Option<String>,
     file: &Path,
@@ -272,9 +291,13 @@ async fn choose_watchlist(
     let question = Question::new("The symbols, separated by commas", default, "--watchlist");
     let mut refused_before = String::new();
     let check = async |answer: &str| {
-        let names = answer
-            .split([',', ' ', ';'])
-            .map(|name| name.trim_matches(['"', '\'', '[', ']']));
+        // A space between symbols with commas is a part of a name, as in "AAPL US, SPX".
+        let separators: &[char] = match answer.contains([',', ';']) {
+            true => &[',', ';'],
+            false => &[' '],
+        };
+        let names = answer.split(separators);
+        let names = names.map(|name| name.trim_matches(['"', '\'', '[', ']', ' ']));
         let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
         let list = names.iter().map(|name| quoted(name)).collect::<Vec<_>>();
         let new = match present.as_deref() == Some(&names.join(", ")) {
@@ -292,7 +315,7 @@ async fn choose_watchlist(
         let checked = edit::without_key(&new, "hub", "token_file");
         let config = Config::parse(&checked, path, &environment);
         let symbols = config
-            .map_err(|error| error.to_string())?
+            .map_err(|errors| errors.reasons("watchlist"))?
             .settings
             .watchlist;
         match poller::quotes(connector, source, &symbols).await {

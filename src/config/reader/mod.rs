@@ -1,6 +1,7 @@
 //! The text of a configuration, and the errors and warnings about it. This module owns the position
 //! and the text of an error. It knows no particular setting.
 
+mod correction;
 pub(crate) mod schema;
 mod syntax;
 pub(crate) mod table;
@@ -14,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
+use correction::CorrectedLine;
+pub(in crate::config) use correction::Correction;
 use schema::Schema;
 
 /// The error text for a setting whose value must be the path of a file with a secret. The text does
@@ -38,8 +41,8 @@ pub struct ConfigError {
     pub(in crate::config) file: PathBuf,
     pub(in crate::config) line: Option<usize>,
     pub(in crate::config) message: String,
-    /// The corrected line, or an example, with the words that introduce it.
-    pub(in crate::config) correction: Option<String>,
+    /// The corrected line, an example, or words about the remedy.
+    pub(in crate::config) correction: Option<Correction>,
     /// The file that the error is about, if it is not the configuration file. A change of only this
     /// file may correct the error.
     pub(in crate::config) other: Option<PathBuf>,
@@ -88,6 +91,17 @@ impl ConfigErrors {
         self.0.iter()
     }
 
+    /// Returns the reasons of the errors about one setting for a person who has just typed its value,
+    /// without a place in a file. Errors about other settings have their place.
+    pub(crate) fn reasons(&self, key: &str) -> String {
+        let reasons = self.0.iter().map(|error| {
+            let reason = error.message.strip_prefix(key);
+            let reason = reason.and_then(|reason| reason.strip_prefix(": "));
+            reason.map_or_else(|| error.to_string(), str::to_owned)
+        });
+        reasons.collect::<Vec<_>>().join("\n")
+    }
+
     /// Returns the files that the errors are about, if the configuration only names these files.
     pub fn other_files(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().filter_map(|error| error.other.as_deref())
@@ -113,8 +127,9 @@ impl ConfigErrors {
 #[derive(Debug)]
 pub(crate) struct Mistake {
     reason: String,
-    /// The TOML text that must replace the value, if it is known.
-    instead: Option<String>,
+    /// The TOML texts that must replace the value, if they are known. More than one text is possible
+    /// only in a list.
+    instead: Vec<String>,
 }
 
 impl Mistake {
@@ -122,8 +137,31 @@ impl Mistake {
     pub(crate) fn with(reason: impl Into<String>, instead: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
-            instead: Some(instead.into()),
+            instead: vec![instead.into()],
         }
+    }
+
+    /// A text in place of several texts of a list.
+    pub(crate) fn items<T: AsRef<str>>(reason: impl Into<String>, items: &[T]) -> Self {
+        Self {
+            reason: reason.into(),
+            instead: items
+                .iter()
+                .map(|text| format!("{:?}", text.as_ref()))
+                .collect(),
+        }
+    }
+
+    /// Returns the text that must replace the value, without quotes, if there is only one.
+    pub(crate) fn meant(&self) -> Option<&str> {
+        match self.instead.as_slice() {
+            [only] => Some(only.trim_matches('"')),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
     }
 }
 
@@ -131,7 +169,7 @@ impl From<String> for Mistake {
     fn from(reason: String) -> Self {
         Self {
             reason,
-            instead: None,
+            instead: Vec::new(),
         }
     }
 }
@@ -156,6 +194,8 @@ pub(crate) struct ConfigReader<'a> {
     pub(crate) text: &'a str,
     pub(crate) path: &'a Path,
     pub(super) schema: Schema,
+    /// True if no file is read: the reader only checks a corrected line.
+    pub(super) trial: bool,
     errors: RefCell<Vec<Noted>>,
     warnings: RefCell<Vec<(usize, String)>>,
 }
@@ -166,8 +206,18 @@ impl<'a> ConfigReader<'a> {
             text,
             path,
             schema,
+            trial: false,
             errors: RefCell::default(),
             warnings: RefCell::default(),
+        }
+    }
+
+    /// Returns a reader that reads no secret.
+    pub(crate) fn trial(text: &'a str, path: &'a Path, schema: Schema) -> Self {
+        let trial = true;
+        Self {
+            trial,
+            ..Self::new(text, path, schema)
         }
     }
 
@@ -255,14 +305,41 @@ impl<'a> ConfigReader<'a> {
         }
     }
 
+    /// Converts a text of a list; see [`ConfigReader::read`]. A text with commas is several texts.
+    pub(crate) fn item<V, E: Into<Mistake>>(
+        &self,
+        key: &str,
+        text: &Spanned<String>,
+        convert: impl FnOnce(&str) -> Result<V, E>,
+    ) -> Option<V> {
+        self.read(key, text, |text: &str| {
+            convert(text).map_err(|mistake| {
+                let texts = text.split([',', ';']).map(str::trim);
+                let texts: Vec<&str> = texts.filter(|text| !text.is_empty()).collect();
+                // An address with these characters can contain a secret.
+                match text.contains([',', ';']) && !text.contains(['@', '?']) {
+                    true => {
+                        let reason = format!("{text:?}, expected one text in each pair of quotes");
+                        Mistake::items(reason, &texts)
+                    }
+                    false => mistake.into(),
+                }
+            })
+        })
+    }
+
     /// Collects an error about a value.
     pub(crate) fn mistake(&self, key: &str, span: Range<usize>, mistake: impl Into<Mistake>) {
         let Mistake { reason, instead } = mistake.into();
-        let instead = instead.and_then(|instead| self.replaced(&span, &instead));
-        let correction = match instead {
-            Some(line) => Some(format!("write: {line}")),
-            None => self.example(key, &span),
+        let before = self.text[..span.start].trim_end();
+        let line = match instead.as_slice() {
+            [] => None,
+            [_, _, ..] if before.ends_with('=') => {
+                self.replaced(&span, &format!("[{}]", instead.join(", ")))
+            }
+            _ => self.replaced(&span, &instead.join(", ")),
         };
+        let correction = line.or_else(|| self.example(key, &span));
         self.note(ConfigError {
             correction,
             ..self.error(Some(span), format!("{key}: {reason}"))
@@ -270,14 +347,14 @@ impl<'a> ConfigReader<'a> {
     }
 
     /// Returns an example of a line with this setting.
-    pub(super) fn example(&self, key: &str, span: &Range<usize>) -> Option<String> {
+    pub(super) fn example(&self, key: &str, span: &Range<usize>) -> Option<Correction> {
         let table = self.table_at(span.start);
         let keys = self.schema.keys().filter(|known| known.name == key);
         let mut keys = keys.filter(|known| !known.example.is_empty());
         let first = keys.next()?;
         let here = keys.find(|known| known.table == table);
         let known = here.filter(|_| first.table != table).unwrap_or(first);
-        Some(format!("for example: {key} = {}", known.example))
+        Some(Correction::Example(format!("{key} = {}", known.example)))
     }
 
     /// Returns the name of the table that begins above a position.
@@ -300,10 +377,14 @@ impl<'a> ConfigReader<'a> {
     }
 
     /// Returns the line with the text `instead` at this position, and without the comment at the
-    /// end of the line. If the line is longer than [`LINE`], returns only `instead`. Returns `None`
-    /// if the position covers several lines, or if the line contains an inline table, which can
-    /// have a secret.
-    pub(super) fn replaced(&self, span: &Range<usize>, instead: &str) -> Option<String> {
+    /// end of the line. If the line is longer than [`LINE`], a message shows only `instead`.
+    /// Returns `None` if the position covers several lines, or if the line contains an inline table,
+    /// which can have a secret.
+    pub(in crate::config) fn replaced(
+        &self,
+        span: &Range<usize>,
+        instead: &str,
+    ) -> Option<Correction> {
         let line = self.line_at(span.start);
         let start = self.text[..span.start].rfind('\n').map_or(0, |at| at + 1);
         let (from, to) = (span.start - start, span.end - start);
@@ -312,11 +393,12 @@ impl<'a> ConfigReader<'a> {
         }
         let (before, behind) = (line.get(..from)?, line.get(to..)?);
         let line = format!("{before}{instead}{}", without_comment(behind));
-        let line = line.trim();
-        Some(match line.len() <= LINE {
-            true => line.to_owned(),
+        let line = line.trim().to_owned();
+        let shown = match line.len() <= LINE {
+            true => line.clone(),
             false => instead.to_owned(),
-        })
+        };
+        Some(Correction::Line(Box::new(CorrectedLine { line, shown })))
     }
 
     /// Replaces a default value, if the file contains the setting; see [`ConfigReader::read`].

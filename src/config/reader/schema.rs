@@ -52,11 +52,6 @@ impl Kind {
             return None;
         }
         match self {
-            // The hour of a time has two digits.
-            Kind::Text if matches!(key, "from" | "to") && bare.find(':') == Some(1) => {
-                Some(quoted(&format!("0{bare}")))
-            }
-            Kind::Text if key == "url" && !bare.contains("://") => None,
             Kind::Text => Some(quoted(bare)).filter(|_| !bare.contains(QUOTES)),
             Kind::Whole if key == "address" => {
                 let digits = bare.to_ascii_lowercase();
@@ -65,8 +60,15 @@ impl Kind {
                     .ok()
                     .map(|number| format!("{number:#04x}"))
             }
-            Kind::Whole => bare.parse::<i64>().ok().map(|number| number.to_string()),
-            Kind::Number => bare.parse::<f64>().ok().map(|_| bare.to_owned()),
+            Kind::Whole => {
+                let seconds = bare.trim_end_matches('s').trim_end();
+                seconds.parse::<i64>().ok().map(|number| number.to_string())
+            }
+            Kind::Number => {
+                let percent = bare.strip_suffix('%').filter(|_| key == "change_percent");
+                let number = percent.unwrap_or(bare).trim_end();
+                number.parse::<f64>().ok().map(|_| number.to_owned())
+            }
             Kind::Flag => match bare.to_ascii_lowercase().as_str() {
                 "true" | "yes" | "on" | "1" => Some("true".to_owned()),
                 "false" | "no" | "off" | "0" => Some("false".to_owned()),
@@ -74,9 +76,14 @@ impl Kind {
             },
             Kind::List => {
                 let open = written.starts_with('[') && !written.ends_with(']');
-                let words = written.split(|c: char| c.is_whitespace() || "[],;\"'“”„".contains(c));
-                let words = words.filter(|word| !word.is_empty()).map(quoted);
-                let words: Vec<String> = words.collect();
+                // A space between words without quotes separates them only if no comma does, and
+                // never in a page, which has two symbols.
+                let separated = written.contains([',', ';', '"', '\'', '“', '”', '„']);
+                let spaces = !separated && key != "show";
+                let words = written
+                    .split(|c: char| spaces && c.is_whitespace() || "[],;\"'“”„".contains(c));
+                let words = words.map(str::trim).filter(|word| !word.is_empty());
+                let words: Vec<String> = words.map(quoted).collect();
                 (!open && !words.is_empty()).then(|| format!("[{}]", words.join(", ")))
             }
             Kind::Secret | Kind::Table | Kind::Tables => None,
@@ -209,7 +216,7 @@ impl Schema {
     pub(super) fn header_of(self, line: &str) -> Option<(&'static str, bool)> {
         let line = line.trim_start();
         let bare = line.trim_start_matches(['#', ' ', '\t']);
-        let name = bare.strip_prefix('[')?.trim_start_matches(['[', ' ']);
+        let name = bare.strip_prefix('[')?.trim_start_matches(['[', ' ', '#']);
         let name = name.split([']', ' ']).next()?;
         let known = self.find("", name)?;
         matches!(known.kind, Kind::Table | Kind::Tables)

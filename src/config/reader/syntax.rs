@@ -4,7 +4,8 @@
 use toml::de::Error;
 
 use super::schema::{Kind, nearest};
-use super::{ConfigReader, LONGEST_NAME, shortened, without_comment};
+use super::unknown_key::REMOVE;
+use super::{ConfigReader, Correction, LONGEST_NAME, shortened, without_comment};
 
 impl ConfigReader<'_> {
     /// Collects the syntax errors. Removes the errors that are only a result of a syntax error.
@@ -31,13 +32,17 @@ impl ConfigReader<'_> {
         // From this line on, the text may have been read wrong.
         let mut doubtful = usize::MAX;
         let mut noted = Vec::new();
+        // True after an error in a list of one line: the parser reads the list on the next lines.
+        let mut in_list = false;
         for (position, reason) in found {
             let span = position..position;
             let line = self.line(&span);
             lines.push(line);
-            if line >= doubtful {
+            if line >= doubtful || in_list && reason.contains("array") {
                 continue;
             }
+            let value = self.line_at(position).split_once('=').unwrap_or_default().1;
+            in_list = value.trim_start().starts_with('[');
             let (line, error) = match self.open_list(position) {
                 Some((start, key)) => {
                     let message = format!(
@@ -91,12 +96,47 @@ impl ConfigReader<'_> {
 
     /// Returns the message and the correction for a line with a syntax error. `None` if the line is
     /// not one of a known setting.
-    fn wrong_line(&self, position: usize, reason: &str) -> Option<(String, Option<String>)> {
-        let line = self.line_at(position).trim();
+    fn wrong_line(&self, position: usize, reason: &str) -> Option<(String, Option<Correction>)> {
+        let line = self.line_at(position);
+        let invisible = |c: &char| {
+            let space = c.is_whitespace() && !c.is_ascii();
+            space || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+        };
+        if let Some(c) = line.chars().find(invisible) {
+            let message = format!(
+                "the line contains the invisible character U+{:04X}, expected only ordinary spaces",
+                u32::from(c)
+            );
+            let plain = |c| if invisible(&c) { ' ' } else { c };
+            let new: String = line.chars().map(plain).collect();
+            // The line of a secret is not repeated.
+            let secret = new.contains("_file");
+            let correction = Correction::whole(new.trim().to_owned());
+            return Some((message, Some(correction).filter(|_| !secret)));
+        }
+        let line = line.trim();
+        if ["<<<<<<<", "=======", ">>>>>>>"]
+            .iter()
+            .any(|mark| line.starts_with(mark))
+        {
+            let message = "this line is the mark of a merge conflict".to_owned();
+            let words = "keep one of the two versions, and remove the marks";
+            return Some((message, Some(Correction::words(words))));
+        }
+        if line.starts_with('{') {
+            let message = "this is JSON, expected TOML: a line for each setting".to_owned();
+            let example = Correction::words("for example: watchlist = [\"SPX\", \"VIX\"]");
+            return Some((message, Some(example)));
+        }
         if let Some((table, false)) = self.schema.header_of(line) {
             let header = self.schema.header(table);
+            if reason.starts_with("duplicate") {
+                let message = format!("{header} is a duplicate: this table has a line above");
+                let words = "move the settings below the first of the two, and remove this line";
+                return Some((message, Some(Correction::words(words))));
+            }
             let message = format!("{}, expected {header}", shortened(line));
-            return (line != header).then(|| (message, Some(format!("write: {header}"))));
+            return (line != header).then(|| (message, Some(Correction::whole(header))));
         }
         let end = line.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
         let (name, rest) = line.split_at(end);
@@ -109,11 +149,14 @@ impl ConfigReader<'_> {
         let assigned = rest.starts_with('=');
         let value = without_comment(rest.trim_start_matches(['=', ':', ' ', '\t'])).trim();
         // The value continues on the next lines.
-        if value.starts_with('[') && !value.ends_with(']') || value.starts_with("\"\"\"") {
+        let tail = tail(value);
+        if tail.is_none() && value.starts_with('[') && !value.ends_with(']')
+            || value.starts_with("\"\"\"")
+        {
             return None;
         }
         let Some(key) = meant else {
-            let correction = "remove this line, or write a # before it".to_owned();
+            let correction = Correction::words(REMOVE);
             // A long word can be a secret in the wrong place.
             let message = match name.len() <= LONGEST_NAME {
                 true => format!("unknown key `{name}`: {reason}"),
@@ -122,11 +165,37 @@ impl ConfigReader<'_> {
             return assigned.then_some((message, Some(correction)));
         };
         if reason.starts_with("duplicate") {
-            let correction = "remove one of the two lines".to_owned();
+            let correction = Correction::words("remove one of the two lines");
             return Some((format!("{name}: {reason}"), Some(correction)));
         }
         if matches!(key.kind, Kind::Table | Kind::Tables) {
-            return None;
+            if !value.is_empty() {
+                return None;
+            }
+            let header = self.schema.header(key.name);
+            let message = format!("{}, expected {header}", shortened(line));
+            return Some((message, Some(Correction::whole(header))));
+        }
+        if value.contains('\\') && matches!(key.kind, Kind::Text | Kind::Secret) {
+            let message = format!(
+                "{name}: a \\ between double quotes has a special meaning; write the value between \
+                 single quotes, or / in place of \\"
+            );
+            let bare = value.trim_matches('"');
+            let line = (key.kind == Kind::Text && !bare.contains(['\'', '"']))
+                .then(|| Correction::whole(format!("{} = '{bare}'", key.name)));
+            return Some((
+                message,
+                line.or_else(|| self.example(name, &(position..position))),
+            ));
+        }
+        if let Some((kept, rest)) = tail.filter(|_| assigned && key.kind != Kind::Secret) {
+            let message = format!(
+                "{name}: {} follows the value; only a comment with # may follow",
+                shortened(rest)
+            );
+            let line = format!("{} = {kept}", key.name);
+            return Some((message, Some(Correction::whole(line))));
         }
         let expected = key.kind.expected();
         let found = match key.kind {
@@ -136,8 +205,8 @@ impl ConfigReader<'_> {
             _ => format!("{}, ", shortened(value)),
         };
         let correction = match key.kind.guess(key.name, value) {
-            Some(value) => format!("write: {} = {value}", key.name),
-            None => format!("for example: {} = {}", key.name, key.example),
+            Some(value) => Correction::whole(format!("{} = {value}", key.name)),
+            None => Correction::Example(format!("{} = {}", key.name, key.example)),
         };
         let place = match known {
             Some(_) => name.to_owned(),
@@ -145,4 +214,18 @@ impl ConfigReader<'_> {
         };
         Some((format!("{place}: {found}{expected}"), Some(correction)))
     }
+}
+
+/// Splits a value from a text behind it that cannot be a part of the value: a comment with another
+/// mark, or punctuation.
+fn tail(value: &str) -> Option<(&str, &str)> {
+    let end = match value.chars().next()? {
+        '[' => value.rfind(']')? + 1,
+        quote @ ('"' | '\'') => value[1..].find(quote)? + 2,
+        _ => value.find(|c: char| c.is_whitespace() || c == ';')?,
+    };
+    let (kept, rest) = (value[..end].trim(), value[end..].trim());
+    let comment = ["//", "--", "/*"].iter().any(|mark| rest.starts_with(mark));
+    let punctuation = !rest.is_empty() && rest.chars().all(|c| ";,.\"'".contains(c));
+    (comment || punctuation).then_some((kept, rest))
 }

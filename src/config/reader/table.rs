@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue, Error};
 
 use super::schema::{Key, Kind};
-use super::{ConfigReader, Mistake, shortened};
+use super::{ConfigReader, Correction, Mistake, shortened};
 
 /// A table of the configuration; see the module documentation.
 pub(crate) struct ConfigTable<'r, 'a> {
@@ -52,6 +52,17 @@ impl<'r, 'a> ConfigTable<'r, 'a> {
     /// Returns true if the table contains this setting.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.table.contains_key(name)
+    }
+
+    /// Returns true if the table has a setting of one of these other tables, or an unknown table.
+    pub(crate) fn has_stray(&self, tables: &[&str]) -> bool {
+        let stray = |key: &Key, name: &str| key.name == name && tables.contains(&key.table);
+        let mut unknown = self.table.iter();
+        unknown.any(|(name, value)| {
+            let name: &str = name.get_ref();
+            let is_stray = self.reader.schema.keys().any(|key| stray(key, name));
+            self.known(name).is_none() && (value.get_ref().is_table() || is_stray)
+        })
     }
 
     /// Returns the position of the value of this setting.
@@ -274,7 +285,7 @@ impl<'r, 'a> ConfigTable<'r, 'a> {
                 _ => format!("{name}: {line}, {}", kind.expected()),
             },
         );
-        error.correction = Some(format!("write: {header}"));
+        error.correction = Some(Correction::whole(header));
         self.reader.note(error);
     }
 

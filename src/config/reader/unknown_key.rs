@@ -5,7 +5,10 @@ use std::ops::Range;
 
 use super::schema::{Key, Kind, nearest};
 use super::table::ConfigTable;
-use super::{LONGEST_NAME, shortened};
+use super::{Correction, LONGEST_NAME, shortened};
+
+/// The remedy for a line that has no meaning.
+pub(super) const REMOVE: &str = "remove this line, or write a # before it";
 
 impl ConfigTable<'_, '_> {
     /// Collects an error for a setting that this table does not have.
@@ -29,15 +32,16 @@ impl ConfigTable<'_, '_> {
                 }
                 None => remedy,
             };
+            let correction = Correction::Words(correction);
             (format!("{what} belongs to {place}"), Some(correction))
         } else if let Some(meant) = nearest(name, schema.names(self.name, is_table)) {
-            let (message, line) = match is_table {
+            match is_table {
                 true => (
                     format!(
                         "unknown table {what}, did you mean {}",
                         schema.header(meant)
                     ),
-                    Some(schema.header(meant)),
+                    Some(Correction::whole(schema.header(meant))),
                 ),
                 false => (
                     format!("unknown key {what}, did you mean `{meant}`"),
@@ -45,15 +49,14 @@ impl ConfigTable<'_, '_> {
                         .replaced(&span, meant)
                         .filter(|_| !self.is_secret(meant)),
                 ),
-            };
-            (message, line.map(|line| format!("write: {line}")))
+            }
         } else if let Some(known) = self.similar_elsewhere(name, is_table) {
             let (place, remedy) = self.place_of(known.table);
             let message = format!(
                 "unknown key {what}, did you mean `{}` of {place}",
                 known.name
             );
-            (message, Some(remedy))
+            (message, Some(Correction::Words(remedy)))
         } else {
             let known: Vec<&str> = schema.names(self.name, is_table).collect();
             let message = match is_table {
@@ -63,10 +66,7 @@ impl ConfigTable<'_, '_> {
                 ),
                 false => format!("unknown key {what}, expected one of: {}", known.join(", ")),
             };
-            (
-                message,
-                Some("remove this line, or write a # before it".to_owned()),
-            )
+            (message, Some(Correction::words(REMOVE)))
         };
         let mut error = reader.error(Some(span), message);
         error.correction = correction;

@@ -33,6 +33,11 @@ pub(super) fn is_holiday(date: Date) -> bool {
     }
 }
 
+/// Returns true if the NYSE is open on this date, by its rules.
+pub(in crate::market) fn is_trading_day(date: Date) -> bool {
+    !matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday) && !is_holiday(date)
+}
+
 /// Returns true if the NYSE closes at 13:00 on this trading day: on the day after Thanksgiving, and
 /// on the day before Independence Day or Christmas if both that day and the holiday are weekdays.
 pub(super) fn closes_early(date: Date) -> bool {

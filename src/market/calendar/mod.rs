@@ -7,6 +7,7 @@ mod new_york;
 mod trading_hours;
 
 use core::time::Duration;
+pub(super) use holidays::is_trading_day;
 
 use jiff::civil::{Date, time};
 

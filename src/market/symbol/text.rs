@@ -5,8 +5,9 @@ use core::fmt;
 use core::str::FromStr;
 use std::borrow::Cow;
 
-use super::contract_text::contract_ticker;
-use super::{AssetClass, Contract, Symbol, Ticker, known_index, other_name};
+use super::contract_text::contract_tickers;
+use super::other_codes::{foreign_kind, meant, other_name};
+use super::{AssetClass, Contract, Symbol, Ticker, known_index};
 
 /// The maximum length of a share's ticker.
 const MAX_SHARE_NAME: usize = 10;
@@ -38,14 +39,7 @@ impl std::error::Error for SymbolError {}
 impl SymbolError {
     /// Returns the symbol that the user most likely means, if there is only one.
     pub fn meant(&self) -> Option<String> {
-        let upper = self.text.trim().to_ascii_uppercase();
-        let code = upper.trim_start_matches(['^', '$']);
-        let candidate = match other_name(&upper) {
-            Some([code]) => (*code).to_owned(),
-            None if code != upper => format!("I:{code}"),
-            _ => upper,
-        };
-        candidate.parse::<Symbol>().is_ok().then_some(candidate)
+        meant(&self.text)
     }
 }
 
@@ -105,18 +99,17 @@ fn classify(text: &str) -> Classified<'_> {
             "I" | "i" => index(rest),
             "O" | "o" => {
                 let contract = rest.to_ascii_uppercase();
-                let contract = match Contract::parse(&contract) {
-                    Ok(_) => contract,
-                    Err(reason) => contract_ticker(rest).ok_or(reason)?,
-                };
-                Ok((AssetClass::Option, format!("O:{contract}").into()))
+                match Contract::parse(&contract) {
+                    Ok(_) => Ok((AssetClass::Option, format!("O:{contract}").into())),
+                    Err(reason) => option(rest).unwrap_or(Err(reason.into())),
+                }
             }
             _ if prefix.eq_ignore_ascii_case("stock") => share(rest),
-            _ => Err(
+            _ => Err(unknown(text).unwrap_or(
                 "the only prefixes are \"I:\" for indices, \"O:\" for options and \"stock:\" for \
                  shares"
                     .into(),
-            ),
+            )),
         };
     }
     if let Some(code) = known_index(text) {
@@ -134,20 +127,44 @@ fn classify(text: &str) -> Classified<'_> {
         let name = text.to_ascii_uppercase();
         let codes = codes.join("\" or \"");
         return Err(format!(
-            "you mean \"{codes}\": write \"{codes}\" for the index, \"stock:{name}\" for a share"
+            "you mean \"{codes}\"; write \"stock:{name}\" for a share with the symbol {name}"
         )
         .into());
     }
     if let Some(index) = marked_index(text) {
         return index;
     }
-    if let Some(contract) = contract_ticker(text) {
-        return Ok((AssetClass::Option, format!("O:{contract}").into()));
+    if let Some(option) = option(text) {
+        return option;
     }
     if text.len() > MAX_SHARE_NAME && text.bytes().filter(u8::is_ascii_digit).count() >= 5 {
-        return Err("write an option contract like \"O:SPY251219C00650000\"".into());
+        return Err(Contract::FORM.into());
     }
     share(text)
+}
+
+/// Parses an option contract as people write it. Returns `None` if the text is no contract.
+fn option(text: &str) -> Option<Classified<'_>> {
+    match &contract_tickers(text)[..] {
+        [] => None,
+        [contract] => Some(Ok((AssetClass::Option, format!("O:{contract}").into()))),
+        contracts => {
+            let contracts = contracts.join("\" or \"O:");
+            Some(Err(format!(
+                "the date has two meanings; write \"O:{contracts}\""
+            )
+            .into()))
+        }
+    }
+}
+
+/// Returns the reason why a text is no symbol, if its meaning is known.
+fn unknown(text: &str) -> Option<Cow<'static, str>> {
+    match (meant(text), foreign_kind(&text.to_ascii_uppercase())) {
+        (Some(meant), _) => Some(format!("you mean \"{meant}\"").into()),
+        (None, Some(kind)) => Some(format!("the display cannot show {kind}").into()),
+        (None, None) => None,
+    }
 }
 
 /// Parses an index with the mark of another vendor: `^SPX`, `$SPX`, `.SPX`, `SPX.X`, `$SPX.X`.
@@ -160,7 +177,7 @@ fn marked_index(text: &str) -> Option<Classified<'_>> {
         return None;
     }
     let code = match other_name(name) {
-        Some([code]) => Some(*code),
+        Some([code]) => known_index(code),
         _ => known_index(name),
     };
     match code {
@@ -216,11 +233,11 @@ fn share(text: &str) -> Classified<'_> {
         return Ok((AssetClass::Equity, ticker.into()));
     }
     if !is_share(&upper) {
-        return Err(
+        return Err(unknown(text).unwrap_or(
             "write an index (\"SPX\", \"I:SPX\"), a share (\"SPY\", \"BRK.B\", \"AMpB\") or an \
-             option (\"O:SPY251219C00650000\")"
+             option (\"O:\", then the symbol, YYMMDD, C or P, and eight digits)"
                 .into(),
-        );
+        ));
     }
     if text.contains(char::is_uppercase) {
         return Err(format!(
@@ -326,8 +343,6 @@ mod tests {
             assert_eq!(ticker(text), "O:SPY251219C00650000", "{text}");
         }
         assert_eq!(symbol("stock:GSPC").to_string(), "stock:GSPC");
-        let mistakable = |text| symbol(text).is_mistakable();
-        assert!(mistakable("DAX") && !mistakable("SAP") && !mistakable("I:DAX"));
     }
 
     #[test]
@@ -419,13 +434,13 @@ mod tests {
     #[test]
     fn the_error_of_an_invalid_symbol_names_the_mistake() {
         refused("", &["empty"]);
-        refused("X:BTCUSD", &["prefixes", "stock:"]);
+        refused("X:ABC", &["prefixes", "stock:"]);
+        refused("X:BTCUSD", &["a pair of currencies"]);
         refused("I:", &["code of an index"]);
-        refused("SPY251319C00650000", &["like \"O:SPY251219C00650000\""]);
+        refused("SPY251319C00650000", &["YYMMDD, C or P"]);
         refused("^FTSE", &["like \"I:FTSE\""]);
         refused("^NASDAQ", &["like \"I:NASDAQ\""]);
         refused("SAP.DE", &["outside the USA", "\"SAP\""]);
-        refused("BTC-USD", &["write an index"]);
         for (text, code) in [("GSPC", "SPX"), ("djia", "DJI"), ("IXIC", "COMP")] {
             let mean = format!("you mean \"{code}\"");
             let share = format!("\"stock:{}\" for a share", text.to_ascii_uppercase());
@@ -444,7 +459,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn a_parsed_symbol_parses_again_to_the_same_symbol(
-            text in "\\PC{0,40}|(i:|I:|o:|O:|stock:|)([A-Za-z0-9.^$/-]{1,12}|GSPC|DJIA|[A-Z]{1,4}p[A-Z]?w?|\
+            text in "\\PC{0,40}|[A-Z:. ]{1,12}( US| B| INDEX| EQUITY|=X)|(i:|I:|o:|O:|stock:|)([A-Za-z0-9.^$/-]{1,12}|GSPC|DJIA|[A-Z]{1,4}p[A-Z]?w?|\
                      [Cc][Oo][Mm][Pp]|[Ss][Pp][Xx]|spy251219[cp]00650000)",
         ) {
             if let Ok(symbol) = text.parse::<Symbol>() {

@@ -65,7 +65,7 @@ const PREFIXES: [(ChannelKind, &str); 5] = [
 impl ChannelKind {
     /// The prefix in the channel name.
     pub const fn prefix(self) -> &'static str {
-        // The table has the order of the enum.
+        // The entries of the table are in the order of the variants.
         PREFIXES[self as usize].1
     }
 }
@@ -101,7 +101,7 @@ impl Channel {
     }
 
     /// Parses a channel name. The ticker is the text after the *first* dot (`T.BRK.B`). `None` if
-    /// this program cannot have subscribed to a channel with this name.
+    /// the text is not the name of a channel that this program can subscribe to.
     pub fn parse(name: &str) -> Option<Self> {
         let (prefix, ticker) = name.split_once('.')?;
         let (kind, _) = PREFIXES.into_iter().find(|(_, known)| *known == prefix)?;

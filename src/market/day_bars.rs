@@ -14,7 +14,7 @@ pub const HISTORY_POINTS: usize = 128;
 const MINUTE: Duration = Duration::from_secs(60);
 /// Without a trading day: the initial length of a bar.
 const FIRST_INTERVAL: Duration = Duration::from_secs(1);
-/// Without a trading day: a gap shorter than this never restarts the curve.
+/// Without a trading day: a gap that is shorter than this time never restarts the curve.
 const QUIET: Duration = Duration::from_secs(600);
 
 /// The times of a trading day of one symbol.
@@ -30,7 +30,7 @@ pub struct TradingDay {
     pub end: Utc,
 }
 
-/// A lowest and a highest price.
+/// A price range: the lowest and the highest price.
 pub(super) type PriceRange = (Price, Price);
 
 /// Returns the range that contains both ranges.
@@ -55,17 +55,17 @@ struct StoredBar {
 ///
 /// With a trading day, each bar has one minute. Without a trading day there is no range, and the
 /// bars cover the time since the first value. They start with one second each. When 129 bars are in
-/// use, each two neighbours become one bar of twice the length, so the curve has 64 to 128 points
-/// from then on. A gap that is longer than ten minutes and longer than all bars together restarts
-/// the curve: otherwise most of the curve would show the gap of a night.
+/// use, each pair of neighbouring bars becomes one bar of twice the length. From then on, the curve
+/// has 64 to 128 points. A gap that is longer than ten minutes and longer than all bars together
+/// restarts the curve: otherwise most of the curve would show the gap of a night.
 #[derive(Clone, Debug, Default)]
 pub struct DayBars {
     day: Option<TradingDay>,
     /// The bars, indexed by the minutes since the start of the day, or by the intervals since
     /// `first_value`.
     bars: Vec<Option<StoredBar>>,
-    /// The range of the bars with a price: the index of the first one, and the index after the last
-    /// one. The range is (`MINUTES`, 0) while no bar has a price.
+    /// The part of `bars` that contains prices: the index of the first bar with a price, and the
+    /// index after the last bar with a price. The value is (`MINUTES`, 0) while no bar has a price.
     used: (usize, usize),
     range: Option<PriceRange>,
     /// True if a backfill delivered the earlier bars of the day.
@@ -161,8 +161,8 @@ impl DayBars {
         self.add(price, place as usize);
     }
 
-    /// Makes one bar of each two neighbours. Only the closes are merged, because there is no range
-    /// without a trading day.
+    /// Merges each pair of neighbouring bars into one bar. Only the closes are merged, because
+    /// there is no range without a trading day.
     fn halve(&mut self) {
         for place in 0..=HISTORY_POINTS / 2 {
             self.bars[place] = self.bars[2 * place + 1].or(self.bars[2 * place]);

@@ -1,4 +1,4 @@
-//! An option contract, as its ticker describes the contract.
+//! An option contract: the properties that its ticker contains.
 
 use core::fmt;
 
@@ -32,7 +32,7 @@ impl<'a> Contract<'a> {
     /// Parses ROOT YYMMDD C|P STRIKE×1000 from right to left, because a root can end with a digit.
     ///
     /// # Errors
-    /// The text is not a contract; contains the reason.
+    /// The reason why the text is not a contract.
     pub(super) fn parse(name: &'a str) -> Result<Self, &'static str> {
         if !name.is_ascii() || name.len() < 16 {
             return Err(Self::FORM);

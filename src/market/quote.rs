@@ -48,7 +48,7 @@ impl QuoteSource {
 pub struct AsOf {
     /// The receive time.
     pub received: Moment,
-    /// The time at which a source last confirmed that this is still the latest value.
+    /// The time at which a source last confirmed that the value is still the latest one.
     pub confirmed: Moment,
     /// The timestamp from the feed. `None` if the feed sent no plausible timestamp.
     pub stamp: Option<Utc>,
@@ -56,8 +56,8 @@ pub struct AsOf {
     /// age, or it is computed from the lag of the value compared with the smallest lag on the same
     /// connection.
     pub age: Duration,
-    /// True if the value was streamed, or if its sender reported its age: the receive time is then
-    /// valid for a minimum age. If false, only the timestamp is valid for the age.
+    /// True if the value was streamed, or if its sender reported its age. The time since the
+    /// receive time is then a minimum of the age. If false, only the timestamp shows the age.
     pub heard: bool,
 }
 
@@ -121,8 +121,8 @@ impl AsOf {
         self.stamp.or_else(|| Some(utc - self.age(now)?))
     }
 
-    /// Returns the wall-clock time at which a source last confirmed that this is still the latest
-    /// value.
+    /// Returns the wall-clock time at which a source last confirmed that the value is still the
+    /// latest one.
     pub(super) fn confirmed_utc(&self, now: Now) -> Option<Utc> {
         Some(now.utc? - now.monotonic.since(self.confirmed))
     }
@@ -199,7 +199,7 @@ impl Quote {
         let provenance = Provenance::default();
         let mut quote = Self::streamed(price, stamp, QuoteSource::Rest, provenance, now);
         quote.delayed = delayed;
-        // The value was true at its timestamp.
+        // A REST response does not show the age of its value; only the timestamp shows the age.
         quote.as_of.heard = false;
         quote
     }
@@ -209,14 +209,14 @@ impl Quote {
         self.as_of.age(now)
     }
 
-    /// Returns the age without the allowed delay of the source; this age is compared with the
-    /// limit. A delayed source can still send an old value, for example a value from yesterday.
-    /// `None` if the age is unknown.
+    /// Returns the age minus the allowed delay of the source. The caller compares this difference
+    /// with the limit, because a delayed source can also send a value that is too old, for example
+    /// from yesterday. `None` if the age is unknown.
     pub fn counted_age(&self, now: Now) -> Option<Duration> {
         Some(self.counted(self.age(now)?, now))
     }
 
-    /// Returns the age that [`Self::counted_age`] returns, from the age that is already known.
+    /// Computes the result of [`Self::counted_age`] from a known age.
     pub(super) fn counted(&self, age: Duration, now: Now) -> Duration {
         if !self.delayed {
             return age;

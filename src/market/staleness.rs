@@ -32,8 +32,8 @@ const GRACE: Duration = Duration::from_secs(60);
 /// The time between the expiry of a price from outside the trading hours and its replacement by the
 /// close.
 const EXTENDED_TO_CLOSE_AFTER: Duration = Duration::from_secs(15 * 60);
-/// An upper bound for the length of a regular session. A close with an older timestamp, measured
-/// back from the end of a session, belongs to an earlier session.
+/// An upper bound for the length of a regular session. If the timestamp of a close is older than
+/// the end of a session by more than this time, the close belongs to an earlier session.
 const MAX_SESSION: Duration = Duration::from_secs(12 * 3600);
 
 /// The state of the connection that delivers the values of an instrument.
@@ -70,7 +70,7 @@ pub(super) struct StalenessCheck<'a> {
     /// The maximum age of a value that is not a minute bar.
     pub(super) usual_limit: Duration,
     pub(super) link: LinkState,
-    /// `None` while the wall-clock time is unknown.
+    /// The calendar phase; `None` while the wall-clock time is unknown.
     pub(super) phase: Option<MarketPhase>,
     pub(super) now: Now,
 }
@@ -124,7 +124,7 @@ impl<'a> StalenessCheck<'a> {
         let as_of = quote.as_of.utc(now);
         let own = quote.source.limit(self.usual_limit);
         let is_extended = |(phase, as_of): (MarketPhase, Utc)| match phase.part {
-            // A price of a share from extended hours.
+            // The market is in extended hours. The price counts only if it comes from these hours.
             Some(SessionPart::Pre | SessionPart::Post) => as_of >= phase.since,
             Some(_) => false,
             // A REST row has one timestamp for all its prices, so the timestamp of a row with a
@@ -259,9 +259,9 @@ impl<'a> StalenessCheck<'a> {
         }
         let is_index = self.class == AssetClass::Index;
         let end = bell + if is_index { INDEX_SETTLEMENT } else { limit };
-        // The connection must deliver no newer value until this time: one limit after the end of
-        // the session and after the value, plus the lag of this value, because a newer value can
-        // have the same lag.
+        // The time until which the connection must deliver no newer value: one limit after the end
+        // of the session and after the value. The lag of this value is added, because a newer value
+        // can have the same lag.
         let lag = quote.is_streamed().then(|| quote.lag(self.now));
         let lag = lag.unwrap_or_default().max(quote.delay());
         let silent_since = as_of.max(bell) + limit + lag;

@@ -41,9 +41,10 @@ const LATE_ROOTS: [&str; 30] = [
 ];
 
 impl Hours {
-    /// Returns the trading hours of a symbol. An index counts as published at night if the
-    /// documentation does not exclude this. An error is then harmless: a value is sometimes
-    /// reported as stale, but the last value before a connection loss is never shown as a close.
+    /// Returns the trading hours of a symbol. An index counts as published at night unless a
+    /// document excludes publication at night. If this assumption is wrong, the error is harmless:
+    /// a value is sometimes reported as stale, but the last value before a connection loss is never
+    /// shown as a close.
     pub(super) fn of(symbol: &Symbol) -> Hours {
         match symbol.class() {
             AssetClass::Equity => Hours::Extended,

@@ -41,15 +41,16 @@ impl Instrument {
         if new.is_streamed() && new.as_of.stamp.is_none() {
             if !new.void {
                 // Without a timestamp, the first value of a connection can repeat a value of any
-                // age, and so can a value with an unchanged price. Only a changed price proves that
-                // the value is new.
+                // age. A value with an unchanged price can also be such a repetition. Only a
+                // changed price proves that the value is new.
                 let before = self.last_unstamped.replace((new.price, new.epoch));
                 new.as_of.heard &=
                     before.is_some_and(|(price, epoch)| epoch == new.epoch && price != new.price);
             }
             if new.delayed {
-                // The value is at least as old as its source is late. Otherwise it would count as
-                // newer than the values with a timestamp that follow.
+                // A delayed source sends a value after its delay, so the value has at least this
+                // age. Without this addition, the value would count as newer than the next values,
+                // which have a timestamp.
                 new.as_of.age += USUAL_DELAY;
             }
         }
@@ -136,8 +137,8 @@ impl Instrument {
     }
 
     /// Returns true if the latest value can be the close. It must have been fresh at the end of the
-    /// session or be newer, and no later value may have been missed: the connection is unbroken
-    /// since, or the value comes from a recent REST response.
+    /// session or be newer, and no later value may have been missed: the connection has been
+    /// unbroken since then, or the value comes from a recent REST response.
     fn covered_the_close(&self, bell: Utc, Context { link, now, .. }: Context<'_>) -> bool {
         self.latest.is_some_and(|latest| {
             let limit = latest.source.limit(self.usual_limit);

@@ -118,8 +118,8 @@ impl Instrument {
         self.latest.filter(|quote| !quote.void)
     }
 
-    /// The bars of the trading day or, without a trading day, of the latest values. They make the
-    /// curve.
+    /// The bars of the trading day or, without a trading day, of the latest values. The curve shows
+    /// these bars.
     pub const fn minutes(&self) -> &DayBars {
         &self.minutes
     }
@@ -203,10 +203,10 @@ impl Instrument {
         })
     }
 
-    /// The change of the shown value since the previous close. For a value from outside the trading
-    /// hours, the change since the last close. `None` if one of the values is unknown, if the next
-    /// trading day has begun, or if the wall-clock time is unknown: a change since the close of
-    /// another day is wrong.
+    /// The change of the shown value since the previous close. If the value comes from outside the
+    /// trading hours, the change since the last close. `None` if one of the values is unknown, if
+    /// the next trading day has begun, or if the wall-clock time is unknown: a change since the
+    /// close of another day is wrong.
     pub fn change(&self, shown: &Quote, now: Now) -> Option<Change> {
         let utc = now.utc?;
         if shown.outside {

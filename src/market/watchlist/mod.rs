@@ -265,8 +265,8 @@ impl Watchlist {
         instrument.day = Some((day, until));
     }
 
-    /// Stores the analytics of an option contract, unless later ones are stored: a hub may repeat
-    /// an old response.
+    /// Stores the analytics of an option contract, unless the stored analytics are newer: a hub may
+    /// repeat an old response.
     pub fn set_analytics(&mut self, ticker: &str, values: OptionAnalytics, as_of: AsOf, now: Now) {
         if let Some(instrument) = self.find_mut(ticker) {
             let stored = instrument.analytics.and_then(|(_, stored)| stored.age(now));

@@ -14,9 +14,9 @@ pub(super) enum Recency {
     Older,
 }
 
-/// Compares two values by their timestamps, or by their ages if a timestamp is missing. An older
-/// timestamp wins only if the stored timestamp is in the future and the new timestamp is not: the
-/// stored timestamp was then always wrong.
+/// Compares two values by their timestamps, or by their ages if a timestamp is missing. The value
+/// with the older timestamp counts as newer only if the stored timestamp is in the future and the
+/// new timestamp is not. The stored timestamp is wrong in this case.
 pub(super) fn recency(stored: &Quote, new: &Quote, now: Now) -> Recency {
     let (stored_age, new_age) = (stored.age(now), new.age(now));
     match (stored.as_of.stamp, new.as_of.stamp) {
@@ -38,8 +38,8 @@ const STAMP_JITTER: Duration = Duration::from_millis(500);
 
 /// Returns true if two consecutive values of a channel show that the stored timestamp is wrong.
 /// Both values have older timestamps than the stored value, and the interval of their timestamps is
-/// equal to the interval of their receive times. Never true for bars, because a corrected bar can
-/// arrive late.
+/// equal to the interval of their receive times. The result is always false for bars, because a
+/// corrected bar can arrive late.
 pub(super) fn channel_continues(
     stored: &Quote,
     (first, received): (Utc, Moment),

@@ -32,8 +32,9 @@ impl PreviousClose {
         }
     }
 
-    /// Takes the last close that this program has seen, of the time `as_of`, as the previous close of `day`, if `day` is the
-    /// trading day that follows. A server can still report another previous close.
+    /// Uses the last close that this program received as the previous close of `day`. `as_of` is
+    /// the time of this close. The function does nothing if another trading day is between this
+    /// time and `day`. A server can still report another previous close.
     pub(super) fn carry_over(
         &mut self,
         close: Price,

@@ -31,7 +31,7 @@ pub struct InstrumentSnapshot {
     pub day: DayStats,
     /// The computed data of an option contract, for example delta.
     pub analytics: Option<OptionAnalytics>,
-    /// The best bid and ask; `None` if the response lacks one of both.
+    /// The best bid and ask; `None` if the response contains no order book.
     pub book: Option<TopOfBook>,
     /// The timestamp of the best bid and ask; `None` if the response contains no timestamp.
     pub book_stamp: Option<Utc>,

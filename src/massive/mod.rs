@@ -35,7 +35,7 @@ pub(crate) fn age(age: &Value, stale: bool) -> Duration {
 }
 
 /// Parses a response body. JSON has no NaN and no infinity, but some programs write these words in
-/// place of a number. Only the row with such a word cannot be read then.
+/// place of a number. Such a word makes only its own row unreadable.
 pub(crate) fn body<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(body).or_else(|error| match without_words(body) {
         Some(readable) => serde_json::from_slice(&readable),
@@ -43,8 +43,9 @@ pub(crate) fn body<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Er
     })
 }
 
-/// Replaces each NaN and each infinity outside a string by a string with this word, which is no
-/// valid value of any number. Returns `None` if the body contains none of these words.
+/// Puts each NaN and each infinity outside a string in quotes, so that the body is valid JSON. The
+/// field with such a string cannot be read as a number. Returns `None` if the body contains none of
+/// these words.
 fn without_words(body: &[u8]) -> Option<Vec<u8>> {
     let mut readable = Vec::with_capacity(body.len());
     let (mut found, mut quoted, mut at) = (false, false, 0);
@@ -87,8 +88,8 @@ pub(crate) fn rows<T: DeserializeOwned>(
 /// The tickers whose rows cannot be read, each with the error.
 pub type UnreadableRows = Vec<(Ticker, String)>;
 
-/// Returns the tickers and errors in `now` that `known` does not contain, and replaces the entries
-/// of the requested tickers in `known`.
+/// Adds the entries of `now` to `known`, in place of the old entries of the requested tickers.
+/// Returns the entries that were not in `known` before.
 pub(crate) fn news(
     known: &mut Vec<(Ticker, String)>,
     now: Vec<(Ticker, String)>,

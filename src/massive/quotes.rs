@@ -52,8 +52,8 @@ pub(crate) struct QuoteRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) as_of: Option<Number>,
     pub(crate) source: Option<String>,
-    /// The reason why the row has no data: a word of the vendor (`NOT_ENTITLED`, `NOT_FOUND`) or of
-    /// the hub. With one of these words, the fields for data have no meaning.
+    /// The reason why the row has no data: an error word of the vendor (`NOT_ENTITLED`,
+    /// `NOT_FOUND`) or of the hub. If this field is present, the fields for data have no meaning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
     /// The meaning of `error`, as a text for people.
@@ -113,7 +113,7 @@ pub(crate) struct QuoteRow {
 
 /// The error of a row for which the hub has no answer from its vendor.
 pub(crate) const NO_ANSWER: &str = "NO_ANSWER";
-/// The word of a hub in a row above its limits for the client.
+/// The error of a row that the hub does not request, because the client has reached its limit.
 pub(crate) const TOO_MANY_TICKERS: &str = "TOO_MANY_TICKERS";
 
 pub(crate) fn rows(body: &[u8]) -> Result<QuotesReply, serde_json::Error> {
@@ -170,8 +170,8 @@ impl QuoteRow {
             .previous_close
             .and_then(positive)
             .map(PreviousClose::Told);
-        // A hub that sends `marketStatus` without a previous close has none. The change in this row
-        // is then zero and has no meaning.
+        // If a hub sends `marketStatus` without a previous close, the previous close is unknown.
+        // The change in this row is then zero and has no meaning.
         seed.previous_close = match self.market_status {
             Some(_) => reported,
             None => reported.or_else(derived),

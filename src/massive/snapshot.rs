@@ -58,7 +58,7 @@ pub struct SnapshotRow {
     pub implied_volatility: Option<f64>,
     /// The open interest of a contract.
     pub open_interest: Option<f64>,
-    /// The age of the row in seconds. Only a hub sends this field and the next two.
+    /// The age of the row in seconds. Only a hub sends this field and the next two fields.
     #[serde(default)]
     pub age: Value,
     /// True if the hub could not get a newer row from its vendor.

@@ -34,9 +34,10 @@ use crate::time::Utc;
 
 /// The wait for one address before the next address is tried in parallel.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(300);
-/// The wait before the next round over all addresses without an answer.
+/// The wait before all addresses that have not answered are tried again.
 const RETRY_ADDRESSES_AFTER: Duration = Duration::from_millis(900);
-/// The number of rounds over all addresses. All rounds together last longer than any attempt.
+/// The maximum number of rounds over all addresses. The feed cancels an attempt after 10 s, which
+/// is before the end of the last round.
 const ROUNDS: usize = 10;
 
 /// A TCP connection with or without TLS.
@@ -78,9 +79,9 @@ struct SharedNetState {
     probe: AtomicBool,
     /// The `Date` header of the latest response and its receive time, until a caller takes both.
     date: Mutex<Option<(Utc, Instant)>>,
-    /// The channel that reports each answer of the host.
+    /// The channel that reports each response of the host.
     alive: watch::Sender<()>,
-    /// The place of the hub in use among the hubs of the source.
+    /// The index of the hub in use in the list of hubs of the source.
     active: watch::Sender<usize>,
     /// The open connection for REST requests. A request holds the lock until its end.
     rest: Arc<tokio::sync::Mutex<Option<RestConnection>>>,
@@ -111,8 +112,8 @@ impl Connector {
             let to_text = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
             let read = |error| match error {
                 pem::Error::Io(error) => to_text(&error),
-                // The message of the library shows a section name as bytes in decimal, so use the
-                // own message.
+                // The message of the library shows a section name as decimal bytes, so this program
+                // has its own message.
                 _ => to_text(&"the file contains a damaged certificate; expected a PEM file"),
             };
             let mut certificates = CertificateDer::pem_file_iter(path)
@@ -175,17 +176,17 @@ impl Connector {
         self.shared.probe.store(probe, Ordering::Relaxed);
     }
 
-    /// Records an answer of the host, so that a waiting session can retry earlier.
+    /// Records a response of the host, so that a waiting session can retry earlier.
     pub(crate) fn answered(&self) {
         self.shared.alive.send_replace(());
     }
 
-    /// Returns a receiver that reports each answer of the host.
+    /// Returns a receiver that reports each response of the host.
     pub(crate) fn alive(&self) -> watch::Receiver<()> {
         self.shared.alive.subscribe()
     }
 
-    /// Returns the place of the hub in use among the hubs of the source.
+    /// Returns the index of the hub in use in the list of hubs of the source.
     pub(crate) fn active(&self) -> usize {
         *self.shared.active.borrow()
     }
@@ -201,8 +202,8 @@ impl Connector {
         self.shared.active.send_replace(place);
     }
 
-    /// Returns a connector with the same trusted certificates, for requests to another server that
-    /// must not count as answers of this one.
+    /// Returns a connector with the same trusted certificates, for requests to another server.
+    /// Responses to these requests do not count as responses of the server in use.
     pub(crate) fn separate(&self) -> Self {
         Self {
             tls: self.tls.clone(),

@@ -84,7 +84,7 @@ pub enum Failure {
     Lost,
     /// The server is restarting or requested a later retry (close code 1012 or 1013).
     Restarting,
-    /// This client ended the connection, because no channel is wanted or the program ends.
+    /// This client ended the connection, because no channel is needed or the program ends.
     Done,
 }
 

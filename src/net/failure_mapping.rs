@@ -70,7 +70,7 @@ impl CertificateProblem {
             Bad::Other(other) if other.0.is::<MissingIntermediate>() => {
                 CertificateProblem::Intermediate
             }
-            // Only version 3 has names of hosts.
+            // Only a certificate of version 3 contains host names.
             Bad::Other(_) if trust::is(inner, &webpki::Error::UnsupportedCertVersion) => {
                 CertificateProblem::Name(Vec::new())
             }
@@ -91,7 +91,7 @@ impl CertificateProblem {
     }
 }
 
-/// Returns the name in a text of the library like `DnsName("hub.local")` or `IpAddress(::1)`.
+/// Extracts the name from a text of the library like `DnsName("hub.local")` or `IpAddress(::1)`.
 fn plain(name: &str) -> String {
     let inner = name.split_once('(').map_or(name, |(_, inner)| inner);
     inner.trim_matches(['"', ')']).to_owned()

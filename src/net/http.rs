@@ -105,7 +105,8 @@ impl HttpAnswer {
         let reason = failure_mapping::refusal(self.status, &self.headers, &source.endpoint);
         let vendor = source.provider == FeedProvider::Vendor;
         RestError {
-            // The vendor has no token: status 401 is about the key, and 403 about the plan.
+            // The vendor uses no token. Its status 401 means a refused key, and its status 403
+            // means a plan without the data.
             reason: match reason {
                 Failure::Token if vendor && self.status == StatusCode::FORBIDDEN => Failure::Plan,
                 Failure::Token if vendor => Failure::Key,
@@ -132,8 +133,8 @@ pub(crate) async fn ask(
     ask_on(connector, source, method, path, None).await
 }
 
-/// Does the same as [`ask`]. If `only` is the number of a connection, the request is sent on this
-/// connection and on no other one.
+/// Does the same as [`ask`]. If `only` is the number of a connection, the request is sent only on
+/// this connection.
 ///
 /// # Errors
 ///
@@ -182,7 +183,7 @@ async fn exchange_without_limit(
     let mut answered = None;
     if let Some(kept) = kept.filter(|kept| only.is_none_or(|only| only == kept.id)) {
         let id = kept.id;
-        // Without an answer, the server has closed the connection since the last request.
+        // If no response arrives, the server has closed the connection after the previous request.
         answered = kept
             .send(request.clone(), whole)
             .await
@@ -269,7 +270,7 @@ mod tests {
         assert_eq!(wait("Mon, 23 Nov 2026 14:30:42 GMT", utc), Some(42));
         assert_eq!(wait("Tue, 24 Nov 2026 14:00:00 GMT", utc), Some(600));
         assert_eq!(wait("Mon, 23 Nov 2026 14:30:42 GMT", None), None);
-        // A date in the past is no usable wait, so the caller uses its own.
+        // A date in the past is no usable wait, so the caller uses its own wait.
         for junk in ["soon", "-1", "1.5", "", "Mon, 23 Nov 2026 14:00:00 GMT"] {
             assert_eq!(wait(junk, utc), None, "{junk}");
         }

@@ -66,8 +66,8 @@ pub(crate) fn check(endpoint: Endpoint, clock: Clock) -> Boxed<'static, Option<F
     })
 }
 
-/// Waits for two seconds, and then returns a failure if the network interface with this address of
-/// the machine does not work, also not a second later.
+/// Returns a failure if the network interface with this address of the machine does not work after
+/// two seconds and does not work one second later either.
 #[inline(never)]
 pub(crate) fn check_interface(own: IpAddr, clock: Clock) -> Boxed<'static, Option<Failure>> {
     Box::pin(async move {

@@ -110,7 +110,8 @@ impl RestConnection {
     }
 }
 
-/// Reads a body that nobody needs, if it is short. Returns true if the body was read to its end.
+/// Reads and discards a short body, so that the connection can be used again. Returns true if the
+/// body was read to its end.
 async fn skip(body: Incoming) -> bool {
     let length = body.size_hint().exact();
     length.is_some_and(|length| length <= SKIPPED_BODY_LIMIT) && body.collect().await.is_ok()

@@ -48,7 +48,8 @@ impl FeedSource {
         }
     }
 
-    /// Returns the source with only the hub at this place: 0 for `endpoint`, then the alternatives.
+    /// Returns the source with only the hub at this index: 0 is `endpoint`, and the alternatives
+    /// follow.
     pub fn at(&self, place: usize) -> Self {
         let alternative = place
             .checked_sub(1)

@@ -15,7 +15,7 @@ use rustls::{
 use webpki::EndEntityCert;
 
 /// The identifier `id-ad-caIssuers` (RFC 5280, section 4.2.2.1) as DER. A public authority writes
-/// the address of its intermediate certificate behind this identifier into each certificate.
+/// the address of its intermediate certificate after this identifier into each certificate.
 const CA_ISSUERS: &[u8] = &[0x06, 8, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x02];
 
 /// The error for a server that sends its certificate without the intermediate certificate.

@@ -21,7 +21,7 @@ const RECORDS: usize = 100;
 pub(super) struct Name(pub(super) Vec<String>);
 
 impl Name {
-    /// Returns true if both names are equal. The case of a letter does not count.
+    /// Returns true if both names are equal, without regard to upper and lower case.
     pub(super) fn is(&self, other: &Self) -> bool {
         let both = self.0.iter().zip(&other.0);
         self.0.len() == other.0.len() && both.into_iter().all(|(a, b)| a.eq_ignore_ascii_case(b))
@@ -73,7 +73,7 @@ pub(super) fn question(id: u16, service: &Name) -> Vec<u8> {
 }
 
 /// Returns the records of the answer to the question with this number (RFC 6762, section 6.7);
-/// `None` if the message is another one or is damaged.
+/// `None` if the message is not this answer or is damaged.
 pub(super) fn records(message: &[u8], id: u16) -> Option<Vec<Record>> {
     let mut reader = Reader { message, at: 0 };
     let [own, flags, questions, answers, authorities, additional] =
@@ -126,7 +126,8 @@ impl Reader<'_> {
                     let low = usize::from(*self.take(1)?.first()?);
                     behind.get_or_insert(self.at);
                     self.at = ((length & 0x3F) << 8) | low;
-                    // A name whose pointers only go back and whose labels are limited has an end.
+                    // Each pointer must lead to an earlier position, and the number of labels is
+                    // limited, so the loop always ends.
                     if self.at >= start {
                         return None;
                     }
@@ -162,7 +163,7 @@ impl Reader<'_> {
     }
 }
 
-/// Returns the texts of a TXT record. Each of them has its length in front.
+/// Returns the texts of a TXT record. Each text begins with a byte that contains its length.
 fn texts(mut bytes: &[u8]) -> Vec<String> {
     let mut texts = Vec::new();
     while let Some((length, rest)) = bytes.split_first() {

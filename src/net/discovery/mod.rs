@@ -62,7 +62,7 @@ async fn hub(connector: &Connector, source: &FeedSource) -> Result<Endpoint, Fai
     if let Some(found) = &*last {
         // After a loss, this machine can be in another network, so the hub must prove itself again.
         let valid = found.hub.is_ok() && found.losses == losses;
-        // Another user of this connector has searched while this one waited.
+        // Another user of this connector has searched while this call waited for the lock.
         if valid || found.at > asked {
             return found.hub.clone();
         }
@@ -122,7 +122,8 @@ pub(crate) async fn search() -> Result<Vec<Announcement>, Failure> {
         log::debug!("the search for a hub failed: {error}");
         Failure::Network
     })?;
-    // The loopback interface also accepts the question.
+    // The loopback interface accepts the question even if no other interface works, so the search
+    // alone does not detect a missing network.
     match found.is_empty() && !has_interface() {
         true => Err(Failure::Network),
         false => Ok(found),
@@ -139,7 +140,7 @@ pub(crate) fn places(hubs: &[Announcement]) -> String {
 /// configuration names a certificate, a hub without TLS is not used.
 ///
 /// # Errors
-/// The reason why the hub did not prove it at any of its addresses.
+/// The reason why the hub proved its knowledge of the token at none of its addresses.
 pub(crate) async fn take(
     connector: &Connector,
     source: &FeedSource,
@@ -152,7 +153,7 @@ pub(crate) async fn take(
     for address in &hub.addresses {
         let endpoint = Endpoint {
             secure: hub.secure,
-            // A certificate is for the name; without TLS the name is of no use.
+            // TLS checks the certificate against the host name. Without TLS, the address is enough.
             host: match hub.secure {
                 true => hub.host.clone(),
                 false => address.to_string(),

@@ -24,7 +24,7 @@ use crate::secret::Secret;
 
 /// The path of the exchange at a hub (`POST`).
 pub(crate) const PATH: &str = "/api/hub-proof";
-/// The text at the begin of each hashed message, so that no other use of the key has the same
+/// The text at the beginning of each hashed message, so that no other use of the key has the same
 /// message.
 const DOMAIN: &str = "deskticker hub proof 1";
 
@@ -193,7 +193,7 @@ mod tests {
         let answer = json(request.answer(&hash("t")).unwrap());
         let (second, _) = self::request(HERE);
         assert!(first.proves(answer.as_bytes()) && !second.proves(answer.as_bytes()));
-        // A mirror sends the message of the display back.
+        // A false server can send the message of the display back.
         let own = hmac::sign(&first.key, &first.message("display", &[]));
         let mirrored = [&first.challenge[..], own.as_ref()].map(|b| HEXLOWER.encode(b));
         let [challenge, proof] = mirrored;

@@ -1,7 +1,7 @@
 //! The search for hubs that announce themselves in the local network: one question by multicast DNS
 //! (RFC 6762, section 5.1) at each network interface, and the answers to it. Only IPv4 is searched,
 //! because a hub announces its IPv4 addresses in each usual configuration. This module connects to
-//! no hub and believes nothing of an announcement.
+//! no hub and does not trust an announcement.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -37,7 +37,7 @@ const MAX: usize = 8;
 /// The largest message, in bytes (RFC 6762, section 17).
 const MESSAGE: usize = 9000;
 
-/// The announcement of one hub. Nothing in it is proved.
+/// The announcement of one hub. Its content is not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Announcement {
     /// The name of the announced service, for the user.
@@ -92,7 +92,8 @@ pub(super) async fn search() -> io::Result<Vec<Announcement>> {
         let Ok(received) = timeout_at(next.min(end), socket.recv_from(&mut buffer)).await else {
             continue;
         };
-        // An error of an earlier message can arrive here, and says nothing about the answers.
+        // The socket can return the error of an earlier message here. Such an error does not
+        // concern the answers.
         let Ok((size, from)) = received else { continue };
         if read(&buffer[..size], id, from.ip(), &mut hubs) {
             end = end.min(Instant::now() + OTHERS);
@@ -104,7 +105,7 @@ pub(super) async fn search() -> io::Result<Vec<Announcement>> {
 async fn ask(socket: &UdpSocket, question: &[u8]) -> io::Result<()> {
     let mut last = io::Error::other("this machine has no network interface");
     let mut sent = false;
-    // The list of the interfaces in `/proc` is the list of the network namespace of this process.
+    // `/proc` lists the interfaces in the network namespace of this process.
     let list = std::fs::read_to_string("/proc/self/net/dev")?;
     for name in list.lines().filter_map(|line| line.split_once(':')) {
         let outcome = name_to_index(socket, name.0.trim()).and_then(|index| {
@@ -118,7 +119,7 @@ async fn ask(socket: &UdpSocket, question: &[u8]) -> io::Result<()> {
         };
         match outcome {
             Ok(_) => sent = true,
-            // An interface that is down, or has no address.
+            // The interface is down or has no address.
             Err(error) => last = error,
         }
     }
@@ -155,8 +156,8 @@ fn read(message: &[u8], id: u16, from: IpAddr, hubs: &mut Vec<Announcement>) -> 
             _ => None,
         });
         let mut addresses: Vec<IpAddr> = addresses.collect();
-        // The sender is surely in this network, and an address in its message may be in another
-        // one.
+        // The sender is in this network, but another address in its message may be in another
+        // network.
         if addresses.is_empty() || addresses.contains(&from) {
             addresses.retain(|address| *address != from);
             addresses.insert(0, from);
@@ -195,7 +196,7 @@ fn add(new: Announcement, hubs: &mut Vec<Announcement>) {
         }
     } else if hubs.len() < MAX {
         let addresses = new.addresses.into_iter().take(MAX).collect();
-        // The answers of the same hubs arrive in any order.
+        // The answers of several hubs can arrive in any order, so the list is sorted.
         let key = (&new.name, new.port);
         let at = hubs.partition_point(|hub| (&hub.name, hub.port) < key);
         hubs.insert(at, Announcement { addresses, ..new });

@@ -53,15 +53,16 @@ struct TokenAnswer {
 }
 
 /// Verifies that the server is a hub or the proxy, before this client sends a token. The function
-/// sends no request to the vendor, over TLS (the certificate already proves the identity of the
-/// server), if the source has no secret, or if the configuration trusts the server.
+/// sends no request if the server is the vendor, if the connection uses TLS (the certificate proves
+/// the identity of the server), if the source has no secret, or if the configuration trusts the
+/// server.
 ///
 /// # Errors
 ///
 /// If no path identifies a hub: [`Failure::Busy`], [`Failure::Gateway`], [`Failure::TlsRequired`]
-/// or [`Failure::Filtered`] as the responses show, [`Failure::Portal`] if the server answers with
-/// something else, [`Failure::NotAHub`] if it has none of the paths. Otherwise the reason why no
-/// response arrived.
+/// or [`Failure::Filtered`] if a response shows this reason, [`Failure::Portal`] if the server
+/// answers with something else, [`Failure::NotAHub`] if it has none of the paths. Otherwise the
+/// reason why no response arrived.
 ///
 /// Returns the number of the connection that delivered the proof, if a proof was necessary.
 async fn recognise(connector: &Connector, source: &FeedSource) -> Result<Option<u64>, RestError> {
@@ -83,8 +84,8 @@ async fn recognise(connector: &Connector, source: &FeedSource) -> Result<Option<
             connector.set_probe(probe);
             return Ok(Some(answer.connection));
         }
-        // One path proves nothing against the server: the proxy answers an unknown path with its
-        // web page, or with status 500 if it has no page.
+        // A failure at one path does not prove that the server is no hub: the proxy answers an
+        // unknown path with its web page, or with status 500 if it has no page.
         let error = answer.error(source);
         match error.reason {
             // A WebSocket server without REST answers 426.
@@ -160,13 +161,13 @@ async fn connect_token(
 
 /// Requests a short-lived token from a verified or trusted hub. Returns the token and its expiry
 /// time (in milliseconds since the Unix epoch), or `None` if the hub issues no short-lived token. A
-/// trusted relay can answer with anything, so its answer is never a failure. `only` is the
+/// trusted relay can send any response, so its response is never a failure. `only` is the
 /// connection for the request; see [`http::ask_on`].
 ///
 /// # Errors
 ///
 /// No answer arrived, or the answer says nothing about short-lived tokens: the server is
-/// overloaded, the hub behind a proxy is away, or a web page answered.
+/// overloaded, the hub behind a proxy cannot be reached, or a web page answered.
 async fn fresh(
     connector: &Connector,
     source: &FeedSource,
@@ -226,15 +227,15 @@ struct Verification {
     /// The connector's number of lost or failed connections at the time `at`. A later loss ends the
     /// verification.
     losses: u32,
-    /// The connection that delivered the proof. The verification is valid on this connection for
-    /// any time, and on other connections for [`VERIFIED_FOR`].
+    /// The connection that delivered the proof. The verification is valid on this connection
+    /// without a time limit, and on other connections for [`VERIFIED_FOR`].
     connection: Option<u64>,
 }
 
 /// A REST client for one source. Each request contains the secret that the source requires.
 pub(super) struct AuthenticatedRest {
     connector: Connector,
-    /// All hubs of the source, and the place of the hub in use.
+    /// All hubs of the source, and the index of the hub in use.
     all: Arc<FeedSource>,
     active: usize,
     /// The source with only the hub in use.
@@ -290,7 +291,8 @@ impl AuthenticatedRest {
             Err(refusal) if refusal.reason == Failure::Plan => self.connector.answered(),
             Err(refusal) => {
                 self.recognised = None;
-                // A hub that has moved must be searched again, also if no WebSocket is open.
+                // The hub may have a new address, so it must be searched for again, even if no
+                // WebSocket is open.
                 if self.all.endpoint.is_announced() && !refusal.reason.answered() {
                     self.connector.lost();
                 }
@@ -323,7 +325,7 @@ impl AuthenticatedRest {
         let only = only.and_then(|known| known.connection);
         if known.is_some_and(|known| now < known.at + VERIFIED_FOR) || only.is_some() {
             let answer = self.send(path, only).await;
-            // The verified connection has ended.
+            // After a lost connection, the hub must be verified again.
             if only.is_none() || !is(&answer, Failure::Lost) {
                 return answer;
             }
@@ -442,7 +444,7 @@ pub(crate) async fn hub_works(
         Err(refusal) => match refusal.reason {
             // The hub has accepted the token, and its vendor has answered.
             Failure::Plan => true,
-            // A trusted relay can lack REST.
+            // A trusted relay may serve no REST requests.
             Failure::Path | Failure::UpgradeDropped => trusted,
             _ => false,
         },

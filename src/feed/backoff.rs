@@ -71,8 +71,8 @@ impl Backoff {
     }
 
     /// Returns the wait after a loss. A growing wait doubles with each loss; the wait for a hub
-    /// depends only on the length of the outage, and is zero if the hub has just answered
-    /// elsewhere.
+    /// depends only on the length of the outage, and is zero if the hub has just answered on
+    /// another connection.
     pub(super) fn wait(&mut self, now: Moment, growing: bool, host_alive: bool) -> Duration {
         let since = *self.outage.get_or_insert(now);
         if growing {

@@ -24,11 +24,12 @@ pub const PING_AFTER: Duration = Duration::from_secs(20);
 pub const DEAD_AFTER: Duration = Duration::from_secs(30);
 /// The maximum time in the state `Silent`; after this time the connection is opened again.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(90);
-/// The same limit for a server that does not report the loss of its upstream connection. The proxy
-/// keeps its clients connected then, and only a new connection makes it connect to the vendor
-/// again.
+/// The limit that replaces [`SILENCE_LIMIT`] for a server that does not report the loss of its
+/// upstream connection. After such a loss, the proxy keeps its clients connected, and connects to
+/// the vendor again only when a client opens a new connection.
 pub const UNREPORTED_SILENCE_LIMIT: Duration = Duration::from_secs(2);
-/// The limit at such a server for a connection that has replaced a silent connection.
+/// The limit that replaces [`UNREPORTED_SILENCE_LIMIT`] for a connection that was opened because
+/// the previous connection was silent.
 pub const REOPENED_SILENCE_LIMIT: Duration = Duration::from_secs(20);
 /// The time after which a live connection counts as stable and the backoff is reset. The backoff is
 /// never reset at the start of a connection: a server that accepts and then drops each connection
@@ -61,7 +62,7 @@ pub struct Connection {
     max_silence: Option<Duration>,
     reason: Option<Failure>,
     /// The failure of the name resolution or of the route that was found during the current wait.
-    /// It is newer than `reason`.
+    /// This failure is newer than `reason`.
     path: Option<Failure>,
     connections: u32,
     /// True if a connection was closed because of silence, and no wanted data has arrived since
@@ -75,7 +76,8 @@ pub struct Connection {
     /// An action that `on` requires immediately.
     pending: Option<ConnectionAction>,
     /// The time limit of the current liveness probe, and a flag for the second and final limit. A
-    /// probe starts if the host answers elsewhere while this connection receives no frame.
+    /// probe starts if the host answers on another connection while this connection receives no
+    /// frame.
     probation: Option<(Moment, bool)>,
 }
 
@@ -249,7 +251,7 @@ impl Connection {
             }
             (ConnectionEvent::Moved, ConnectionState::Idle) => {}
             (ConnectionEvent::Moved, state) => {
-                // The failures of the previous hub say nothing about this one.
+                // The failures of the previous hub say nothing about the new hub.
                 let is_open = !matches!(
                     *state,
                     ConnectionState::Backoff { .. } | ConnectionState::Refused { .. }
@@ -267,8 +269,8 @@ impl Connection {
             ) => {
                 let failure = self.path.or(self.reason);
                 self.path = path;
-                // The last attempt did not reach the server, so an early attempt does not add to
-                // its load.
+                // The last attempt did not reach the server, so an early attempt adds no load to
+                // the server.
                 let unreached = matches!(self.reason, Some(Failure::Network | Failure::Dns));
                 let lacked = matches!(failure, Some(Failure::Network | Failure::Dns));
                 let hub = self.provider == FeedProvider::Hub;
@@ -323,7 +325,8 @@ impl Connection {
                 self.state = ConnectionState::Connecting {
                     until: now + CONNECT_LIMIT,
                 };
-                // The attempt reports its own failure.
+                // From now on, the new attempt reports failures, so the failure of the path check
+                // moves to `reason`.
                 self.reason = self.path.take().or(self.reason);
                 self.backoff.attempt(now);
                 Some(ConnectionAction::Open)

@@ -118,8 +118,8 @@ pub struct ConnectionStatus {
     pub connections: u32,
     /// `Some(true)` if the server marks its prices as simulated; `None` before the first frame.
     pub simulated: Option<bool>,
-    /// The time up to which the last pong proves a working data path. The data path includes the
-    /// upstream connection of a hub. Data from before this time is not late because of a dead
+    /// The time until which the data path worked, as the last pong proves. The data path includes
+    /// the upstream connection of a hub. Data from before this time is not late because of a dead
     /// connection.
     pub heard: Moment,
     /// True if the hub reported the loss of its own upstream connection.

@@ -7,9 +7,10 @@ use crate::time::Moment;
 
 /// The time after which the next hub replaces a hub that fails.
 const FAILED_FOR: Duration = Duration::from_secs(4);
-/// The same time for a hub whose first connection is still being opened.
+/// The time that replaces [`FAILED_FOR`] while the first connection to a hub is being opened.
 const JOINING_FOR: Duration = Duration::from_secs(9);
-/// The maximum of both times. They double after each unsuccessful round over all hubs.
+/// The maximum of [`FAILED_FOR`] and [`JOINING_FOR`], which double after each unsuccessful round
+/// over all hubs.
 const LONGEST: Duration = Duration::from_secs(60);
 /// The interval between two checks of the first hub while another hub is in use.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);

@@ -42,13 +42,13 @@ pub enum Update {
     ServerTime {
         /// The receive time of the response, on the monotonic clock.
         at: Moment,
-        /// The date and time in the header, with a resolution of one second.
+        /// The date and time in the `Date` header, with a resolution of one second.
         utc: Utc,
     },
     /// Market data of the stream for the instrument with this ticker.
     Market(Ticker, MarketEvent),
-    /// The outcome of a REST request: the hub or the vendor responds, or the reason why it does not.
-    /// A repeated failure is a new update, and a repeated response is not.
+    /// The outcome of a REST request: success, or the reason of the failure. Each failure is sent.
+    /// A success is sent only if the previous outcome was a failure or if no outcome exists.
     Rest(Result<(), Failure>),
     /// The REST response for one instrument.
     Seed(Box<InstrumentSnapshot>),

@@ -105,7 +105,7 @@ struct Runner<A: EventSink> {
     server: ServerState,
     socket: Option<WebSocket>,
     last_status: ConnectionStatus,
-    /// The time up to which the last pong proves that no data was lost.
+    /// The time until which no data was lost, as the last pong proves.
     pong: Moment,
     /// A receiver that reports each answer of the host on any connection.
     alive: watch::Receiver<()>,

@@ -205,7 +205,8 @@ impl ServerState {
     }
 
     /// Returns the reason why the server does not send a channel. The vendor's refusal names no
-    /// channel, so it is taken as the reason for each unconfirmed channel of this connection.
+    /// channel, so the refusal counts as the reason for each unconfirmed channel of this
+    /// connection.
     pub fn refusal(&self, refusal: ChannelRefusal) -> ChannelRefusal {
         match refusal {
             ChannelRefusal::Unconfirmed if self.not_authorized => ChannelRefusal::NotAuthorized,
@@ -213,7 +214,8 @@ impl ServerState {
         }
     }
 
-    /// Returns true if the message was not logged on this connection before and the list has room.
+    /// Returns true if the message was not logged on this connection before and the list of logged
+    /// messages is not full.
     fn is_new(&mut self, message: &str) -> bool {
         let mut hasher = DefaultHasher::new();
         message.hash(&mut hasher);
@@ -224,7 +226,7 @@ impl ServerState {
     /// Resets the state for a new connection. `is_hub` is true for a deskticker-hub.
     pub fn opened(&mut self, is_hub: bool, now: Moment) {
         self.is_hub = is_hub;
-        // The vendor has no upstream, so nothing is missing there.
+        // The vendor has no upstream connection, so no report is missing.
         let reports_upstream = is_hub || self.provider == FeedProvider::Vendor;
         self.link.set_reports_upstream(reports_upstream);
         self.logged.clear();

@@ -101,7 +101,8 @@ impl SubscriptionTable {
 
     /// Returns the index of the entry for an event on this channel. The entry can be a wildcard.
     fn find(&self, kind: ChannelKind, ticker: &str) -> Option<usize> {
-        // This search runs at each value. The table of a display is small.
+        // This search runs for each received value. A comparison with all entries is fast, because
+        // the table of a display is small.
         if self.entries.len() <= LINEAR_SEARCH_LIMIT {
             let is = |entry: &ChannelEntry, name: &str| {
                 entry.channel.kind == kind && entry.channel.ticker == name

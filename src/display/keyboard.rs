@@ -13,7 +13,8 @@ static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 /// Returns the pressed keys, without a wait for the Enter key and without an echo. Returns `None`
 /// if standard input is not the terminal of this process.
 pub fn keys() -> Option<mpsc::Receiver<char>> {
-    // The system stops a process in the background that reads the terminal or changes its mode.
+    // A background process that reads the terminal or changes its mode would be stopped by the
+    // system.
     let foreground = tcgetpgrp(stdin()).ok()? == rustix::process::getpgrp();
     if !stdin().is_terminal() || !foreground {
         return None;
@@ -27,7 +28,7 @@ pub fn keys() -> Option<mpsc::Receiver<char>> {
     std::thread::spawn(move || {
         let mut byte = [0];
         while let Ok(1) = stdin().read(&mut byte) {
-            // A key that nobody takes is not important.
+            // If the queue is full, the key is dropped.
             if let Err(mpsc::error::TrySendError::Closed(_)) = sender.try_send(byte[0].into()) {
                 return;
             }

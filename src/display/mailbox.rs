@@ -19,7 +19,8 @@ struct MailboxShared {
     state: Mutex<MailboxState>,
     changed: Condvar,
     size: Size,
-    /// The text for the content of the pictures, if somebody shows it.
+    /// The text below the picture, if a demo shows one. It then contains the content of each
+    /// picture in words.
     caption: OnceLock<Caption>,
 }
 
@@ -73,13 +74,13 @@ impl Mailbox {
         self.0.size
     }
 
-    /// Requests the content of each picture in words, as the `seen` part of this text.
+    /// Writes the content of each picture in words to the `seen` part of this text.
     pub fn describe_in(&self, caption: Caption) {
         // A second text is not used.
         self.0.caption.set(caption).ok();
     }
 
-    /// Returns the text for the content of the pictures, if somebody shows it.
+    /// Returns the text below the picture, if a demo shows one.
     pub fn caption(&self) -> Option<&Caption> {
         self.0.caption.get()
     }

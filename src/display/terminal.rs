@@ -154,7 +154,7 @@ impl<W: Write> Terminal<W> {
         }
         let mut lines = wrapped(&words, columns);
         if self.caption.is_none() {
-            // The log continues below the first line.
+            // Without a demo, the text has only one line, and the log continues below it.
             lines.resize(1, String::new());
             return lines;
         }
@@ -244,7 +244,7 @@ impl<W: Write> Terminal<W> {
         }
         let mut shown = text.clone();
         if text.seen != self.drawn_text.seen && now >= self.text_due {
-            // The first values after dashes do not wait.
+            // The first values after dashes are printed without this wait.
             let dashes = text.seen.iter().any(|line| line.contains("---"));
             self.text_due = if dashes { now } else { now + TEXT_INTERVAL };
             out.extend(text.seen.iter().map(|line| format!("{line}\n")));

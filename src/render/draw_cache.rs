@@ -23,8 +23,8 @@ pub struct DrawCache {
     dots: [u8; LOWER_HALF.end - LOWER_HALF.start],
 }
 
-/// The fields of the second line that affect the picture. For an option, the label contains the
-/// whole contract, so a flag is enough here.
+/// The fields of the second line that affect the picture. The label of an option contains the whole
+/// contract, so the contract itself is not stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct SecondLine {
     label: ShortText,

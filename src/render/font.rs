@@ -1,5 +1,5 @@
 //! The fonts, converted at compile time into the byte layout of a frame, so that drawing a
-//! character only copies bytes. This module never decides where a text is placed.
+//! character only copies bytes. This module never decides the position of a text.
 //!
 //! A byte of a panel is eight dots of one column, but a byte of a font file is eight dots of one
 //! row. A conversion at each price change would cost more than the rest of the program.

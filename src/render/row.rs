@@ -1,5 +1,5 @@
 //! A row: the free columns of one page. A layout fills a row from both ends; this module never
-//! decides what stands in it.
+//! decides which parts a row contains.
 
 use core::ops::Range;
 

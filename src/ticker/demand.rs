@@ -46,8 +46,8 @@ const MARKET: Duration = Duration::from_secs(30);
 /// The polling interval of the market status while the last known status is older than the current
 /// regular hours.
 const MARKET_CHANGES: Duration = Duration::from_secs(20);
-/// The number of instruments that are checked for an old market status. The first instruments stand
-/// for all, which keeps the check cheap.
+/// The number of instruments whose market status is checked. A check of only the first instruments
+/// is cheap and enough.
 const FEW: usize = 8;
 
 impl TickerState {

@@ -90,7 +90,8 @@ struct EventLoop {
     /// The agreed wall time minus the monotonic time, in milliseconds, at the last comparison. A
     /// clock step changes this value.
     offset: Option<i64>,
-    /// The number of clock steps; the first agreement counts as one.
+    /// The number of steps of the agreed time since the start. The first agreed time counts as a
+    /// step.
     steps: u64,
     /// The last report for the hub, and the time of the next report.
     report: Option<DisplayReport>,
@@ -117,7 +118,7 @@ pub async fn run(
     match tasks.join_next().await {
         Some(Err(error)) if error.is_panic() => panic::resume_unwind(error.into_panic()),
         Some(Ok(ended)) => ended,
-        // Nobody else can abort the task, so this case does not occur.
+        // No other code can abort the task, so this case does not occur.
         _ => Ok(false),
     }
 }

@@ -117,7 +117,8 @@ impl LinkMonitor {
 
     /// Returns true if another connection of the same host is silent, or became silent since this
     /// connection was opened and last delivered a message. This connection may then have lost its
-    /// upstream too, however long ago that was: during the night nobody notices.
+    /// upstream too. The result stays true for any time, because at night no data is expected and
+    /// such a loss is not noticed.
     pub(crate) fn is_suspect(&self, cluster: Cluster) -> bool {
         let silent = |other| self.link(other).phase == ConnectionPhase::Silent;
         let mut others = Cluster::ALL.into_iter().filter(|other| *other != cluster);
@@ -151,7 +152,7 @@ impl LinkMonitor {
     }
 
     /// Stores the outcome of a REST request. Without a connection for the prices, this outcome is
-    /// the state of the hub, however long ago it was: nothing is requested while the market is
+    /// the state of the hub. It has no maximum age, because no request is sent while the market is
     /// closed.
     pub(crate) fn rest(&mut self, outcome: Result<(), Failure>, now: Moment) {
         if self.rest != Some(outcome) || outcome.is_err() {
@@ -454,7 +455,7 @@ mod tests {
         link_monitor.status(Cluster::Indices, silent, at(20));
         link_monitor.status(Cluster::Indices, reopened, at(30));
         assert_eq!(suspects(&link_monitor), [false, true]);
-        // This holds for any time: the market may be closed for hours.
+        // The suspicion has no time limit, because the market may be closed for hours.
         let mut opened_again = link_monitor.clone();
         opened_again.status(options, reopened, at(22_001));
         assert_eq!(suspects(&opened_again), [false, false]);
@@ -561,7 +562,7 @@ mod tests {
         assert_eq!(monitor.hop, LinkHop::Hub);
         monitor.rest(Err(Failure::Dns), at(2));
         assert_eq!((monitor.hop, monitor.since), (LinkHop::Dns, at(2)));
-        // A new attempt alone shows nothing.
+        // The start of a new attempt does not change the failed hop.
         let joining = status(ConnectionPhase::Joining, Some(Failure::Lost));
         monitor.status(Cluster::Indices, joining, at(3));
         assert_eq!(monitor.hop, LinkHop::Dns);
@@ -569,12 +570,12 @@ mod tests {
         assert_eq!(monitor.hop, LinkHop::Address);
         monitor.rest(Err(Failure::Token), at(5));
         assert_eq!(monitor.hop, LinkHop::Token);
-        // A server that lacks a REST path says nothing about the path to the server.
+        // A server without a REST path shows nothing about the network path to the server.
         monitor.rest(Err(Failure::Path), at(6));
         assert_eq!(monitor.hop, LinkHop::Address);
         monitor.rest(Err(Failure::Token), at(6));
         assert_eq!(monitor.hop, LinkHop::Token);
-        // A REST response ends the evidence of REST.
+        // A successful REST response discards the earlier REST failure.
         monitor.rest(Ok(()), at(7));
         assert_eq!(monitor.hop, LinkHop::Address);
         let live = status(ConnectionPhase::Live, None);

@@ -34,7 +34,7 @@ const MAX_LEAP: i64 = 1_000;
 /// milliseconds.
 const LATE: i64 = 15 * 60_000;
 
-/// The largest offset of a series. A single wrong offset does not change it.
+/// The largest offset of a series. A single wrong offset does not change the largest one.
 #[derive(Clone, Copy, Debug, Default)]
 struct MaxOffset {
     known: Option<i64>,
@@ -70,9 +70,11 @@ impl MaxOffset {
 /// The timestamps of the stream of one cluster.
 #[derive(Clone, Copy, Debug, Default)]
 struct TimestampStream {
-    /// The largest offset of this connection. A smaller offset means that the value arrived late.
+    /// The largest offset (timestamp minus receive time) of this connection. A value with a smaller
+    /// offset arrived late.
     connection: MaxOffset,
-    /// The largest offset of the present window; `before` is the one of the window before it.
+    /// The largest offset of the current window. `before` is the largest offset of the previous
+    /// window.
     newest: MaxOffset,
     before: MaxOffset,
     since: Moment,
@@ -247,8 +249,8 @@ impl TimeConsensus {
     }
 
     /// Finds two time sources that agree. The latest time of those that agree counts: a date is cut
-    /// to the second, and a timestamp is old by the network delay. The error of a later time is the
-    /// safe one: a value then looks too old, never too fresh.
+    /// to the second, and a timestamp is old by the network delay. If the later time is wrong, a
+    /// value looks too old and never too fresh, so this error is safe.
     fn agree(&mut self) {
         let [own, server, timestamps] = self.witnesses().map(|(_, offset)| offset);
         let apart = |a: i64, b: i64| (a - b).abs();

@@ -189,8 +189,8 @@ impl<B: Bus> Oled<B> {
         message.flush()
     }
 
-    /// Sends the changes in one message. If `again` is true, the previous message failed, so all
-    /// state that it may have changed is sent too.
+    /// Sends the changes in one message. If `again` is true, the previous message failed. The
+    /// function then also sends all state that the failed message may have changed.
     fn update(&mut self, again: bool) -> Result<(), BusFault> {
         match (self.lit.on, self.light.on) {
             (true, true) => self.refresh(again),

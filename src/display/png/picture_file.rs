@@ -66,7 +66,7 @@ impl PictureFile {
     pub(crate) fn take_back(&self, instead: &[u8]) -> io::Result<()> {
         let target = target(&self.path);
         if self.other_kind(&target).is_some() {
-            // This program has never written a picture to it.
+            // The program has never written a picture to this path.
             return Ok(());
         }
         let last = self.written.as_ref().and_then(|file| {
@@ -124,7 +124,7 @@ pub(crate) fn target(path: &Path) -> PathBuf {
 /// The kind of a regular file with other content.
 const NO_PICTURE: &str = "a file that is no picture";
 
-/// Returns the kind of something that a picture must not replace, such as `a device`. `None` for a
+/// Returns the kind of a file that a picture must not replace, such as `a device`. `None` for a
 /// picture, for an empty file, and for a path without a file.
 pub(crate) fn other_kind(path: &Path) -> Option<&'static str> {
     let other = || (path.is_file() && !may_be_picture(path)).then_some(NO_PICTURE);

@@ -110,8 +110,8 @@ fn parts(from: f32, to: f32) -> impl Iterator<Item = (usize, f32)> {
     })
 }
 
-/// Returns the character and its two shades that come nearest to four quarters, which are given in
-/// the order of reading.
+/// Returns the character and its two shades that are most similar to the four quarters of a
+/// character cell. The quarters are in reading order: the upper two, then the lower two.
 fn two_shades(quarters: [f32; 4]) -> (char, u8, u8) {
     /// The characters by their lit quarters: bit 0 is the upper left quarter, bit 3 the lower right
     /// one (Unicode, block Block Elements).

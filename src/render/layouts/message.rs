@@ -78,7 +78,7 @@ pub(crate) fn join(view: &View<'_>, text: &str, code: &str, frame: &mut Frame) {
     }
     let scale = side / (modules + 2);
     let margin = (side - scale * modules) / 2;
-    // The ground of the code is lit, because phones expect dark modules.
+    // The background of the code is lit, because phones expect dark modules.
     for page in 0..Size::Tall.pages() {
         frame.columns_mut(page, 0..side).fill(0xFF);
     }

@@ -34,7 +34,7 @@ struct OptionFields<'a> {
     days: (ShortText, &'static Font),
     mid: PriceText,
     mark: Option<StatusBadge>,
-    /// The price of each side, and its size for a side with a size.
+    /// The price of each side of the book, and its size. The text of an unknown size is empty.
     bid: (ShortText, ShortText),
     ask: (ShortText, ShortText),
     last: Option<(Trade, Duration)>,
@@ -105,7 +105,7 @@ fn volatility(fraction: Option<Price>, numbers: NumberFormat, short: bool) -> Sh
     }
     let mut text = field::price(Some(percent), numbers);
     if short {
-        // The last decimal is now a zero.
+        // After the rounding, the last decimal is always a zero.
         text.pop();
     }
     let _ = text.push('%');

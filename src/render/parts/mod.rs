@@ -1,4 +1,4 @@
-//! The parts of the layouts: prices, changes, badges, icons. A part never decides where it stands.
+//! The parts of the layouts: prices, changes, badges, icons. A part never decides its own position.
 
 pub(crate) mod alert;
 pub(crate) mod badge;

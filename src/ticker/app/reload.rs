@@ -40,8 +40,9 @@ impl Files {
         Some(LastGood::at(path, &self.config))
     }
 
-    /// Loads the last good configuration, if there is a copy of this configuration without an
-    /// error. Its relative paths are relative to the configuration, and not to the copy.
+    /// Loads the copy of the last good configuration. Returns `None` if no copy exists or if the
+    /// copy has an error. A relative path in the copy is relative to the folder of the
+    /// configuration, and not to the folder of the copy.
     pub(super) fn load_last_good(&self, environment: &Environment) -> Option<LoadedConfig> {
         let text = self.last_good()?.text()?;
         LoadedConfig::parse(&text, &self.config, environment).ok()
@@ -155,8 +156,8 @@ impl ConfigWatcher {
         Some(ConfigUpdate { loaded, fault })
     }
 
-    /// Returns the most important problem: the notice of the set-up by phone, because it is about
-    /// the missing network; then the configuration, then the setup.
+    /// Returns the most important problem. The notice of the set-up by phone comes first, because
+    /// nothing works without a network; then the configuration, then the setup.
     fn fault(&self) -> Option<ConfigProblem> {
         let problem = self.phone.as_ref().or(self.wrong.as_ref());
         problem.or(self.setup.as_ref()).cloned()

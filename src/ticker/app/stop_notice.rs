@@ -18,7 +18,7 @@ use crate::time::Clock;
 /// hangs must not block it.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
 /// The number of attempts. A message without acknowledgement is sent again; after this number of
-/// attempts, no panel is present.
+/// attempts, the panel counts as absent.
 const MAX_ATTEMPTS: usize = 3;
 /// The pause between two attempts.
 const RETRY_AFTER: Duration = Duration::from_millis(100);

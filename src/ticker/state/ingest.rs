@@ -185,7 +185,8 @@ impl TickerState {
             delayed,
             age: age.unwrap_or(match agreed {
                 None => late,
-                // The timestamp shows how late the value is.
+                // A value with a timestamp needs no additional age, because its age follows from
+                // the timestamp.
                 Some(_) => Duration::ZERO,
             }),
             epoch: self.watchlist.link(cluster).epoch,
@@ -278,8 +279,8 @@ impl TickerState {
     }
 
     fn previous_close(&mut self, seed: &InstrumentSnapshot, now: Now) {
-        // A timestamp needs the agreed time as a check before it can name a day. With a timestamp
-        // in the future, this close would block all later ones for that time.
+        // A timestamp needs the agreed time as a check before it can name a day. A close with a
+        // timestamp in the future would block all later closes until that time.
         let quote = Quote::fetched(ZERO, seed.stamp, seed.delayed, now);
         let checked = now.utc.is_some() && !quote.is_ahead(now);
         let believed = quote.as_of.stamp.filter(|_| checked);

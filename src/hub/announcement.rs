@@ -3,8 +3,9 @@
 //! this module accepts no connection.
 //!
 //! The hub announces itself, because most machines have no service for this: Debian's servers have
-//! neither Avahi nor multicast DNS in systemd-resolved, and Raspberry Pi OS has only Avahi. A file
-//! for one of these services also could not follow the port of the hub, or end with the hub.
+//! neither Avahi nor multicast DNS in systemd-resolved, and Raspberry Pi OS has only Avahi. A
+//! configuration file for one of these services would also contain a wrong port after a change of
+//! the port, and would stay active after the end of the hub.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! Creates a certificate that has signed itself, and its private key, for a hub in a local network.
-//! A display trusts exactly this certificate if its `ca_file` names it. This module never replaces
-//! a file, and serves nothing.
+//! Creates a self-signed certificate and its private key, for a hub in a local network. A display
+//! trusts exactly this certificate if its `ca_file` names it. This module never replaces a file,
+//! and serves nothing.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -17,8 +17,8 @@ use rustls::pki_types::ServerName;
 
 use crate::time::Utc;
 
-/// The validity of a new certificate, in days. Nobody renews such a certificate by itself, and a
-/// display trusts only this certificate, so a short validity would protect nobody.
+/// The validity of a new certificate, in days. No program renews such a certificate, and a display
+/// trusts only this certificate, so a short validity would give no protection.
 const DAYS: i64 = 3650;
 
 /// The files of a new certificate.
@@ -73,7 +73,8 @@ pub fn create(names: &[String], folder: &Path, now: Option<Utc>) -> Result<NewCe
         let whole = whole.and_then(|()| {
             write(&mut file, &signed.pem()).map_err(|error| text(&certificate, error))
         });
-        // Half a pair would only block the next attempt.
+        // If one of the two files is missing, the next attempt must not fail because of the other
+        // file.
         whole.inspect_err(|_| drop(std::fs::remove_file(&key)))
     });
     written.inspect_err(|_| drop(std::fs::remove_file(&certificate)))?;

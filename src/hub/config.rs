@@ -49,8 +49,8 @@ pub struct HubConfig {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// The web origins that may use the hub besides its own, as `https://host` in lower case.
     pub origins: Vec<String>,
-    /// The host names of the hub besides its addresses, `localhost`, `*.local` and the name of the
-    /// machine, in lower case.
+    /// Further host names of the hub, in lower case. The addresses of the hub, `localhost`,
+    /// `*.local` and the name of the machine are always valid.
     pub hosts: Vec<String>,
     /// True if `/metrics` and the details of `/healthz` are for all clients.
     pub public_metrics: bool,
@@ -133,7 +133,7 @@ const KEYS: &[Key] = &[
     key("", "limits", Kind::Table, ""),
 ];
 
-/// The settings that the hub knows.
+/// All settings in the configuration of a hub.
 const SCHEMA: Schema = Schema(&[KEYS, limits::KEYS]);
 
 impl HubConfig {
@@ -254,7 +254,8 @@ impl HubConfig {
             Some(file) => reader.resolve("file", &file),
             None => Some(registry::DEFAULT_PATH.into()),
         };
-        // The file of this token in the folder of the service belongs to a display.
+        // The token file in the folder of the systemd units belongs to a display, so the hub does
+        // not use this file.
         let own = Environment {
             unit_secrets: None,
             ..environment.clone()

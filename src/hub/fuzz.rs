@@ -1,6 +1,6 @@
-//! What the hub does with bytes from outside, one function for each kind of input. A fuzzer calls these
-//! functions with arbitrary bytes (`tests/fuzz`), and `cargo test` with the inputs that a fuzzer has
-//! found. Each function panics if a promise is broken. Not a part of the programs.
+//! The processing of bytes from outside, with one function for each kind of input. A fuzzer calls
+//! these functions with arbitrary bytes (`tests/fuzz`), and `cargo test` with the inputs that a
+//! fuzzer has found. Each function panics if a promise is broken. Not a part of the programs.
 
 use std::net::IpAddr;
 use std::sync::OnceLock;
@@ -50,7 +50,7 @@ pub fn client_messages(bytes: &[u8]) {
         assert!(text.len() <= 3 * LIMIT);
         client_request(&text);
     }
-    // A fuzzer finds the masks of real frames slowly, so the bytes are also read as a message.
+    // A fuzzer rarely creates a valid frame with a mask, so the bytes are also read as a message.
     if let Ok(text) = std::str::from_utf8(bytes) {
         client_request(text);
     }

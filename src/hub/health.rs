@@ -61,7 +61,8 @@ impl UpstreamState {
     }
 }
 
-/// The time of the last event of an upstream. A time of its own, because each event changes it.
+/// The time of the last event of an upstream. This time is separate from the other state, because
+/// each event changes it.
 #[derive(Clone, Debug, Default)]
 struct LastEvent(Arc<AtomicU64>);
 
@@ -276,8 +277,8 @@ pub fn report(
     )
 }
 
-/// Writes the health of all upstreams and the configured limits in the Prometheus text format. A time
-/// in the past has no sample while the wall clock is unknown.
+/// Writes the health of all upstreams and the configured limits in the Prometheus text format.
+/// While the wall clock is unknown, the samples of past times are omitted.
 pub fn render(
     text: &mut String,
     all: &[UpstreamHealth],
@@ -369,7 +370,7 @@ pub fn render(
             limit.map(|limit| limit.as_secs_f64())
         },
     );
-    // This sample is omitted before the first event, because no time is the right one.
+    // This sample is omitted before the first event, because no time exists then.
     each(
         text,
         "upstream_last_event_timestamp_seconds",

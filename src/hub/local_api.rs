@@ -109,8 +109,8 @@ pub(super) async fn serve(
             () = super::stopped(&mut stop) => return,
             accepted = listener.accept() => accepted,
         };
-        // A failed accept means that all file descriptors are in use. The next one is not tried at
-        // once.
+        // A failed accept means that all file descriptors are in use, so the loop waits before the
+        // next accept.
         let Ok((stream, _)) = accepted else {
             clock.sleep_until(clock.now().monotonic + LIMIT).await;
             continue;

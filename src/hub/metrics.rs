@@ -324,7 +324,7 @@ pub(super) fn sample(text: &mut String, name: &str, labels: &str, value: impl st
     };
 }
 
-/// Returns a text of a client or of a person as the value of a label.
+/// Escapes a text of a client or of a person, for use as the value of a label.
 pub(super) fn label_value(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

@@ -113,8 +113,8 @@ pub type Interest = BTreeSet<Channel>;
 pub struct HubSettings {
     /// The web origins that may use the hub besides its own, as `https://host` in lower case.
     pub origins: Vec<String>,
-    /// The host names of the hub besides its addresses, `localhost`, `*.local` and the name of the
-    /// machine, in lower case. A browser must use one of these names.
+    /// Further host names of the hub, in lower case. A browser must use one of these names, an
+    /// address of the hub, `localhost`, a name in `*.local` or the name of the machine.
     pub hosts: Vec<String>,
     /// True if `/metrics` and the details of `/healthz` are for all clients, and not only for
     /// clients with a loopback or private address.

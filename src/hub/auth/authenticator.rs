@@ -163,8 +163,8 @@ impl Authenticator {
         self.file.as_ref().map(RegistryFile::path)
     }
 
-    /// Returns true if at least one other device could need what this hub has. Only then a device
-    /// is limited to its share.
+    /// Returns true if the hub has more than one device. Only in this case, each device is limited
+    /// to its share.
     pub fn has_other_devices(&self) -> bool {
         self.registry.borrow().len() > 1
     }

@@ -65,10 +65,7 @@ pub fn fresh_token() -> Result<String, &'static str> {
 /// The minimum length of the static token, and the length below which the hub warns.
 const STATIC_TOKEN: (usize, usize) = (8, 16);
 
-/// Checks that nobody can guess the static token, as far as its length shows this.
-///
-/// # Errors
-/// The token is too short; the message says how to create a better one.
+/// Checks the length of the static token, because a short token can be guessed.
 pub(crate) fn check_static_token(token: &Secret) -> Result<(), String> {
     const BETTER: &str = "create a token for each display with `deskticker-hub token add NAME`, or \
                           a static one with `openssl rand -base64 24`";
@@ -257,8 +254,8 @@ impl RegistryFile {
         Ok(found)
     }
 
-    /// Returns an error if the file is missing. Its name is then most likely not the one of the
-    /// hub.
+    /// Returns an error if the file is missing. The most likely cause is a path that the hub does
+    /// not use.
     fn check_exists(&self) -> Result<(), RegistryError> {
         match self.path.exists() {
             true => Ok(()),
@@ -348,7 +345,7 @@ fn replace(path: &Path, text: &str, lock: &File) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
     let mut file = match options.open(&temporary) {
-        // Under the lock, an existing temporary file is a remainder of a process that has ended.
+        // Under the lock, an existing temporary file was left by a process that has ended.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             std::fs::remove_file(&temporary)?;
             options.open(&temporary)?

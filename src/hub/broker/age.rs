@@ -10,7 +10,8 @@ use std::time::Duration;
 use crate::market::{self, Channel, ChannelKind, QuoteSource, Symbol};
 use crate::time::Moment;
 
-/// The maximum age for a ticker that is no symbol of this program: the limit of an option.
+/// The maximum age for a ticker that this program does not know. It is equal to the limit of an
+/// option.
 const UNKNOWN_SYMBOL: Duration = Duration::from_secs(60);
 
 /// The receive time of an event, and the age that the event already had at the receive time.

@@ -94,7 +94,8 @@ pub(super) fn subscribe(
             if is_new && !all.contains(&channel) {
                 count(&mut total, share.as_mut(), &channel, name, &clients.limits)?;
             }
-            // The client gets a refused channel too, because the answer of the vendor may be late.
+            // A refused channel is added too, because the vendor may still answer and send its data
+            // later.
             let refused = unanswered
                 .get(&channel)
                 .map(|refusal| refused(&channel, *refusal));

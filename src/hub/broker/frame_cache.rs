@@ -14,9 +14,9 @@ use crate::time::Moment;
 /// The limit is below 1 MiB, because the vendor's Python client refuses messages of that size.
 const MAX_FRAME: usize = 256 << 10;
 
-/// The size after which the values of one delivery to one client end. The client gets the values of
-/// its other channels in the next delivery, so a client with many channels never needs memory for
-/// all of their values.
+/// The size at which one delivery to one client stops. The client gets the values of its other
+/// channels in the next delivery, so a client with many channels never needs memory for all of
+/// their values.
 pub(crate) const PART: usize = 64 << 10;
 
 /// The maximum number of different read positions in one group for which frames are shared. The
@@ -79,8 +79,8 @@ pub(crate) struct FrameCache {
 
 #[derive(Debug, Default)]
 pub(crate) struct BuiltFrames {
-    /// The first and the last sequence numbers of the values and of the trades for which these
-    /// frames contain exactly the unseen events.
+    /// The range of the sequence numbers that a client may have seen last, so that these frames
+    /// contain exactly its unseen values. `trades_seen` is the same range for trades.
     values: (u64, u64),
     trades_seen: (u64, u64),
     begin: usize,

@@ -137,8 +137,8 @@ impl LastValueCache {
         let mut missing: Vec<&ChannelSlot> = missing.map(|&id| &slots[id]).collect();
         let size: usize = missing.iter().map(|slot| slot.json.len()).sum();
         let count = if size > frame_cache::PART {
-            // The next deliveries send all values in parts. The client gets a value that it already
-            // has again.
+            // The next deliveries send all values in parts. The client receives some values a
+            // second time.
             (member.position.values, member.position.replay) = (0, true);
             0
         } else {

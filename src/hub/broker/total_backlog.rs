@@ -41,7 +41,7 @@ impl TotalBacklog {
         self.bytes = self.bytes - counted + bytes;
         self.metrics.bytes_waiting.add(bytes);
         self.metrics.bytes_waiting.sub(counted);
-        // Fewer bytes mean that the socket has taken some.
+        // Fewer waiting bytes mean that the socket has accepted some of them.
         if counted == 0 || bytes < counted {
             self.waiting.remove(&(client.took_bytes, slot));
             client.took_bytes = now;

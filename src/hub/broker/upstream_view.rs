@@ -136,7 +136,8 @@ impl UpstreamView {
     /// Changes the status after the end of the connection to the vendor, and notes the time at which
     /// the upstream went down. Returns the status before.
     fn change(&mut self, status: UpstreamStatus, clients: &mut Clients) -> UpstreamStatus {
-        // A hub that has lost its vendor keeps its subscriptions, and confirms none of them again.
+        // If the vendor is a hub that has lost its own vendor, its subscriptions stay valid, and it
+        // does not confirm them a second time.
         if status != UpstreamStatus::Down(Failure::HubUpstream) {
             clients.subscriptions.forget_confirmations();
         }
@@ -160,7 +161,7 @@ impl UpstreamView {
         metrics.events_received.of(cluster).add(events.len() as u64);
         if clients.subscriptions.is_anyone_waiting() || !self.unanswered.is_empty() {
             // An event on a channel is a confirmation too. A vendor that already has a subscription
-            // may send no other.
+            // may send no other confirmation.
             let covering = |event: &RelayedEvent| {
                 let channel = &event.channel;
                 match clients.subscriptions.contains(channel) {

@@ -59,7 +59,7 @@ pub(in crate::hub) fn render(text: &mut String, now: Now) {
     sample(text, "build_info", &labels, 1);
 }
 
-/// Returns the number of open file descriptors, without the one that reads the folder.
+/// Returns the number of open file descriptors, without the descriptor that this function uses.
 fn open_files() -> Option<u64> {
     let files = fs::read_dir("/proc/self/fd").ok()?;
     Some((files.count() as u64).saturating_sub(1))

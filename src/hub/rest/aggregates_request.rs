@@ -80,7 +80,7 @@ impl AggregatesRequest {
             0..=LONGEST => {}
             _ => return Err(Refusal::invalid("at most seven days at once")),
         }
-        // Without a clock the hub cannot judge the times, and the vendor judges them.
+        // Without a wall clock, the hub cannot check the times, so the vendor checks them.
         if let Some(Utc(now)) = now.utc {
             if from > now + AHEAD {
                 return Err(Refusal::invalid(

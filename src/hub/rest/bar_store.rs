@@ -334,7 +334,7 @@ mod tests {
             store.stream(&ticker(&format!("S{number}")), minute(0, 1.0));
         }
         assert_eq!(store.series.len(), TICKERS);
-        // Another device asks for many tickers. The series of the kitchen stays.
+        // Another device requests many tickers. The series of the kitchen stays.
         for number in 0..2 * TICKERS {
             let mut other = span(0..1);
             other.ticker = ticker(&format!("R{number}"));

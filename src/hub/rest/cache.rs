@@ -104,13 +104,14 @@ impl Scope {
     fn of(refusal: &RestError, service: &str) -> Self {
         match refusal.status.map(|status| status.as_u16()) {
             Some(401) => Scope::Service,
-            // A hub limits the requests for bars. The limit of a hub for all requests, or the limit
-            // of the vendor, also refuses the next request for a snapshot.
+            // A vendor that is a hub has a separate limit for bars, so this failure may not apply
+            // to snapshots. If the limit applies to all requests, the next request for a snapshot
+            // is refused too, and the backoff then applies to all services.
             Some(429) if service != SNAPSHOT => Scope::Service,
             Some(300..=399 | 429 | 502..=504 | 511 | 520..=530) => Scope::All,
             Some(_) => Scope::Question,
             None => match refusal.reason {
-                // A body that cannot be read, or a response that takes too long.
+                // The body cannot be read, or the response takes too long.
                 Failure::Protocol | Failure::TooLarge | Failure::Timeout => Scope::Question,
                 _ => Scope::All,
             },
@@ -203,8 +204,8 @@ impl Cache {
         })
     }
 
-    /// Returns the cached response to a question without regard to a backoff. The response is marked
-    /// as stale if its lifetime had ended at `asked`, the time at which the client asked.
+    /// Returns the cached response to a question without regard to a backoff. The response is
+    /// marked as stale if its lifetime had ended at `asked`, the time of the client's request.
     pub(crate) fn last(&self, question: &str, asked: Moment, now: Moment) -> Option<CachedAnswer> {
         let entry = self.entries.get(question)?;
         let age = now.since(entry.at) + entry.known.age;
@@ -243,8 +244,7 @@ impl Cache {
 
     /// Stores a response.
     pub(crate) fn answered(&mut self, question: &str, body: Bytes, known: AnswerInfo, now: Moment) {
-        // A request from before the backoff may be answered during the backoff. The backoff
-        // continues.
+        // The response to an earlier request can arrive during a backoff. The backoff continues.
         self.hold = self.hold.filter(|hold| now < hold.until);
         let service = service(question);
         if self
@@ -316,8 +316,8 @@ impl Cache {
         }
     }
 
-    /// Starts a backoff for one ticker, because a hub as the vendor has no row for this ticker and
-    /// says in the row why. The previous row stays.
+    /// Starts a backoff for one ticker, because the vendor is a hub that has no row for this
+    /// ticker, and reports the reason. The previous row stays.
     pub(crate) fn refused_row(&mut self, ticker: &str, reason: Failure, now: Moment) {
         let wait = if reason == Failure::Limit {
             REFUSED
@@ -344,7 +344,7 @@ impl Cache {
     }
 
     /// Returns true if the log must contain this failure. Refused questions have one log line a
-    /// minute, because a client can ask as many senseless questions as it likes.
+    /// minute, because a client can send any number of invalid questions.
     fn is_new(&mut self, scope: Scope, question: &str, reason: Failure, now: Moment) -> bool {
         match scope {
             Scope::All => self.reported.replace(reason) != Some(reason),

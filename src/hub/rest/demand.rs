@@ -1,5 +1,6 @@
-//! The tickers that each device has asked for. The hub requests the tickers of all devices together,
-//! and limits the number of different tickers of each device. Pure: the time is an argument.
+//! The tickers that each device has requested. The hub requests the tickers of all devices
+//! together, and limits the number of different tickers of each device. Pure: the time is an
+//! argument.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use crate::time::Moment;
 
 /// The time for which a ticker counts for its device.
 const COUNTED: Duration = Duration::from_secs(600);
-/// The time for which a request for quotes also contains the ticker. A display asks for a quote
-/// every three seconds if it needs the quote often.
+/// The time for which a request for quotes also contains the ticker. A display requests a quote
+/// every three seconds if the quote is not streamed.
 const RECENT: Duration = Duration::from_secs(15);
 
 /// The last request for each ticker, by device.
@@ -21,7 +22,7 @@ pub(crate) struct Demand {
 }
 
 impl Demand {
-    /// Notes that a device asks for a ticker. Returns false if the device has asked for `most`
+    /// Notes that a device requests a ticker. Returns false if the device has requested `most`
     /// other tickers within ten minutes.
     pub(crate) fn note(
         &mut self,
@@ -45,7 +46,7 @@ impl Demand {
         within
     }
 
-    /// Returns the tickers that any device has asked for within the last seconds.
+    /// Returns the tickers that any device has requested within the last seconds.
     pub(crate) fn recent(&mut self, now: Moment) -> Vec<Ticker> {
         self.devices.retain(|_, asked| {
             asked.retain(|_, at| now < *at + COUNTED);

@@ -56,14 +56,14 @@ impl<'a> QuoteRequest<'a> {
 /// The reason why the hub has no row for a ticker.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum RowFailure {
-    /// The device has asked for so many other tickers.
+    /// The device has already requested this number of other tickers, which is its limit.
     TooManyTickers(usize),
     /// The vendor gives no usable response.
     Vendor(QuotesError),
 }
 
 impl RowFailure {
-    /// Returns the word and the message for the row.
+    /// Returns the error word and the message for the row.
     pub(super) fn words(&self) -> (&'static str, String) {
         match self {
             RowFailure::TooManyTickers(most) => (
@@ -89,7 +89,7 @@ pub(super) struct NewRow {
     pub(super) ticker: Ticker,
     pub(super) body: Bytes,
     pub(super) known: AnswerInfo,
-    /// The reason of a vendor that is a hub and has no row for the ticker. The row then contains no
+    /// The reason why a vendor that is a hub has no row for the ticker. The row then contains no
     /// data and replaces no other row.
     pub(super) refused: Option<Failure>,
 }

@@ -1,6 +1,6 @@
-//! The cache of the vendor's REST, which sends each question to the vendor once for all clients.
-//! Owns the responses and the locks of the requests in progress. This module does not define the
-//! content of the responses (see `quote_rows`) or their lifetime (see `cache`).
+//! The cache of the vendor's REST responses. It sends each question to the vendor once for all
+//! clients. Owns the responses and the locks of the requests in progress. This module does not
+//! define the content of the responses (see `quote_rows`) or their lifetime (see `cache`).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,16 +36,16 @@ const SPLIT_LIMIT: Duration = Duration::from_secs(5);
 /// tickers would need too much memory.
 const TICKERS_MOST: usize = 10_000;
 
-/// The device that asks.
+/// The device that sends a request, with its limit.
 #[derive(Clone, Debug)]
 pub struct Asker {
     /// The device.
     pub device: Device,
-    /// The maximum number of different tickers that the device may ask for within ten minutes.
+    /// The maximum number of different tickers that the device may request within ten minutes.
     pub most_tickers: usize,
 }
 
-/// A cache in front of the vendor's REST.
+/// A cache for the REST responses of the vendor.
 #[derive(Debug)]
 pub struct QuoteCache {
     vendor: watch::Receiver<Vendor>,
@@ -59,7 +59,7 @@ pub struct QuoteCache {
     cache: Mutex<Cache>,
     /// The vendor to which the refusals in `cache` belong.
     asked: Mutex<Vendor>,
-    /// The tickers that the devices ask for.
+    /// The tickers that the devices request.
     demand: Mutex<Demand>,
     /// The lock of the snapshot request in progress. The next request contains the tickers of all
     /// callers that wait for this lock.
@@ -170,7 +170,7 @@ impl QuoteCache {
         };
         if !missing().is_empty() {
             let _turn = self.snapshot_lock.lock().await;
-            // The previous owner of the lock may have asked for these tickers too.
+            // The previous owner of the lock may have requested these tickers too.
             let missing = missing();
             if !missing.is_empty() {
                 self.fetch(missing).await;
@@ -209,8 +209,8 @@ impl QuoteCache {
     }
 
     /// Requests the rows of these tickers, and in the same requests the rows that other devices
-    /// need soon. `missing` is sorted. A failure applies only to `missing`: the other devices ask
-    /// for their rows themselves.
+    /// need soon. `missing` is sorted. A failure applies only to `missing`: the other devices send
+    /// their own requests.
     async fn fetch(&self, missing: Vec<Ticker>) {
         let begun = self.clock.now().monotonic;
         let recent = lock(&self.demand).recent(begun);
@@ -237,7 +237,8 @@ impl QuoteCache {
                 if !others.is_empty() {
                     if !own.is_empty() {
                         batches.push_back(own);
-                        // A vendor that answers late is not asked for the rows of the others now.
+                        // If the vendor did not respond in time, the rows of the other devices are
+                        // not requested now.
                         batches.extend(refusal.status.map(|_| others));
                     }
                     continue;

@@ -7,8 +7,9 @@ use hyper::StatusCode;
 use crate::market::{AssetClass, Symbol, Ticker};
 use crate::net::http::RestError;
 
-/// Returns the parts of a refused request. One part means that a further request cannot find a
-/// smaller culprit. `answered` returns true for a ticker that the vendor has answered before.
+/// Returns the parts of a refused request. If the result has only one part, a further request
+/// cannot find the refused ticker more exactly. `answered` returns true for a ticker that the
+/// vendor has answered before.
 pub(super) fn parts(
     batch: &[Ticker],
     refusal: &RestError,

@@ -21,7 +21,7 @@ const SUBJECT_ALT_NAME: &[u8] = &[0x06, 3, 0x55, 0x1d, 17];
 const SOON: i64 = 10;
 const DAY: i64 = 86_400_000;
 
-/// The certificate of the hub, with the certificates of its issuers behind it.
+/// The certificate of the hub, followed by the certificates of its issuers.
 pub(super) type Chain = Vec<CertificateDer<'static>>;
 
 /// Reads the certificates of a PEM file.

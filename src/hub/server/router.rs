@@ -311,7 +311,7 @@ impl Router {
         Ok(with(answer, HUB_HEADER, env!("CARGO_PKG_VERSION")))
     }
 
-    /// Returns true if the device has its share of the connections.
+    /// Returns true if the device already has its full share of the connections.
     fn has_its_share(&self, device: &Device, settings: &HubSettings) -> bool {
         self.authenticator.sessions().count(device) >= self.share(&settings.limits)
     }
@@ -325,8 +325,8 @@ impl Router {
     }
 
     /// Returns the place of a kept connection in the share of its device. Returns `None` if the
-    /// device has its share of the connections, or the hub has enough kept connections. The hub then
-    /// closes the connection after the response.
+    /// device already has its full share, or if the hub already keeps enough connections. The hub
+    /// then closes the connection after the response.
     pub(crate) fn keep(&self, device: &Device) -> Option<KeptConnection> {
         let settings = self.settings.borrow();
         let limits = &settings.limits;
@@ -427,7 +427,8 @@ impl Router {
     }
 }
 
-/// Marks the response to a request of a device.
+/// Stores the device in the response, so that the listener knows that the request had a valid
+/// token.
 pub(crate) fn of_device(mut answer: HttpResponse, device: Device) -> HttpResponse {
     answer.extensions_mut().insert(device);
     answer

@@ -22,12 +22,12 @@ use crate::hub::auth::authenticator::POLL;
 use crate::hub::broker::event_loop::Transport;
 use crate::time::{Clock, Utc};
 
-/// The maximum number of bytes that a client may send during the TLS handshake before the next bytes
-/// of the hub. The first message of the usual programs has 200 to 2,000 bytes. The TLS library alone
-/// would store up to 64 KiB.
+/// The maximum number of bytes that a client may send during the TLS handshake before the hub sends
+/// its next bytes. The first message of the usual programs has 200 to 2,000 bytes. The TLS library
+/// alone would store up to 64 KiB.
 const HANDSHAKE_LIMIT: usize = 8 << 10;
-/// The maximum number of bytes that a client may send before the next bytes of the hub, after the
-/// handshake: the largest head of a request, and the bytes that TLS adds.
+/// The maximum number of bytes that a client may send after the handshake before the hub sends its
+/// next bytes: the largest head of a request, and the bytes that TLS adds.
 const REQUEST_LIMIT: usize = HEAD_LIMIT + (2 << 10);
 
 /// A TLS acceptor with the certificate and the key of the hub, and the files of both.

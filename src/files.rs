@@ -28,8 +28,8 @@ impl FileStamp {
     }
 }
 
-/// Returns the kind of something that is no regular file, such as `a device`. `None` for a regular
-/// file, also at the end of a symbolic link, and for a path without a file.
+/// Returns the kind of a file that is not a regular file, such as `a device`. `None` for a regular
+/// file, for a symbolic link to a regular file, and for a path without a file.
 pub(crate) fn other_kind(path: &Path) -> Option<&'static str> {
     match fs::metadata(path).ok()?.file_type() {
         kind if kind.is_file() => None,
@@ -44,7 +44,7 @@ pub(crate) fn other_kind(path: &Path) -> Option<&'static str> {
 /// never end, and a regular file in place of a device would damage the machine.
 ///
 /// # Errors
-/// The path has something that is no regular file.
+/// The file at the path is not a regular file.
 pub(crate) fn check_regular(path: &Path) -> io::Result<()> {
     match other_kind(path) {
         Some(kind) => Err(io::Error::other(format!(

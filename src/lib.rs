@@ -29,7 +29,7 @@
 //! | [`setup`] | the set-up of a new display or hub: questions, checks, files, services |
 //!
 //! [`market`], [`massive`], [`render`], [`ticker::state`], the state machine [`feed::Connection`]
-//! and the cache in [`hub::broker`] are pure: time and events are arguments, and answers are return
+//! and the cache in [`hub::broker`] are pure: time and events are arguments, and results are return
 //! values. The other modules own a socket, a timer, a thread or a bus.
 //!
 //! # Glossary

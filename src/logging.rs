@@ -10,7 +10,7 @@ use std::{env, fmt, thread};
 
 use log::{Level, Record};
 
-/// The capacity of the buffer for unwritten lines, in bytes: room for some hundred lines.
+/// The capacity of the buffer for unwritten lines, in bytes: enough for some hundred lines.
 const BUFFER_LIMIT: usize = 64 << 10;
 
 /// The log of this process. All clones write to the same log.

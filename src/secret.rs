@@ -12,7 +12,7 @@ use crate::files::warn_if_readable_by_all;
 /// The maximum size of a token file, in bytes. A larger file does not contain a token.
 const SECRET_SIZE_LIMIT: u64 = 4096;
 
-/// The names that people write in front of a secret, in lower case, and the kind of the secret.
+/// The names that people write before a secret, in lower case, and the kind of the secret.
 const NAMES: [(&str, &str); 4] = [
     ("token", "token"),
     ("massive_proxy_token", "token"),
@@ -47,8 +47,8 @@ impl Secret {
     }
 
     /// Creates a secret from the text of a file or an environment variable, as people write it:
-    /// with white space, a byte order mark, comments, quotes, or its name in front (`NAME=value`).
-    /// The kind is `token` or `key`.
+    /// with white space, a byte order mark, comments, quotes, or its name before the value
+    /// (`NAME=value`). The kind is `token` or `key`.
     ///
     /// # Errors
     /// The text contains no secret, more than one, a secret of the other kind, or the hash of a
@@ -97,8 +97,8 @@ impl Secret {
     }
 }
 
-/// Removes quotes around a value, and a comment behind it. Returns the text unchanged if its quotes
-/// have no clear meaning.
+/// Removes quotes around a value, and a comment after the value. Returns the text unchanged if its
+/// quotes have no clear meaning.
 fn without_quotes(text: &str) -> &str {
     let mut rest = text.chars();
     let ends: &[char] = match rest.next() {
@@ -195,8 +195,9 @@ impl Environment {
             .and_then(|folder| written(folder, name))
     }
 
-    /// Returns the file that the systemd unit would load as the credential of this name. A process
-    /// with credentials has none, because its user cannot read such a file.
+    /// Returns the file that the systemd unit would load as the credential of this name. Returns
+    /// `None` for a process with credentials, because the user of such a process cannot read the
+    /// file.
     pub(crate) fn unit_secret(&self, name: &str) -> Option<PathBuf> {
         let folder = self.unit_secrets.as_deref();
         let folder = folder.filter(|_| self.credentials.is_none());

@@ -61,8 +61,8 @@ impl ConfigReader<'_> {
             (Some(above), _, _) => Threshold::Above(price("above", above)?),
             (_, Some(below), _) => Threshold::Below(price("below", below)?),
             (_, _, Some(percent)) => self.read("change_percent", percent, |percent: &f64| {
-                // The unit is 1/100 percent. Every value would raise an alert with a smaller
-                // threshold than one unit.
+                // The unit is 1/100 percent. If the threshold were smaller than one unit, every
+                // value would raise an alert.
                 let points = (percent * 100.0).round();
                 match (1.0..=MOST * 100.0).contains(&points) {
                     true => Ok(Threshold::Moved(points as i64)),

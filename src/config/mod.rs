@@ -40,7 +40,7 @@ pub const DEFAULT_PATH: &str = "/etc/deskticker/deskticker.toml";
 /// The WebSocket address of the vendor's real-time feed.
 pub(crate) const MASSIVE: &str = "wss://socket.massive.com";
 
-/// The settings that the display knows.
+/// All settings in the configuration of a display.
 const SCHEMA: Schema = Schema(&[reader::schema::KEYS]);
 
 /// The values of all settings.

@@ -169,8 +169,9 @@ impl ConfigReader<'_> {
 }
 
 impl ConfigReader<'_> {
-    /// Returns the folder of a picture with a relative path, if it is not the folder of the
-    /// configuration: the service writes its picture to its own directory.
+    /// Returns the folder for a picture file with a relative path; `None` selects the folder of the
+    /// configuration. The systemd service cannot write to the folder of the configuration, so it
+    /// uses its own directory.
     fn picture_folder<'e>(&self, environment: &'e Environment) -> Option<&'e Path> {
         let usual = (self.path == Path::new(DEFAULT_PATH)).then_some(Path::new(RUNTIME_DIRECTORY));
         environment.runtime.as_deref().or(usual)

@@ -303,7 +303,8 @@ pub(crate) fn server(provider: FeedProvider, text: &str) -> Result<Endpoint, Mis
     }
 }
 
-/// Parses the address of a server. An address without a scheme has one correction.
+/// Parses the address of a server. For an address without a scheme, the error contains the
+/// corrected address.
 pub(crate) fn endpoint(text: &str) -> Result<Endpoint, Mistake> {
     Endpoint::parse(text).map_err(|reason| {
         let meant = format!("ws://{}", text.trim());

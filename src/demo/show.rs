@@ -1,6 +1,6 @@
-//! A whole demo on a panel: the prices, and by turns the faults against which the display protects
-//! its reader. This module decides what happens and tells it below the picture; the display itself
-//! is the usual one, and it gets every fault over real sockets.
+//! A whole demo on a panel: the prices, and one after the other the faults that the display can
+//! detect. This module decides the order of the events and describes them below the picture. The
+//! display is the same as outside a demo, and it receives every fault over real sockets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,7 +99,7 @@ impl DemoClocks {
         self.rate.store(rate, std::sync::atomic::Ordering::Relaxed);
     }
 
-    /// Sets the wall clocks. The clock of the display differs from the other one by `off`.
+    /// Sets the wall clocks. `off` is the clock of the display minus the clock of the servers.
     fn set(&self, utc: Utc, off: Duration) {
         self.servers.1.set_utc(Some(utc));
         self.display.1.set_utc(Some(utc + off));
@@ -234,7 +234,7 @@ struct Stage {
     simulator: Simulator,
     /// The hub; `None` while it is dead.
     hub: Option<Hub>,
-    /// The address of the hub. A new hub gets the same one.
+    /// The address of the hub. A new hub gets the same address.
     address: std::net::SocketAddr,
     controls: mpsc::Sender<ControlMessage>,
     display: JoinHandle<Result<bool, WatchlistError>>,
@@ -311,7 +311,7 @@ impl Stage {
 
     async fn end(self) {
         self.controls.send(ControlMessage::Stop).await.ok();
-        // The display ends also if its event loop has failed.
+        // The display also ends if its event loop has failed.
         self.display.await.ok();
     }
 

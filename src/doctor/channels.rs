@@ -145,7 +145,7 @@ impl ChannelProbe {
         }
     }
 
-    /// The server has no stream of shares, so the ticker requests the shares by REST.
+    /// Expects the shares by REST, because the server has no stream of shares.
     fn expect_shares_by_rest(&mut self) {
         let shares = std::mem::take(&mut self.shares);
         let streamed = subscriptions::route(&shares, Cluster::Stocks);
@@ -192,9 +192,9 @@ impl ChannelProbe {
         while self.links.join_next().await.is_some() {}
     }
 
-    /// `hub` is true for a deskticker-hub, which confirms every channel that the vendor confirms.
-    /// The proxy sends no confirmation to a client that connects late, so a missing confirmation is
-    /// a failure only with a hub.
+    /// Judges the received data. `hub` is true for a deskticker-hub, which confirms every channel
+    /// that the vendor confirms. The proxy sends no confirmation to a client that connects late, so
+    /// a missing confirmation is a failure only with a hub.
     pub(super) fn judge(&self, hub: bool, source: &FeedSource) -> Finding {
         const CHECK: &str = "channels";
         if let Some((cluster, reason)) = self.failed {

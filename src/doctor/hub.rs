@@ -86,8 +86,8 @@ async fn identify(connector: &Connector, source: &FeedSource) -> (Finding, Serve
             Some((finding, hub)) if finding.state == CheckState::Ok => {
                 return (finding, ServerGreeting { hub, ..greeting });
             }
-            // One path proves nothing against the server: the proxy answers an unknown path with
-            // its web page.
+            // A failure at one path does not prove that the server is no hub: the proxy answers an
+            // unknown path with its web page.
             Some((finding, _)) => portal = Some(finding),
             None => {}
         }

@@ -171,7 +171,8 @@ pub(super) fn speed(root: &Path, bus: &Path, board: &Board, debian: bool) -> Fin
     Finding::warning("speed", found, remedy)
 }
 
-/// `theirs` is the time of the server's clock, with a resolution of one second.
+/// Compares the system clock with `theirs`, the time of the server's clock, which has a resolution
+/// of one second.
 pub(super) fn clock(root: &Path, now: Now, theirs: Option<Utc>) -> Finding {
     const WAIT: &str = "A Pi has no battery for its clock. Let the network set the clock, with the \
                         time service of this machine (systemd-timesyncd, chrony, ntpd):\n  \

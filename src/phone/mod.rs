@@ -1,6 +1,7 @@
-//! The set-up by phone, on the card image. Without a network for two minutes, the Pi opens a Wi-Fi
-//! network of its own. The display shows its name, its code and a QR code. A page in this network
-//! takes the Wi-Fi, the hub and the token. Then the Pi closes its network and connects.
+//! The set-up by phone, on the card image. If the Pi has no network for two minutes, it opens a
+//! Wi-Fi network of its own. The display shows the name and the code of this network, and a QR
+//! code. On a page in this network, the user enters the Wi-Fi, the hub and the token. Then the Pi
+//! closes its network and connects to the Wi-Fi.
 //!
 //! iwd is the access point, and systemd-networkd gives the phone its address. A script of the image
 //! starts them and stores the answers, with the same checks as for the files of the card. This

@@ -64,7 +64,8 @@ impl Answers {
         Ok(answers)
     }
 
-    /// Returns the text of `wifi.txt` for the import, or `None` without values for the Wi-Fi.
+    /// Returns the text of the file `wifi.txt`, or `None` without values for the Wi-Fi. The command
+    /// that also imports the files of the card reads this file.
     pub fn wifi(&self) -> Option<String> {
         // Quotes keep every character of a value. The import checks the value.
         let line = |name: &str, value: &str| match value {
@@ -79,12 +80,13 @@ impl Answers {
         (!text.is_empty()).then_some(text)
     }
 
-    /// Returns the text of the file `token` for the import, or `None` without a token.
+    /// Returns the text of the file `token` for the import command, or `None` without a token.
     pub fn token(&self) -> Option<String> {
         (!self.token.is_empty()).then(|| format!("{}\n", self.token))
     }
 
-    /// Returns the text of the file `key` for the import, or `None` if this Pi is not the hub.
+    /// Returns the text of the file `key` for the import command, or `None` if this Pi is not the
+    /// hub.
     pub fn key(&self) -> Option<String> {
         (!self.key.is_empty()).then(|| format!("{}\n", self.key))
     }

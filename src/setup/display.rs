@@ -20,8 +20,8 @@ const UNIT: &str = "deskticker";
 /// The configuration of the package, for a machine without a configuration.
 const SAMPLE: &str = include_str!("../../systemd/deb/deskticker.toml");
 
-/// The options of `deskticker setup`. A missing value is asked for, or has the value of the present
-/// configuration or the default value.
+/// The options of `deskticker setup`. If a value is missing, the set-up asks the user, or uses the
+/// value of the present configuration or the default value.
 #[derive(Debug)]
 pub struct DisplayOptions {
     /// The configuration file to write.
@@ -44,8 +44,8 @@ pub struct DisplayOptions {
     pub dry_run: bool,
 }
 
-/// Sets up a display. Returns true if the set-up has written its files, false if the user did not
-/// want to, or after a dry run.
+/// Sets up a display. Returns true if the set-up has written its files, false if the user refused
+/// or after a dry run.
 ///
 /// # Errors
 /// A message for the user: an answer is wrong and cannot be corrected, a file cannot be written, or
@@ -183,7 +183,7 @@ async fn choose_panel(
         }
     }
     if new.oled.chip != old.oled.chip {
-        // Only an sh1106 has this setting, and the test picture has the usual one.
+        // Only an sh1106 has this setting, and the test picture used its default value.
         text = edit::without_key(&text, "panel", "column_offset");
     }
     if new.kind == PanelKind::Png {

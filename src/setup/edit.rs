@@ -187,7 +187,7 @@ pub(super) fn difference(old: &str, new: &str) -> String {
     missing(old, new, "-") + &missing(new, old, "+")
 }
 
-/// Writes a file as a whole, and keeps its old content in another file with `.old` behind its name.
+/// Writes a file as a whole, and keeps its old content in another file with `.old` after its name.
 /// An existing file keeps its owner and its mode; a file with a secret loses the permissions of all
 /// other users. Returns the path of the old content, if the old content was different.
 ///
@@ -277,7 +277,7 @@ mod tests {
         let text = set(&text, "panel", "brightness", "9");
         let text = set(&text, "", "watchlist", "[\"SPY\"]");
         assert!(text.contains("#address = 0x3c\naddress = 0x3d\n"), "{text}");
-        // A night has a brightness too.
+        // The table `[[night]]` also has a brightness.
         let (nights, panel) = text.split_once("[panel]").unwrap();
         assert!(!nights.contains("\nbrightness") && panel.contains("\nbrightness = 9\n"));
         assert!(text.contains("#watchlist = [\"SPX\", \"VIX\"]\nwatchlist = [\"SPY\"]\n"));

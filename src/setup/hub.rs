@@ -171,7 +171,7 @@ pub async fn set_up(options: HubOptions, environment: &Environment) -> Result<bo
     Ok(true)
 }
 
-/// Reads the configuration with this key, or with simulated prices.
+/// Reads the configuration of a hub with this key; `None` means simulated prices.
 fn parse(text: &str, path: &Path, key: Option<&Secret>) -> Result<HubConfig, String> {
     let environment = Environment {
         key: key.map(|key| key.reveal().to_owned()),
@@ -252,7 +252,8 @@ async fn choose_listen(
         if address.to_string() != answer {
             console.say(&format!("  completed to {address}"));
         }
-        // The hub that runs already has its port.
+        // The running hub already uses its own port, so this address cannot be opened a second
+        // time.
         let own = unit.is_some_and(service::runs) && answer == default;
         match TcpListener::bind(address) {
             Err(error) if !own => Err(match foreign_address(address) {

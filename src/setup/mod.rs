@@ -1,6 +1,6 @@
 //! The set-up of a display and of a hub on a new machine: questions at the terminal, each with a
 //! check at once, then the files, the bus and the service. The same answers can be options. Each
-//! step says before what it changes, and keeps what the user has written.
+//! step first shows its changes, and keeps the text that the user has written.
 
 mod console;
 mod display;
@@ -20,8 +20,8 @@ use console::Console;
 pub use display::{DisplayOptions, set_up as display};
 pub use hub::{HubOptions, set_up as hub};
 
-/// Shows the changes, also the start of the unit that follows, and writes the files if the user
-/// agrees. Returns true if the files are written.
+/// Shows the changes and the unit that will be started, and writes the files if the user agrees.
+/// Returns true if the files are written.
 fn carry_out(
     files: Vec<(PathBuf, String, u32)>,
     unit: Option<&str>,
@@ -115,7 +115,8 @@ fn given_secret(
     secret.map(|secret| Some(secret.reveal().to_owned()))
 }
 
-/// Returns the observation of a good finding, or else the observation and the remedy.
+/// Returns the observation of a finding. If the check has failed, returns the observation with the
+/// remedy as the error.
 fn good(finding: Finding) -> Result<String, String> {
     match finding.state {
         CheckState::Failed => {

@@ -1,5 +1,5 @@
 //! The panel in a set-up: its I2C bus, the devices that answer, and a test picture with a number,
-//! so that a person sees that the settings are right.
+//! so that a person can confirm the settings.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -88,8 +88,8 @@ pub(super) fn enable_bus(
     Ok(())
 }
 
-/// Returns the places where a panel can be, each a bus and an address, and prints what answers.
-/// `bus` comes first; without `others` it is the only bus.
+/// Returns the places where a panel can be, each a bus and an address, and prints the addresses at
+/// which a device answers. `bus` comes first; without `others` it is the only bus.
 fn scan(bus: &Path, others: bool, console: &Console) -> Vec<(PathBuf, u8)> {
     let mut all = vec![bus.to_owned()];
     let more = buses(Path::new("/")).into_iter().map(PathBuf::from);
@@ -128,8 +128,8 @@ fn scan(bus: &Path, others: bool, console: &Console) -> Vec<(PathBuf, u8)> {
 }
 
 /// Finds the panel on the bus, and shows a test picture with each likely combination of settings
-/// until the user types its number. Returns the settings that were seen to be right, or the given
-/// settings if nobody looks.
+/// until the user types its number. Returns the settings that the user has confirmed, or the given
+/// settings without a terminal.
 ///
 /// # Errors
 /// No combination was right, or the user ends the set-up.

@@ -83,7 +83,7 @@ impl Market {
             let due = self.tickers().iter().map(SimulatedTicker::due).min();
             tokio::select! {
                 () = self.clock.sleep_until(due.unwrap_or(Moment::NEVER)) => self.trade(),
-                // A new ticker can be due before all others.
+                // A new ticker can be due before all other tickers.
                 _ = held.changed() => {}
             }
         }

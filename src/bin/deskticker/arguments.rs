@@ -172,7 +172,7 @@ pub(super) struct Options {
     pub(super) setup: Setup,
     /// The names of the options on the command line.
     pub(super) given: Vec<String>,
-    /// The word to say and its meaning, or the command for the help, if given.
+    /// The title and the text of the command say, or the command whose help is requested.
     pub(super) words: Vec<String>,
 }
 

@@ -180,7 +180,7 @@ impl From<&str> for Mistake {
     }
 }
 
-/// An error, and if it is about something that is missing.
+/// An error. `missing` is true if the error is about a missing setting or value.
 #[derive(Debug)]
 struct Noted {
     error: ConfigError,
@@ -243,8 +243,8 @@ impl<'a> ConfigReader<'a> {
         self.errors.borrow().is_empty()
     }
 
-    /// Removes the errors that may only be the result of a syntax error. `kept` decides about an
-    /// error with a line.
+    /// Removes the errors that may only be the result of a syntax error. An error with a line stays
+    /// only if `kept` returns true for the line.
     pub(super) fn keep_errors(&self, kept: impl Fn(usize) -> bool) {
         let mut errors = self.errors.borrow_mut();
         errors.retain(|noted| !noted.missing && noted.error.line.is_none_or(&kept));
@@ -450,7 +450,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// Removes a comment behind a value.
+/// Removes a comment after a value.
 fn without_comment(text: &str) -> &str {
     let mut quote = None;
     for (at, c) in text.char_indices() {

@@ -23,7 +23,7 @@ pub(crate) struct ConfigTable<'r, 'a> {
 }
 
 impl<'a> ConfigReader<'a> {
-    /// Parses the text. Returns what is readable, and the syntax errors.
+    /// Parses the text. Returns the readable part as a table, and the syntax errors.
     pub(crate) fn root(&self) -> (ConfigTable<'_, 'a>, Vec<Error>) {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         let root = ConfigTable {
@@ -70,8 +70,8 @@ impl<'r, 'a> ConfigTable<'r, 'a> {
         self.table.get(name).map(Spanned::span)
     }
 
-    /// Returns true if a single value counts as a list of one text. For a setting that is usually
-    /// one text, this is also a number.
+    /// Returns true if a single value counts as a list with one text. For some settings, a number
+    /// or another single value counts too.
     fn takes(&self, name: &str, single: &DeValue<'a>) -> bool {
         let is_text = self.known(name).is_some_and(|key| key.kind == Kind::Text);
         single.is_str() || is_text && !single.is_table()

@@ -1,8 +1,8 @@
 //! Writes every board file (`.toml` in this directory) as Rust code.
 //!
-//! A board file has one key and one value a line, and each value is valid Rust as well. So the
-//! compiler checks the required keys and their types, and the program contains neither the files
-//! nor a parser for them.
+//! A board file has one key and one value in each line, and each value is also valid Rust. Therefore
+//! the compiler checks the required keys and their types, and the program contains neither the files
+//! nor a parser for the files.
 #![allow(clippy::print_stdout)]
 
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! The complete configuration: the values of the file, the default values, and the secret. The
 //! module never writes the configuration file. If enabled, it stores a copy of the last good text
-//! elsewhere.
+//! in another file.
 
 mod alerts;
 mod dimming;
@@ -180,8 +180,8 @@ impl Config {
         })
     }
 
-    /// Returns the panel of a configuration that may have errors elsewhere, or else the default
-    /// panel of the board. This panel can show the errors.
+    /// Returns the panel of a configuration that may have errors in other settings, or else the
+    /// default panel of the board. This panel can show the errors.
     pub fn panel_of(text: &str, path: &Path, environment: &Environment) -> PanelConfig {
         let reader = ConfigReader::new(text, path, SCHEMA);
         let (mut root, _) = reader.root();

@@ -44,7 +44,7 @@ const ABBREVIATIONS: [(&str, &str); 15] = [
 impl ConfigReader<'_> {
     /// Reads the watchlist. Returns the symbols and the line of each symbol; there are no lines for
     /// the default watchlist, and no symbols for a wrong list. `named` is true if the file contains
-    /// a list, also with a wrong value.
+    /// a list, even with a wrong value.
     pub(super) fn watchlist(
         &self,
         entries: Option<Spanned<Vec<Spanned<String>>>>,
@@ -217,7 +217,7 @@ fn page_place(page: &str, settings: &TickerSettings) -> Result<usize, Mistake> {
     let wanted = page_spec(page, &settings.watchlist)?;
     let page_specs = settings.page_specs();
     let place = page_specs.iter().position(|known| match (*known, wanted) {
-        // With an odd number of instruments, the last one is alone on its page.
+        // With an odd number of instruments, the last instrument is alone on its page.
         (PageSpec::Pair(first, None), PageSpec::Big(only)) => first == only,
         (known, wanted) => known == wanted,
     });

@@ -28,7 +28,7 @@ pub struct TickerSettings {
     pub zone: TimeZone,
     /// The brightness of the panel outside the dimming periods, 0 to 255.
     pub brightness: u8,
-    /// The periods in which the panel is dimmed or off. If two periods overlap, the first one
+    /// The periods in which the panel is dimmed or off. If two periods overlap, the first period
     /// counts.
     pub dimming_periods: Vec<DimmingPeriod>,
     /// True if the picture moves by a row from time to time, to prevent burn-in.

@@ -56,7 +56,7 @@ pub(crate) fn secret_source(
 }
 
 impl ConfigReader<'_> {
-    /// Reads the source. `named` is true if the file contains one of the two tables, also with a
+    /// Reads the source. `named` is true if the file contains one of the two tables, even with a
     /// wrong value.
     pub(super) fn source(
         &self,

@@ -42,7 +42,7 @@ const HELP: &str = "A price is either fresh or visibly not fresh. s: the feed fa
 pub struct DemoSettings {
     /// The rate of the values relative to the real feed.
     pub speed: f64,
-    /// The symbols; an empty list selects the usual ones.
+    /// The symbols; an empty list selects the usual symbols.
     pub watchlist: Vec<Symbol>,
 }
 
@@ -316,7 +316,7 @@ impl Stage {
     }
 
     /// Starts a new simulator, a new hub and a new display at the time `before` the bell, and stops
-    /// the old ones. If `closes` is true, the market closes at the bell.
+    /// the old programs. If `closes` is true, the market closes at the bell.
     async fn restart(&mut self, before: Duration, closes: bool) -> Result<(), String> {
         let next = Self::at(
             self.demo.clone(),
@@ -327,7 +327,7 @@ impl Stage {
             closes,
         );
         self.controls.send(ControlMessage::Stop).await.ok();
-        // The old display must not draw after the new one.
+        // The old display must not draw after the new display.
         (&mut self.display).await.ok();
         *self = next.await?;
         Ok(())

@@ -29,7 +29,7 @@ struct MailboxState {
     light: PanelLight,
     /// The time until which the picture is valid.
     until: Moment,
-    /// True if nobody has taken `frame` yet.
+    /// True if `frame` has not been taken yet.
     fresh: bool,
     closed: bool,
     /// True while a caller waits for a picture.
@@ -86,7 +86,7 @@ impl Mailbox {
     }
 
     /// Puts a picture into the mailbox, with the light of the panel and the time until which the
-    /// picture is valid. The new picture replaces a picture that nobody has taken yet. The call
+    /// picture is valid. The new picture replaces a picture that has not been taken yet. The call
     /// does not wait for the panel and does not allocate. A closed mailbox ignores the picture.
     pub fn put(&self, frame: &Frame, light: PanelLight, until: Moment) {
         debug_assert_eq!(frame.size(), self.0.size);
@@ -176,7 +176,7 @@ impl Mailbox {
         (!state.waiting && state.waits > 0).then_some(state.waits)
     }
 
-    /// Returns true if the mailbox contains a picture that nobody has taken yet.
+    /// Returns true if the mailbox contains a picture that has not been taken yet.
     pub fn is_waiting(&self) -> bool {
         self.lock().fresh
     }

@@ -149,8 +149,8 @@ fn serve<G: DisplayDevice>(mut device: G, mailbox: &Mailbox, clock: &Clock) {
                 }
                 StallAction::Log => {
                     log::error!(
-                        "panel: no new picture in time, because the program does not draw; the \
-                         panel shows HALTED"
+                        "panel: the program has drawn no new picture in time, so the panel \
+                         shows HALTED"
                     );
                     continue;
                 }

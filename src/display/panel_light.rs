@@ -6,13 +6,13 @@ use crate::render::{Frame, WIDTH};
 
 /// The largest shift of a picture in rows, up or down.
 const FARTHEST: i8 = 2;
-/// The chips count rows modulo 64, also for a panel of 32 rows.
+/// The chips count rows modulo 64, even on a panel of 32 rows.
 const ROWS: usize = 64;
 
 /// The light of the panel. The event loop sends a light with each picture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PanelLight {
-    /// True if the panel is on. A panel that is off stays dark, also for the HALTED notice of the
+    /// True if the panel is on. A panel that is off stays dark, even for the HALTED notice of the
     /// stall watch.
     pub on: bool,
     /// The brightness from 0 (the lowest readable level) to 255.

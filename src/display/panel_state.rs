@@ -1,5 +1,5 @@
 //! The state of the panel, which a running program reports to other programs as one line in a file.
-//! This module owns the file and its format; it never decides what the state is.
+//! This module owns the file and its format; it never decides about the state.
 
 use std::path::Path;
 use std::{fmt, fs, io};

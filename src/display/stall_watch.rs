@@ -2,17 +2,17 @@
 //! the time until which the picture is valid; it never reads a clock.
 //!
 //! The event loop judges the freshness of prices when it draws a picture. If the event loop stops,
-//! the last picture would look live without end. So each picture contains the time until which it
-//! is valid, and the panel thread can replace the picture without the event loop.
+//! the last picture would look live without end. Therefore each picture contains the time until
+//! which it is valid, and the panel thread can replace the picture without the event loop.
 
 use std::time::Duration;
 
 use crate::render::{self, Frame, Size};
 use crate::time::Moment;
 
-/// The longest validity of a picture, also of a picture without a live or delayed value. The event
-/// loop draws at least once a minute, because the picture contains the time of day. The additional
-/// 30 s prevent a false notice on a slow machine.
+/// The longest validity of a picture. It applies even to a picture without a live or delayed value.
+/// The event loop draws at least once a minute, because the picture contains the time of day. The
+/// additional 30 s prevent a false notice on a slow machine.
 pub const MAX_PICTURE_AGE: Duration = Duration::from_secs(90);
 /// The time that the event loop has for a redraw after the validity of a picture ends. Without this
 /// time, each value that becomes stale would show the HALTED notice for a moment.

@@ -135,7 +135,7 @@ fn in_front(answer: &HttpAnswer, source: &FeedSource) -> Option<(&'static str, &
 
 /// Judges the response to a request without a token. Returns the finding, which is a failure for
 /// the web page of another server, and true for a deskticker-hub. Returns `None` for a response
-/// that says nothing about the kind of the server.
+/// that does not show the kind of the server.
 fn judge(answer: &HttpAnswer, source: &FeedSource) -> Option<(Finding, bool)> {
     let status = answer.status.as_u16();
     let json = answer

@@ -166,8 +166,8 @@ async fn connect_token(
 ///
 /// # Errors
 ///
-/// No answer arrived, or the answer says nothing about short-lived tokens: the server is
-/// overloaded, the hub behind a proxy cannot be reached, or a web page answered.
+/// No answer arrived, or the answer does not concern short-lived tokens: the server is overloaded,
+/// the hub behind a proxy cannot be reached, or a web page answered.
 async fn fresh(
     connector: &Connector,
     source: &FeedSource,

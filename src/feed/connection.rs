@@ -251,7 +251,7 @@ impl Connection {
             }
             (ConnectionEvent::Moved, ConnectionState::Idle) => {}
             (ConnectionEvent::Moved, state) => {
-                // The failures of the previous hub say nothing about the new hub.
+                // The failures of the previous hub do not apply to the new hub.
                 let is_open = !matches!(
                     *state,
                     ConnectionState::Backoff { .. } | ConnectionState::Refused { .. }

@@ -1,4 +1,4 @@
-//! The choice among several hubs: the next hub if the current one fails, and back to the first one
+//! The choice among several hubs: the next hub if the current one fails, and the first hub again
 //! when it works again. Pure: this module reads no clock and opens no connection.
 
 use core::time::Duration;
@@ -53,7 +53,7 @@ pub struct HubChoice {
 }
 
 impl HubChoice {
-    /// Creates the choice among this number of hubs. The first one is in use.
+    /// Creates the choice among this number of hubs. The first hub is in use.
     pub fn new(count: usize, now: Moment) -> Self {
         Self {
             count,

@@ -399,7 +399,7 @@ impl Schedule {
         retry_after: Option<Duration>,
         now: Moment,
     ) {
-        // A refusal is about its own data, so the wait does not apply to other requests.
+        // A refusal applies only to its own data, so the wait does not apply to other requests.
         if let Some(retry_after) = retry_after.filter(|_| !reason.refuses()) {
             self.closed = self.closed.max(now + retry_after);
         }

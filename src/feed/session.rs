@@ -111,7 +111,7 @@ struct Runner<A: EventSink> {
     alive: watch::Receiver<()>,
     /// A receiver that reports each change of the hub in use.
     moves: watch::Receiver<usize>,
-    /// True if the report of the display may differ from the last one on this connection.
+    /// True if the report of the display may differ from the last report on this connection.
     report_is_due: bool,
     /// The last report on this connection.
     reported: Option<DisplayReport>,

@@ -145,7 +145,7 @@ impl ServerState {
     pub fn handle_status(&mut self, status_kind: StatusKind, message: &str, now: Moment) {
         let cluster = self.cluster;
         // A hub authenticates its clients at the upgrade. Therefore an authentication message from
-        // a hub is about the upstream connection of the hub, and not about this connection.
+        // a hub concerns the upstream connection of the hub, and not this connection.
         let vendor = self.provider == FeedProvider::Vendor;
         match status_kind {
             StatusKind::Success => {

@@ -128,7 +128,7 @@ impl ReportSender {
         self.state.send_modify(|state| state.retry_at = time);
     }
 
-    /// Returns true if the last report said that the connection is in use.
+    /// Returns true if the connection is in use, by the last report.
     pub(super) fn is_up(&self) -> bool {
         self.state.borrow().up == Some(Ok(()))
     }

@@ -1,9 +1,9 @@
 //! The local API of a running hub: a Unix socket from which `deskticker-hub token list` reads the
 //! state of the devices. Only root and the user of the hub can read it. Never changes anything.
 //!
-//! The socket has an abstract name (see unix(7)), which follows from the path of the device registry.
-//! Therefore the command finds the hub that uses this registry, whatever address, TLS certificate or
-//! user the hub has, and no file is left behind.
+//! The socket has an abstract name (see unix(7)), which follows from the path of the device
+//! registry. Therefore the command finds the hub that uses this registry, for any address, TLS
+//! certificate or user of the hub, and no file remains after the end of the hub.
 
 use std::io::{self, Read};
 use std::net::{IpAddr, Shutdown};
@@ -93,9 +93,9 @@ pub(super) async fn serve(
         };
         if !std::mem::replace(&mut is_logged, true) {
             log::warn!(
-                "token list cannot show the state of the displays of this hub: the local socket \
-                 for {} is not available ({error}); the usual cause is a second hub with the same \
-                 device registry; the hub tries again each minute",
+                "`deskticker-hub token list` cannot show the state of the displays of this hub: \
+                 the local socket for {} is not available ({error}); the usual cause is a second \
+                 hub with the same device registry; the hub tries again each minute",
                 registry.display()
             );
         }

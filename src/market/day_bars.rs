@@ -192,7 +192,7 @@ impl DayBars {
     }
 
     /// Adds the bar of a minute. A second bar for the same minute is a correction and replaces the
-    /// first one.
+    /// first bar.
     pub fn bar(&mut self, bar: &Bar) {
         if self.put(bar) {
             self.measure();

@@ -56,7 +56,7 @@ impl Connector {
             .body(Empty::<Bytes>::new())
             .map_err(|_| Failure::Protocol)?;
         let failed = |error: hyper::Error| {
-            log::debug!("the upgrade at {endpoint} failed: {error}");
+            log::debug!("the WebSocket upgrade at {endpoint} failed: {error}");
             if error.is_parse() {
                 Failure::Protocol
             } else {

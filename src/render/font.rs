@@ -144,8 +144,8 @@ impl Font {
     }
 
     /// Copies the characters of a text. The sizes are constants, and `REACH` is the distance in a
-    /// frame from the first byte of a character to its last. So each character needs only one
-    /// bounds check, and each of its rows is copied as one word.
+    /// frame from the first byte of a character to its last. Therefore each character needs only
+    /// one bounds check, and each of its rows is copied as one word.
     fn copy<const PAGES: usize, const STRIDE: usize, const REACH: usize>(
         &self,
         frame: &mut Frame,

@@ -47,7 +47,7 @@ impl<'a> Question<'a> {
 
 /// The terminal of the user.
 pub(super) struct Console {
-    /// The terminal; `None` if nobody answers a question.
+    /// The terminal; `None` if no user can answer a question.
     terminal: Option<File>,
 }
 
@@ -64,7 +64,7 @@ impl Console {
         }
     }
 
-    /// Returns true if somebody can answer a question.
+    /// Returns true if a user can answer a question.
     pub(super) fn asks(&self) -> bool {
         self.terminal.is_some()
     }
@@ -110,7 +110,7 @@ impl Console {
     /// Asks a question until the answer is right; `given` is an answer from the options.
     ///
     /// # Errors
-    /// The answer is wrong and nobody can correct it, or see [`Console::ask`].
+    /// The answer is wrong and no user can correct it; also see [`Console::ask`].
     pub(super) async fn until<T>(
         &self,
         question: Question<'_>,

@@ -40,7 +40,7 @@ pub struct DisplayOptions {
     pub given: Vec<String>,
     /// False for a set-up without questions.
     pub ask: bool,
-    /// True if the set-up only shows what it would change.
+    /// True if the set-up only shows the changes.
     pub dry_run: bool,
 }
 

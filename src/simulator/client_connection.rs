@@ -147,7 +147,8 @@ impl ClientConnection {
         self.socket.send(Message::text(frame)).await
     }
 
-    /// Forwards market news to the client. All events that are ready share one frame.
+    /// Forwards events and faults of the market to the client. All events that are ready share one
+    /// frame.
     async fn forward(
         &mut self,
         first: MarketNews,

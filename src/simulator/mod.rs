@@ -205,7 +205,7 @@ async fn serve(stream: TcpStream, market: Arc<Market>) {
             let socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
             ClientConnection::run(cluster, socket, market).await;
         }
-        Err(error) => log::debug!("simulator: the upgrade failed: {error}"),
+        Err(error) => log::debug!("simulator: the WebSocket upgrade failed: {error}"),
     }
 }
 

@@ -221,8 +221,8 @@ async fn serve(
             },
         }
         event_loop.follow_hubs();
-        // The deadline is checked after each wake-up, whatever its cause. Under load the timer
-        // branch may never be selected, and each draw moves the deadline at which an unset clock is
+        // The deadline is checked after each wake-up, for any cause. Under load the timer branch
+        // may never be selected, and each draw moves the deadline at which an unset clock is
         // checked.
         let now = event_loop.clock.now();
         if now.monotonic >= due || event_loop.stepped(event_loop.state.time(now.monotonic)) {

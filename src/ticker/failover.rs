@@ -14,7 +14,7 @@ use crate::net::source::FeedSource;
 use crate::render::LinkIcon;
 use crate::time::{Clock, Moment};
 
-/// The hubs of the source and the one in use; see the module documentation.
+/// The hubs of the source, and the hub in use; see the module documentation.
 pub(super) struct Failover {
     choice: HubChoice,
     source: Arc<FeedSource>,

@@ -39,7 +39,7 @@ pub(crate) struct LinkMonitor {
     failed: Moment,
     /// True if the server is the vendor and not a hub.
     vendor: bool,
-    /// True if the last report said that the prices are simulated.
+    /// True if the prices are simulated, by the last report.
     simulated: bool,
     hop: LinkHop,
     icon: LinkIcon,
@@ -135,7 +135,7 @@ impl LinkMonitor {
         links.any(|link| link.simulated == Some(true))
     }
 
-    /// Stores a report that says if the prices are simulated.
+    /// Stores a report about the prices: true if they are simulated.
     pub(crate) const fn set_simulated(&mut self, simulated: bool) {
         self.simulated = simulated;
     }
@@ -207,7 +207,7 @@ impl LinkMonitor {
 
     fn judge(&mut self, now: Moment) {
         let worst = self.needed().map(icon).max_by_key(|(rank, _)| *rank);
-        // The nearest hop counts: the state of the hops behind it is unknown.
+        // The nearest hop counts: the state of the hops after it is unknown.
         let hops = self.needed().filter_map(|link| self.failed_hop(link));
         let nearest = hops.min_by_key(|hop| *hop as u8).unwrap_or(LinkHop::None);
         let hop;
@@ -360,7 +360,7 @@ fn is_fresh(priced: Option<Moment>, now: Moment) -> bool {
 }
 
 /// Returns true if the vendor's plan does not include the cluster of this connection. A new attempt
-/// keeps the reason of the last one until the vendor accepts the key.
+/// keeps the reason of the previous attempt until the vendor accepts the key.
 pub(crate) fn is_excluded(link: &ConnectionStatus) -> bool {
     link.reason == Some(Failure::Plan)
         && matches!(

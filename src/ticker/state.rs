@@ -64,7 +64,7 @@ pub struct TickerState {
     pub(super) watchlist: Box<Watchlist>,
     pub(super) calendar: Calendar,
     pub(super) time: TimeConsensus,
-    /// True if the last report of REST or of a connection said that the prices are simulated.
+    /// True if the prices are simulated, by the last report of REST or of a connection.
     pub(super) simulated: bool,
     pub(super) link_monitor: LinkMonitor,
     pages: PageRotation,
@@ -72,7 +72,7 @@ pub struct TickerState {
     pub(super) page_spec: Option<PageSpec>,
     pub(super) alerts: Alerts,
     fault: Option<ConfigProblem>,
-    /// The content of the last frame in words; `None` if nobody reads the words.
+    /// The content of the last frame in words; `None` if no demo shows the words.
     words: Option<Vec<String>>,
     /// The problem of the search for a hub.
     search: Option<ConfigProblem>,

@@ -486,7 +486,7 @@ mod tests {
         assert_eq!(largest(&[0, -500]), (Some(0), 2));
         assert_eq!(largest(&[0, 1 - AGREEMENT]), (Some(0), 2));
         assert_eq!(largest(&[0, -AGREEMENT]), (Some(0), 1));
-        // A second offset near the first one confirms it.
+        // A second offset near the first offset confirms the first offset.
         assert_eq!(largest(&[0, 60_000, 55_000]), (Some(55_000), 2));
         assert_eq!(largest(&[0, 60_000, 54_999]), (Some(0), 1));
         assert_eq!(largest(&[0, 60_000, 0, 60_000]), (Some(0), 2));

@@ -11,8 +11,8 @@ use crate::time::{Moment, Now};
 /// The maximum age of the computed values of a contract. REST is polled for them every 15 s while
 /// the contract is on the display, so three responses can be missing.
 const ANALYSIS: Duration = Duration::from_secs(60);
-/// The validity of the page of a contract, whatever the age of its price. Each field of the page
-/// has an age of its own, and the page is drawn every second.
+/// The validity of the page of a contract, for any age of its price. Each field of the page has an
+/// age of its own, and the page is drawn every second.
 const FIELDS: Duration = Duration::from_secs(5);
 
 /// The watchlist and the calendar, read at one moment.

@@ -324,7 +324,7 @@ fn until_signal() -> Result<watch::Receiver<bool>, ExitReason> {
             while !terminal.is_gone() {
                 tokio::time::sleep(TERMINAL_CHECK).await;
             }
-            log::info!("the terminal of this hub is closed, so the hub ends; nohup prevents this");
+            log::info!("the terminal is closed, so the hub ends; with nohup, the hub continues");
             stop.send_replace(true);
         });
     }

@@ -162,7 +162,7 @@ pub(super) struct Options {
     pub(super) panel: PanelConfig,
     pub(super) seconds: Option<f64>,
     pub(super) speed: f64,
-    /// The symbols of a demo; empty for the usual ones.
+    /// The symbols of a demo; an empty list selects the usual symbols.
     pub(super) watchlist: Vec<Symbol>,
     pub(super) demo: bool,
     pub(super) json: bool,

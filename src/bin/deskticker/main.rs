@@ -148,12 +148,12 @@ async fn run(options: Options) -> Result<(), ExitReason> {
 }
 
 /// Stops the program when the terminal of its start is closed, for example at the end of an SSH
-/// session. Nobody would see its picture or its log any more.
+/// session. Its picture and its log would no longer be visible.
 async fn stop_without_terminal(terminal: ControllingTerminal, stop: mpsc::Sender<()>) {
     while !terminal.is_gone() {
         tokio::time::sleep(TERMINAL_CHECK).await;
     }
-    log::info!("the terminal of this program is closed, so the program ends; nohup prevents this");
+    log::info!("the terminal is closed, so the program ends; with nohup, the program continues");
     // The send fails only if the application has already ended.
     stop.send(()).await.ok();
 }

@@ -43,8 +43,8 @@ pub struct ConfigError {
     pub(in crate::config) message: String,
     /// The corrected line, an example, or words about the remedy.
     pub(in crate::config) correction: Option<Correction>,
-    /// The file that the error is about, if it is not the configuration file. A change of only this
-    /// file may correct the error.
+    /// The file with the error, if it is not the configuration file. A change of only this file may
+    /// correct the error.
     pub(in crate::config) other: Option<PathBuf>,
 }
 
@@ -102,7 +102,8 @@ impl ConfigErrors {
         reasons.collect::<Vec<_>>().join("\n")
     }
 
-    /// Returns the files that the errors are about, if the configuration only names these files.
+    /// Returns the files with the errors, for all errors that are not in the configuration file
+    /// itself.
     pub fn other_files(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().filter_map(|error| error.other.as_deref())
     }

@@ -75,7 +75,7 @@ const TOO_LONG: DisplayError = DisplayError::OutOfBoundsError;
 
 impl<I2C: I2c<Error = BusFault>> I2cMessage<I2C> {
     /// Sends the collected bytes as one message; an empty message is not sent. The buffer is empty
-    /// afterwards, also after an error.
+    /// afterwards, even after an error.
     pub(crate) fn flush(&mut self) -> Result<(), BusFault> {
         let sent = match self.bytes.as_slice() {
             [] => Ok(()),

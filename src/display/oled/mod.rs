@@ -194,8 +194,8 @@ impl<B: Bus> Oled<B> {
     fn update(&mut self, again: bool) -> Result<(), BusFault> {
         match (self.lit.on, self.light.on) {
             (true, true) => self.refresh(again),
-            // No changes were sent while the panel was off, possibly for hours. So everything is
-            // sent again, as after a lost connection.
+            // No changes were sent while the panel was off, possibly for hours. Everything is sent
+            // again, as after a lost connection.
             (false, true) => self.send_all(true),
             (true, false) => self.switch(false),
             (false, false) => Ok(()),

@@ -1,6 +1,6 @@
-//! Shows the picture as a PNG file. This module decides what is written to the file and when; it
-//! never leaves a partial picture under the file's name, and it never leaves a picture that is no
-//! longer valid in the file.
+//! Shows the picture as a PNG file. This module decides the content of the file and the times of
+//! the writes; it never leaves a partial picture under the file's name, and it never leaves a
+//! picture that is no longer valid in the file.
 
 pub(crate) mod picture_file;
 
@@ -86,8 +86,8 @@ pub enum FinalPicture {
     /// The last picture. This choice is only for pictures that show by themselves that they are not
     /// live, such as simulated prices.
     Picture,
-    /// A notice that the program has ended. Without the notice, nobody can see that the file is no
-    /// longer updated.
+    /// A notice that the program has ended. Without the notice, a person could not see that the
+    /// file is no longer updated.
     Notice,
 }
 
@@ -153,10 +153,7 @@ impl Png {
         }
     }
 
-    /// Writes a final picture to a file, also to a file that another process wrote before.
-    ///
-    /// # Errors
-    /// Returns an error if the file can neither be written nor removed.
+    /// Writes a final picture to a file. The file may come from another process.
     pub fn leave(path: PathBuf, frame: &Frame) -> io::Result<()> {
         let mut file = PictureFile::at(path);
         let picture = encode(frame)?;
@@ -223,7 +220,7 @@ impl DisplayDevice for Png {
         };
     }
 
-    /// The file shows the same dots as a real panel, also while the panel is off. The brightness
+    /// The file shows the same dots as a real panel, even while the panel is off. The brightness
     /// has no effect.
     fn show(&mut self, frame: &Frame, light: PanelLight, now: Moment) {
         self.size = Some(frame.size());
@@ -457,7 +454,7 @@ mod tests {
         let after = fs::metadata(&path).unwrap();
         assert_eq!(before.ino(), after.ino());
         assert!(after.blocks() <= before.blocks());
-        // The write is retried each second, also without a new picture.
+        // The write is retried each second, even without a new picture.
         assert_eq!(png.deadline(), millis(3_000));
         png.tick(millis(3_000));
         assert!(file_contains(&notice));

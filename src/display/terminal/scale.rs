@@ -10,7 +10,7 @@ use crate::render::{Frame, WIDTH};
 /// The smallest width at which the large digits and the words of a picture can be read.
 const READABLE: usize = 76;
 /// The first and the last entry of the grey ramp in the palette of 256 colours, without the darkest
-/// shade. An unlit dot has the first one, so that the panel differs from a black terminal.
+/// shade. An unlit dot has the first entry, so that the panel differs from a black terminal.
 const GREYS: (u8, u8) = (233, 255);
 /// The exponent of the brightness. A dot that is half covered looks brighter than half.
 const GAMMA: f32 = 0.6;
@@ -24,8 +24,8 @@ pub(super) struct Picture<'a> {
 }
 
 impl<'a> Picture<'a> {
-    /// Returns the largest picture that fits into these columns and rows. Returns `None` if nobody
-    /// could read it, unless `always` is true.
+    /// Returns the largest picture that fits into these columns and rows. Returns `None` if the
+    /// picture would be too small for a reader, unless `always` is true.
     pub(super) fn fitting(
         frame: &'a Frame,
         columns: usize,

@@ -39,9 +39,9 @@ impl Arrival {
     }
 }
 
-/// Returns the maximum age of an event that the hub repeats to a new client. Clients that do not know
-/// the field `age` take a repeated value for a new one, so the hub does not repeat a value that the
-/// display would show as stale.
+/// Returns the maximum age of an event that the hub repeats to a new client. Clients that do not
+/// know the field `age` take a repeated value for a new value, so the hub does not repeat a value
+/// that the display would show as stale.
 pub(crate) fn repeat_limit(channel: &Channel) -> Duration {
     let source = match channel.kind {
         ChannelKind::Value | ChannelKind::Quote | ChannelKind::Trade => QuoteSource::Tick,

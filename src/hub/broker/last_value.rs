@@ -273,7 +273,7 @@ impl LastValueCache {
     }
 
     /// Deletes all values and queued trades, so that a new client does not take old values for new
-    /// ones.
+    /// values.
     pub fn clear_values(&mut self) {
         for slot in &mut self.slots {
             slot.seq = 0;
@@ -453,7 +453,7 @@ impl LastValueCache {
         group
     }
 
-    /// Removes a member from its group. Removes the group too if the member was the last one.
+    /// Removes a member from its group. Also removes the group if it has no member then.
     fn leave_group(&mut self, member: Member) {
         let group = &mut self.groups[member.group];
         group.members.swap_remove(member.place);

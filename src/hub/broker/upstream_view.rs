@@ -118,7 +118,7 @@ impl UpstreamView {
     }
 
     /// Handles the loss of the upstream connection. Delivers the pending events first, then deletes
-    /// all values, so that no client takes old values for new ones.
+    /// all values, so that no client takes old values for new values.
     fn down(&mut self, reason: Failure, clients: &mut Clients) {
         clients.deliver(None);
         clients.last_values.clear_values();

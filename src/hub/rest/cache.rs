@@ -66,7 +66,7 @@ pub(crate) struct AnswerInfo {
     /// The lifetime of the response.
     pub(crate) ttl: Duration,
     /// True if the response reports simulated prices; `None` for a response without prices, which
-    /// says nothing about the kind of the prices.
+    /// does not show the kind of the prices.
     pub(crate) simulated: Option<bool>,
     /// The age of the response at its receive time, if the vendor is a hub.
     pub(crate) age: Duration,
@@ -119,8 +119,8 @@ impl Scope {
     }
 }
 
-/// Returns true if a failed snapshot request says nothing about other tickers, so that a request
-/// with fewer tickers can succeed.
+/// Returns true if a failed snapshot request does not affect other tickers, so that a request with
+/// fewer tickers can succeed.
 pub(crate) fn is_about_the_tickers(refusal: &RestError) -> bool {
     Scope::of(refusal, SNAPSHOT) == Scope::Question
 }

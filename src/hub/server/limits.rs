@@ -114,9 +114,9 @@ limits! {
     /// this limit as too slow.
     trades: 1024, 1..=1_000_000, true;
     /// The maximum number of bytes that may wait for all slow clients together. Each cluster has an
-    /// equal part. Above its part, the hub disconnects the slowest clients of the cluster. The default is about half of the memory that the service
-    /// (256 MiB) has left while 10,000 clients with TLS are idle (12 KiB each, and a kept REST
-    /// connection up to 30 KiB).
+    /// equal part. Above its part, the hub disconnects the slowest clients of the cluster. The
+    /// default is about half of the memory that remains in the service (256 MiB) while 10,000
+    /// clients with TLS are idle (12 KiB for each, and up to 30 KiB for a kept REST connection).
     waiting_bytes: 67_108_864, 65_536..=1 << 40, true;
 }
 

@@ -350,7 +350,7 @@ impl Client {
 }
 
 /// Reads the input of a client until the connection ends. The broker aborts this task when the
-/// broker drops the client. The task gives way to the other tasks after each read, so that a client
+/// broker drops the client. After each read, the task lets the other tasks run, so that a client
 /// that sends without a pause does not delay the others.
 pub(crate) async fn listen(
     client_id: ClientId,

@@ -358,7 +358,7 @@ impl EventSink for UpstreamSink {
                     stamp,
                     json,
                 }) => {
-                    // A repeated event says nothing about the connection.
+                    // A repeated event does not show the latency of the connection.
                     if let (None, Some(utc), Some(stamp)) = (age, utc, stamp) {
                         self.metrics
                             .vendor_latency

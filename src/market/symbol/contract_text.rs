@@ -10,7 +10,7 @@ const MONTHS: [&str; 12] = [
 /// `SPY251219C00650000`. The list is empty if the text is no contract, and has two tickers if the
 /// date has two meanings. The text can have one of these forms:
 ///
-/// - `SPY251219C00650000`, `SPY   251219C00650000`: the form of the OCC, also with 21 characters.
+/// - `SPY251219C00650000`, `SPY   251219C00650000`: the form of the OCC, with or without spaces.
 /// - `.SPY251219C650`, `-SPY251219C650`: the strike in dollars (thinkorswim, Fidelity).
 /// - `SPY_121925C650`: the month first (TD Ameritrade).
 /// - `SPY 19DEC25 650 C`, `SPY Dec 19 '25 650 Call`: the month as a word (Interactive Brokers).

@@ -29,7 +29,7 @@ pub enum Outcome {
     Stored,
     /// A newer value is already stored.
     Older,
-    /// The value is the first one outside the trading hours and needs a second value as
+    /// The value is the first value outside the trading hours and needs a second value as
     /// confirmation.
     Doubted,
     /// The instrument is not on the watchlist.

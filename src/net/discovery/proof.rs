@@ -7,10 +7,10 @@
 //! display ◀─ hub   challenge H, HMAC(key, "hub", address, D, H)
 //! ```
 //!
-//! A challenge is 32 fresh random bytes. The address is the one to which the display has connected,
-//! so a false hub cannot forward the exchange to the real hub at another address. The first hash
-//! shows the hub which token is meant; without it a stranger could collect hashes of all tokens
-//! from a hub. The functions are pure except for the random numbers.
+//! A challenge is 32 fresh random bytes. The hashes contain the address to which the display has
+//! connected, so a false hub cannot forward the exchange to the real hub at another address. The
+//! first hash shows the hub which token is meant; without it a stranger could collect hashes of all
+//! tokens from a hub. The functions are pure except for the random numbers.
 
 use std::net::SocketAddr;
 

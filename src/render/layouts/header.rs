@@ -104,8 +104,8 @@ pub(crate) fn draw(
         Some(StatusBadge::Word(word)) if !marked => Some(*word),
         _ => None,
     };
-    // The name of an option is long and its price is short. So the name gets the whole line, and
-    // the change stands beside the price.
+    // The name of an option is long and its price is short. Therefore the name gets the whole line,
+    // and the change stands beside the price.
     let option = line.contract.is_some();
     let aside = option && fraction.end + ASIDE <= WIDTH && page == 0;
     let end = CHANGE_END.min(row.right);

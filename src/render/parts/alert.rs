@@ -1,5 +1,5 @@
-//! Draws a crossed threshold as a flashing line of its own. The layout moves the covered parts
-//! elsewhere during the alert; this module never decides if a threshold was crossed.
+//! Draws a crossed threshold as a flashing line of its own. The layout moves the covered parts to
+//! other places during the alert; this module never decides if a threshold was crossed.
 
 use super::name;
 use crate::market::{NumberFormat, Price, ShortText};
@@ -50,7 +50,7 @@ fn round(price: Price, numbers: NumberFormat) -> ShortText {
 
 /// Returns hundredths of a percent as text: `±2%`, `±0.25%`.
 fn percentage(points: i64, numbers: NumberFormat) -> ShortText {
-    // A price from whole hundredths always has two decimals, also below 1, so no digit is lost.
+    // A price from whole hundredths always has two decimals, even below 1, so no digit is lost.
     let (whole, fraction) =
         Price::from_scaled(points.saturating_abs().saturating_mul(100)).parts(numbers);
     let fraction = match fraction.trim_end_matches('0') {

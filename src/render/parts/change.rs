@@ -11,7 +11,7 @@ use crate::render::{Frame, WIDTH};
 /// them. If the shown figures are zero, there is no arrow.
 ///
 /// Figures that do not fit lose their decimals. If the shorter figures do not fit either, nothing
-/// is drawn. An arrow without figures would show a change that nobody can read.
+/// is drawn. An arrow without figures would show a change without its size.
 pub(crate) fn draw(frame: &mut Frame, text: Option<ShortText>, numbers: NumberFormat, row: Row) {
     let Some(mut text) = text else {
         return;

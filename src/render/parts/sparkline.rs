@@ -9,8 +9,8 @@ use crate::render::{Frame, WIDTH};
 /// Draws the history, oldest first, from the left into the given columns and pages.
 ///
 /// Each column shows one point if all points fit. Otherwise each column shows the last point of a
-/// group of equal size. So a new point changes only the newest column, and little data goes over
-/// the bus.
+/// group of equal size. Therefore a new point changes only the newest column, and little data goes
+/// over the bus.
 pub(crate) fn draw(
     frame: &mut Frame,
     history: &[Price],

@@ -211,8 +211,8 @@ impl TickerState {
                 .utc
                 .is_some_and(|utc| self.calendar.closed_moments_ago(symbol, utc));
         let is_close = seed.is_close && !early;
-        // A row of a hub or of the vendor with a previous close also says if the source is delayed.
-        // A row of the old proxy never does.
+        // A row of a hub or of the vendor with a previous close also reports if the source is
+        // delayed. A row of the old proxy never does.
         let reports_delay =
             seed.delayed || matches!(seed.previous_close, Some(PreviousClose::Told(_)));
         let (watchlist, calendar) = (&mut self.watchlist, &self.calendar);

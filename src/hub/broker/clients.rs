@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 
 use super::delivery::{ClientSlot, Delivery, DeliveryOutcome};
 use super::last_value::LastValueCache;
+use super::slow_clients::SlowClients;
 use super::subscriptions::ClientSubscriptions;
-use super::total_backlog::TotalBacklog;
 use crate::hub::Interest;
 use crate::hub::metrics::Metrics;
 use crate::hub::server::admission::UnauthenticatedSlot;
@@ -48,7 +48,7 @@ pub(super) struct Clients {
     number: u64,
     input_sender: mpsc::Sender<(ClientId, ClientInput)>,
     buffer: Vec<u8>,
-    backlog: TotalBacklog,
+    backlog: SlowClients,
     /// The receive times of the messages of the vendor since the last delivery.
     undelivered: Vec<Moment>,
 }
@@ -74,7 +74,7 @@ impl Clients {
         Self {
             cluster,
             last_values: LastValueCache::new(limits.trades as usize),
-            backlog: TotalBacklog::new(limits.waiting_bytes, metrics.clone()),
+            backlog: SlowClients::new(limits.waiting_bytes, metrics.clone()),
             limits,
             metrics,
             clock,
@@ -421,7 +421,7 @@ impl Clients {
 /// Discards the waiting bytes of the slowest clients until no more bytes wait than allowed.
 fn discard_slowest(
     slots: &mut [Option<Client>],
-    backlog: &mut TotalBacklog,
+    backlog: &mut SlowClients,
     now: Moment,
     dropped: &mut Vec<(ClientSlot, Dropped)>,
 ) {

@@ -9,8 +9,8 @@ pub mod event_loop;
 pub(crate) mod frame_cache;
 pub mod last_value;
 pub(crate) mod liveness;
+pub(crate) mod slow_clients;
 pub(crate) mod subscriptions;
-pub(crate) mod total_backlog;
 pub(crate) mod upstream_view;
 
 use std::sync::Arc;

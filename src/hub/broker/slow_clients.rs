@@ -1,6 +1,6 @@
-//! The unsent bytes of the clients of one cluster. Above the limit of the cluster, this module finds
-//! its slowest client, so slow clients of another cluster cannot cost a client its connection. Never
-//! reads a clock, and never closes a client itself.
+//! The slow clients of one cluster: the clients with unsent bytes. Above the limit of the cluster,
+//! this module finds the slowest client, so slow clients of another cluster cannot cost a client
+//! its connection. Never reads a clock, and never closes a client itself.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::time::Moment;
 
 /// The clients of one cluster that have unsent bytes, in the order of their last progress.
 #[derive(Debug)]
-pub(super) struct TotalBacklog {
+pub(super) struct SlowClients {
     /// The maximum number of bytes that may wait for all clients of the cluster together.
     limit: u64,
     /// The number of bytes that wait for all clients of the cluster.
@@ -24,7 +24,7 @@ pub(super) struct TotalBacklog {
     waiting: BTreeSet<(Moment, ClientSlot)>,
 }
 
-impl TotalBacklog {
+impl SlowClients {
     pub(super) const fn new(limit: u64, metrics: Arc<Metrics>) -> Self {
         Self {
             limit,

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 pub struct FileStamp {
     inode: u64,
     size: u64,
-    /// The time of the last status change, in seconds and nanoseconds. It changes with the content
-    /// and also with the mode of the file: an unreadable file may be readable now.
+    /// The time of the last status change, in seconds and nanoseconds. This time changes with the
+    /// content of the file and with its mode: an unreadable file may be readable now.
     changed: (i64, i64),
 }
 

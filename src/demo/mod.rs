@@ -148,7 +148,7 @@ pub async fn simulate_prices(setup: &mut HubSetup) -> Result<Simulator, String> 
         values: true,
         ..simulator::SimulatorSettings::default()
     };
-    // The authenticator of the hub stays, so this token has no use.
+    // The authenticator of the hub is not replaced, so no client can use this token.
     let token = Secret::new("unused")?;
     let (simulated, simulator) = simulated_hub(vendor, &token, setup.clock.clone()).await?;
     setup.vendor = simulated.vendor;

@@ -1,6 +1,7 @@
 //! The lock of a panel: two programs must not write one panel. The lock is the name of an abstract
-//! Unix socket, so it needs no folder and no permission, it is valid between users, and it ends
-//! with its process. A second program learns the holder from the kernel (SO_PEERCRED, unix(7)).
+//! Unix socket, so the lock needs no folder and no permission, works across users, and ends with
+//! its process. The kernel reports the process with the lock to a second program (SO_PEERCRED,
+//! unix(7)).
 
 use std::fs;
 use std::io;

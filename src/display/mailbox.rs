@@ -19,7 +19,7 @@ struct MailboxShared {
     state: Mutex<MailboxState>,
     changed: Condvar,
     size: Size,
-    /// The text below the picture, if a demo shows one. It then contains the content of each
+    /// The text below the picture, if a demo shows one. This text contains the content of each
     /// picture in words.
     caption: OnceLock<Caption>,
 }

@@ -73,7 +73,8 @@ impl ControllingTerminal {
         (!nohup && !terminal.is_gone()).then_some(terminal)
     }
 
-    /// Returns true if the terminal is closed: the kernel then takes it away from the process.
+    /// Returns true if the terminal is closed: the process then no longer has a controlling
+    /// terminal.
     pub fn is_gone(self) -> bool {
         std::fs::File::open("/dev/tty").is_err()
     }

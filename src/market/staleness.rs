@@ -120,7 +120,7 @@ impl<'a> StalenessCheck<'a> {
             until,
             part,
         };
-        // The time at which the value was true. It decides if the value belongs to extended hours.
+        // The time at which the value was true decides if the value belongs to extended hours.
         let as_of = quote.as_of.utc(now);
         let own = quote.source.limit(self.usual_limit);
         let is_extended = |(phase, as_of): (MarketPhase, Utc)| match phase.part {

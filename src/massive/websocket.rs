@@ -438,7 +438,7 @@ pub fn requested(message: &str) -> Option<Channel> {
 pub enum ChannelRefusal {
     /// The vendor's plan does not include the channel.
     NotAuthorized,
-    /// The server is a hub and has reached a limit. It can accept the channel later.
+    /// The server is a hub and has reached a limit. The hub can accept the channel later.
     Limit,
     /// The server confirmed neither of two requests.
     Unconfirmed,

@@ -218,7 +218,7 @@ async fn next(network: &mut Option<OpenNetwork>) -> Option<PageEvent> {
     }
 }
 
-/// Returns a random code of eight digits. It is also the password of the network, so it is easy to
+/// Returns a random code of eight digits, which is the password of the network. Digits are easy to
 /// type on a phone.
 fn code() -> Result<String, String> {
     let mut bytes = [0; 8];

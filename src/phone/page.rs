@@ -64,8 +64,8 @@ impl Answers {
         Ok(answers)
     }
 
-    /// Returns the text of the file `wifi.txt`, or `None` without values for the Wi-Fi. The command
-    /// that also imports the files of the card reads this file.
+    /// Returns the text of the file `wifi.txt`, or `None` without values for the Wi-Fi. The import
+    /// script of the card image reads this file.
     pub fn wifi(&self) -> Option<String> {
         // Quotes keep every character of a value. The import checks the value.
         let line = |name: &str, value: &str| match value {

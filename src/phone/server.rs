@@ -113,8 +113,8 @@ impl Page {
                 self.events.send(PageEvent::Visited).await.ok();
                 html(page::form(self.problem.as_deref(), &Answers::default()))
             }
-            // A phone requests a known address, to find out if the network needs a login. It opens
-            // the page if the response leads to another address.
+            // A phone requests a known address, to find out if the network needs a login. The phone
+            // opens the page if the response leads to another address.
             _ => {
                 let mut response = Response::new(Full::default());
                 *response.status_mut() = StatusCode::FOUND;

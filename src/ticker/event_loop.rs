@@ -312,7 +312,7 @@ impl EventLoop {
                 self.update_poller();
             }
             // The watchlist was checked when the configuration was read, so an error is unexpected.
-            // The old watchlist stays in force.
+            // The old watchlist stays in effect.
             Err(error) => log::error!("the ticker keeps its previous watchlist: {error}"),
         }
     }

@@ -181,7 +181,7 @@ impl TickerState {
         Ok(())
     }
 
-    /// Returns the settings in force.
+    /// Returns the settings in effect.
     pub const fn settings(&self) -> &TickerSettings {
         &self.settings
     }

@@ -148,7 +148,7 @@ async fn run(options: Options) -> Result<(), ExitReason> {
 }
 
 /// Stops the program when the terminal of its start is closed, for example at the end of an SSH
-/// session. Its picture and its log would no longer be visible.
+/// session. The picture and the log of the program would no longer be visible.
 async fn stop_without_terminal(terminal: ControllingTerminal, stop: mpsc::Sender<()>) {
     while !terminal.is_gone() {
         tokio::time::sleep(TERMINAL_CHECK).await;

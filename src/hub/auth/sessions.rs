@@ -1,5 +1,5 @@
-//! The activity of each device: its open sessions over all clusters, its last sign of life and its
-//! report about itself. Never closes a session, and never knows a token.
+//! The activity of each device: its open sessions over all clusters, the time of its last data and
+//! its report about itself. Never closes a session, and never knows a token.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ pub struct DeviceSessions(Arc<Mutex<HashMap<Device, Arc<Activity>>>>);
 #[derive(Debug, Default)]
 struct Activity {
     sessions: AtomicU64,
-    /// The monotonic time of the last sign of life, in milliseconds.
+    /// The monotonic time of the last data or request, in milliseconds.
     seen: AtomicU64,
     details: Mutex<Details>,
 }
@@ -46,8 +46,8 @@ pub struct DeviceStatus {
     pub device: Device,
     /// The number of open sessions.
     pub sessions: u64,
-    /// The time of the last sign of life; `None` if the device has not connected since the start of
-    /// the hub.
+    /// The time of the last data or request; `None` if the device has not connected since the start
+    /// of the hub.
     pub seen: Option<Moment>,
     /// The address of the last session or request.
     pub address: Option<IpAddr>,

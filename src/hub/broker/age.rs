@@ -58,7 +58,8 @@ pub(crate) fn repeat_limit(channel: &Channel) -> Duration {
 pub(crate) fn write(json: &[u8], age: Duration, into: &mut Vec<u8>) {
     let inner = json.strip_prefix(b"{");
     let Some(mut rest) = inner.and_then(|inner| inner.strip_suffix(b"}")) else {
-        // The hub relays only JSON objects, so this branch is only a fallback. It copies the input.
+        // The hub relays only JSON objects, so this branch is only a fallback, which copies the
+        // input.
         into.extend_from_slice(json);
         return;
     };

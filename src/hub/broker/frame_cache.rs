@@ -159,8 +159,8 @@ impl FrameCache {
         let mut waiting = 0;
         for (at, trade) in trades.iter().enumerate().rev() {
             if trade.seq <= position.trades {
-                // The client already has this trade and all older ones. Its sequence number is the
-                // lower bound of the frame's range.
+                // The client already has this trade and all older trades. The sequence number of
+                // this trade is the lower bound of the range of these frames.
                 trades_seen.0 = trade.seq;
                 break;
             }

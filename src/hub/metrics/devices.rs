@@ -1,5 +1,5 @@
-//! The metrics of the devices: their connections, their last signs of life and the reports of the
-//! displays. Never contains a token or an address.
+//! The metrics of the devices: their connections, the times of their last data and the reports of
+//! the displays. Never contains a token or an address.
 
 use super::{family, label_value, sample};
 use crate::hub::auth::sessions::DeviceStatus;

@@ -9,7 +9,7 @@ use crate::hub::auth::registry::Device;
 use crate::market::Ticker;
 use crate::time::Moment;
 
-/// The time for which a ticker counts for its device.
+/// The time for which a requested ticker counts towards the limit of its device.
 const COUNTED: Duration = Duration::from_secs(600);
 /// The time for which a request for quotes also contains the ticker. A display requests a quote
 /// every three seconds if the quote is not streamed.

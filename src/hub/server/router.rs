@@ -359,7 +359,7 @@ impl Router {
     }
 
     /// Returns a new short-lived token. The request must contain the token of a device, because a
-    /// short-lived token could otherwise renew itself for ever.
+    /// client could otherwise renew a short-lived token without end.
     fn token<B>(&self, request: &Request<B>) -> Result<HttpResponse, RefusedResponse> {
         let Some(device) = self.authenticator.check(&self.token_of(request)?) else {
             return self.wrong_token();

@@ -264,7 +264,7 @@ impl Client {
         self.session.as_ref().map(DeviceSession::device)
     }
 
-    /// Notes the last data of the client as a sign of life of its device.
+    /// Stores the receive time of the client's last data for its device.
     pub(crate) fn note_seen(&self) {
         if let Some(session) = &self.session {
             session.see(self.socket_state.heard());

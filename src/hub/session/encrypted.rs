@@ -139,8 +139,8 @@ impl EncryptedSocket {
             let length = chunk.len();
             plaintext.consume(length);
         }
-        // An answer of the TLS session to the client, for example an alert. It is not important, so
-        // a full socket is not an error.
+        // An answer of the TLS session to the client, for example an alert. The answer is not
+        // important, so a full socket is not an error.
         session.flush(&self.socket).ok();
         let state = processed.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
         Ok(Received {

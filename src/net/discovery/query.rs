@@ -126,7 +126,8 @@ async fn ask(socket: &UdpSocket, question: &[u8]) -> io::Result<()> {
     if sent { Ok(()) } else { Err(last) }
 }
 
-/// Adds the announcements of a message from this address. Returns true if the message has one.
+/// Adds the announcements in a message from this address. Returns true if the message contains an
+/// announcement.
 fn read(message: &[u8], id: u16, from: IpAddr, hubs: &mut Vec<Announcement>) -> bool {
     let records = message::records(message, id).unwrap_or_default();
     let mut found = false;

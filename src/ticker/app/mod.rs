@@ -1,7 +1,7 @@
 //! The ticker application, from its start to its end. A change of the configuration file changes
-//! the display; a wrong file produces a notice, and the last good configuration stays in force. The
-//! application owns the event loop and the panel thread, and restarts only the parts that need it.
-//! The caller handles signals and the environment.
+//! the display; a wrong file produces a notice, and the last good configuration stays in effect.
+//! The application owns the event loop and the panel thread, and restarts only the parts that need
+//! it. The caller handles signals and the environment.
 
 mod panel_host;
 mod reload;

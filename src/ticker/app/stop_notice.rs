@@ -89,8 +89,8 @@ impl StopNotice {
         }
     }
 
-    /// Returns the panel of the configuration that was in force, and its light now. The light keeps
-    /// a panel off that a dimming period has turned off.
+    /// Returns the panel of the last configuration, and its present light. A panel that a dimming
+    /// period has turned off stays off.
     fn in_force(&self) -> (config::PanelConfig, PanelLight) {
         let loaded = LoadedConfig::load(&self.files.config, &self.environment).ok();
         let loaded = loaded.or_else(|| self.files.load_last_good(&self.environment));

@@ -57,7 +57,7 @@ impl ConfigReader<'_> {
             return (symbols, Vec::new());
         };
         let mut lines = Vec::new();
-        // The end of the previous symbol.
+        // The position of the end of the previous symbol.
         let mut end = 0;
         for entry in entries.get_ref() {
             let before = std::mem::replace(&mut end, entry.span().end);

@@ -43,7 +43,7 @@ pub struct HubChoice {
     failing: Option<Moment>,
     /// True if the hub was live since `since`.
     was_live: bool,
-    /// The number of changes since a hub was live.
+    /// The number of changes of the hub since a hub was last live.
     changes: u32,
     /// The time of the next check of the first hub.
     check: Moment,

@@ -32,7 +32,7 @@ use crate::time::{Clock, Now, Utc};
 /// The time limit of one exchange. Both sides are on the same machine.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// The wait before the hub again tries to open its socket, whose name another program has.
+/// The wait before the next attempt to open the socket, if another program uses its name.
 const RETRY: Duration = Duration::from_secs(60);
 
 /// The state of one device.

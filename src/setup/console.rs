@@ -14,7 +14,7 @@ const CTRL_C: u8 = 3;
 /// A question, and its answer without a terminal.
 pub(super) struct Question<'a> {
     text: &'a str,
-    /// The answer if the user presses only Enter, and without a terminal.
+    /// The answer if the user presses only Enter, or if there is no terminal.
     default: &'a str,
     /// True for a secret, which the terminal must not show.
     hidden: bool,

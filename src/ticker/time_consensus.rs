@@ -248,13 +248,14 @@ impl TimeConsensus {
         ]
     }
 
-    /// Finds two time sources that agree. The latest time of those that agree counts: a date is cut
-    /// to the second, and a timestamp is old by the network delay. If the later time is wrong, a
-    /// value looks too old and never too fresh, so this error is safe.
+    /// Finds two time sources that agree. The latest time of the sources that agree counts: a date
+    /// is cut to the second, and a timestamp is old by the network delay. If the later time is
+    /// wrong, a value looks too old and never too fresh, so this error is safe.
     fn agree(&mut self) {
         let [own, server, timestamps] = self.witnesses().map(|(_, offset)| offset);
         let apart = |a: i64, b: i64| (a - b).abs();
-        // Each pair comes with the third source, and with true if the timestamps are in the pair.
+        // Each entry contains two sources, the third source, and a flag that is true if the
+        // timestamps are one of the two sources.
         let closest = [
             (own, server, timestamps, false),
             (own, timestamps, server, true),

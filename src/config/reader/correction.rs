@@ -8,7 +8,7 @@ use super::{ConfigError, ConfigErrors};
 /// The correction of an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::config) enum Correction {
-    /// Words about the remedy.
+    /// A sentence about the remedy.
     Words(String),
     /// A corrected line.
     Line(Box<CorrectedLine>),
@@ -46,8 +46,8 @@ impl fmt::Display for Correction {
 }
 
 impl ConfigErrors {
-    /// Removes the corrections that `read` refuses too. If a corrected line has another error with
-    /// a correction, the message shows the line with both corrections.
+    /// Removes each correction whose line `read` refuses. If a corrected line has another error
+    /// with a correction, the message shows the line with both corrections.
     pub(crate) fn verified(mut self, text: &str, read: impl Fn(&str) -> Option<Self>) -> Self {
         let lines: Vec<&str> = text.lines().collect();
         let duplicates = |errors: &[ConfigError]| {

@@ -91,8 +91,8 @@ impl ConfigErrors {
         self.0.iter()
     }
 
-    /// Returns the reasons of the errors about one setting for a person who has just typed its value,
-    /// without a place in a file. Errors about other settings have their place.
+    /// Returns the reasons of the errors for a person who has just typed the value of the setting
+    /// `key`. Only the errors about other settings contain their position in the file.
     pub(crate) fn reasons(&self, key: &str) -> String {
         let reasons = self.0.iter().map(|error| {
             let reason = error.message.strip_prefix(key);
@@ -142,7 +142,7 @@ impl Mistake {
         }
     }
 
-    /// A text in place of several texts of a list.
+    /// Creates a mistake whose correction replaces one text by several texts of a list.
     pub(crate) fn items<T: AsRef<str>>(reason: impl Into<String>, items: &[T]) -> Self {
         Self {
             reason: reason.into(),

@@ -76,8 +76,8 @@ impl Kind {
             },
             Kind::List => {
                 let open = written.starts_with('[') && !written.ends_with(']');
-                // A space between words without quotes separates them only if no comma does, and
-                // never in a page, which has two symbols.
+                // A space separates words without quotes only if no comma separates them. In a
+                // page, a space never separates words, because a page has two symbols.
                 let separated = written.contains([',', ';', '"', '\'', '“', '”', '„']);
                 let spaces = !separated && key != "show";
                 let words = written

@@ -216,8 +216,8 @@ impl ConfigReader<'_> {
     }
 }
 
-/// Splits a value from a text behind it that cannot be a part of the value: a comment with another
-/// mark, or punctuation.
+/// Splits a value from the text after it, if this text cannot be a part of the value: a comment
+/// with another mark, or punctuation.
 fn tail(value: &str) -> Option<(&str, &str)> {
     let end = match value.chars().next()? {
         '[' => value.rfind(']')? + 1,

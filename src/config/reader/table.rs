@@ -54,7 +54,8 @@ impl<'r, 'a> ConfigTable<'r, 'a> {
         self.table.contains_key(name)
     }
 
-    /// Returns true if the table has a setting of one of these other tables, or an unknown table.
+    /// Returns true if the table contains a setting that belongs to one of `tables`, or an unknown
+    /// table.
     pub(crate) fn has_stray(&self, tables: &[&str]) -> bool {
         let stray = |key: &Key, name: &str| key.name == name && tables.contains(&key.table);
         let mut unknown = self.table.iter();

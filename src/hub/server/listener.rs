@@ -59,7 +59,7 @@ const TOO_SLOW: &str = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nCon
 /// The response to a connection above the limit for unauthenticated connections.
 const CROWDED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
     Content-Length: 0\r\nRetry-After: 10\r\n\r\n";
-/// The close code for a client that shall try again later.
+/// The close code for a client that must try again later.
 const TRY_LATER: u16 = 1013;
 
 /// Returns the value of the header `Date`.
@@ -173,7 +173,7 @@ fn start_connection(
 struct Progress {
     /// The time at which the hub closes the connection.
     deadline: Moment,
-    /// The end of the time for requests without a token.
+    /// The deadline for a request with a token.
     head_deadline: Moment,
     requests: u32,
     allowance: Allowance,

@@ -84,8 +84,9 @@ pub(crate) fn host_allowed(headers: &HeaderMap, hosts: &[String], origins: &[Str
 
 /// Returns true if a client without a token may see more than the status of the hub under this
 /// header `Host`. A browser that gets its own page over plain HTTP sends neither `Origin` nor
-/// `Sec-Fetch-Site`, but always `Accept-Language`, which a page cannot remove. Everything else needs
-/// a token, which a foreign page does not know, or is a WebSocket, which always has `Origin`.
+/// `Sec-Fetch-Site`, but always `Accept-Language`, which a page cannot remove. All other requests
+/// need a token, which a foreign page does not know, or open a WebSocket, whose request always has
+/// `Origin`.
 pub(crate) fn may_see_details(headers: &HeaderMap, hosts: &[String], origins: &[String]) -> bool {
     !headers.contains_key(ACCEPT_LANGUAGE) || is_host_known(headers, hosts, origins)
 }

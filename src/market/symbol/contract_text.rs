@@ -40,7 +40,8 @@ fn tickers(text: &str) -> Option<Vec<String>> {
     let strike = match strike.len() {
         // Eight digits are always the strike times 1000.
         8 if !strike.contains('.') => strike.parse().ok()?,
-        // No strike has so many dollars; the zeros at the front are missing.
+        // No strike has this number of dollars, so the number is the strike times 1000 without its
+        // leading zeros.
         6 | 7 if !strike.contains('.') => strike.parse().ok()?,
         _ => thousandths(strike)?,
     };

@@ -116,7 +116,7 @@ pub(super) fn meant(text: &str) -> Option<String> {
         _ if code != upper => format!("I:{code}"),
         _ => upper,
     };
-    // The error of a text calls this function, so the text itself is not parsed again.
+    // The parser calls this function after an error in `text`, so only a different text is parsed.
     (candidate != text && candidate.parse::<Symbol>().is_ok()).then_some(candidate)
 }
 

@@ -77,8 +77,7 @@ impl Instrument {
                 new.is_close &= at <= phase.bell + limit;
             }
             if new.is_close {
-                // A REST row has only one timestamp, which can belong to a price from after the
-                // close.
+                // A REST row has only one timestamp, which can belong to a price after the close.
                 let last = match (class, phase.part) {
                     (AssetClass::Option, _)
                     | (_, Some(SessionPart::Regular | SessionPart::Pre)) => Utc(i64::MAX),

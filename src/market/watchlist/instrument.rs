@@ -39,7 +39,7 @@ pub struct Instrument {
     pub(super) reported_delayed: Option<bool>,
     /// True if the vendor rejected the subscription.
     pub(super) not_streamed: bool,
-    /// The base of the change of today.
+    /// The previous close, which is the base of the change of today.
     pub(super) previous_close: PreviousClose,
     pub(super) minutes: DayBars,
     pub(super) book: Option<(TopOfBook, AsOf)>,

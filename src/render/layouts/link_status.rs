@@ -173,7 +173,7 @@ pub(crate) fn low(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
     row.left += 3;
     let reconnects = whole(report.reconnects.into(), numbers);
     let texts: [ShortText; 2] = match excluded(report) {
-        // A text of more than 24 characters is empty here.
+        // If the text would have more than 24 characters, the result is an empty text.
         Some(names) => ["plan lacks ", "lacks "]
             .map(|start| heapless::format!("{start}{names}").unwrap_or_default()),
         None => [" reconnects", "x"]

@@ -131,6 +131,11 @@ fn apply(title: &str, text: &str, told: &str, messages: fn(&str) -> String) {
             "{title}: {line:?} has lost an item"
         );
     }
+    accepted(title, text, told, messages);
+}
+
+/// Checks that the program accepts all corrected lines of the messages.
+fn accepted(title: &str, text: &str, told: &str, messages: fn(&str) -> String) {
     let (new, numbers) = corrected(text, told);
     let again = messages(&new);
     for message in again.lines().filter(|line| !line.starts_with("warning ")) {
@@ -300,4 +305,33 @@ fn a_corrected_line_means_what_was_written_with_one_or_two_slips() {
     let hub = slips(&HUB_LINES, hub, hub_meaning);
     // Nearly all of the 4554 lines of a display and 1771 lines of a hub.
     assert!(display > 4000 && hub > 1600, "{display} and {hub}");
+}
+
+/// The setting of each kind, as a file that is then changed at random.
+const SAMPLE: &str = "watchlist = [\"SPX\", \"BRK.B\",\n  \"VIX\"] # mine\ntime_zone = \"Europe/Berlin\"\n\
+    [hub]\nurl = \"ws://hub:3000\"\n[panel]\naddress = 0x3c\nchip = \"sh1106\"\nshift = true\n\
+    [pages]\nshow = [\"SPX VIX\", \"link\", \"BRK.B\"]\ninterval = 10\n[[alert]]\nsymbol = \"SPX\"\n\
+    above = 6000.0\n[[night]]\ndays = [\"sat\", \"sun\"]\nfrom = \"22:00\"\nto = \"06:00\"\noff = true\n";
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config {
+        cases: 100,
+        failure_persistence: None,
+        ..proptest::test_runner::Config::default()
+    })]
+    #[test]
+    fn a_corrected_line_is_accepted_after_any_change_of_a_file(
+        changes in proptest::collection::vec(
+            (0..SAMPLE.len(), 0..4_usize, "[]=\"',;:#/ \\\\A-Za-z0-9\u{a0}“”\n\\[]{0,3}"), 1..5)
+    ) {
+        let mut text = SAMPLE.to_owned();
+        for (start, length, new) in changes {
+            let place = |at: usize| (at..=text.len()).find(|at| text.is_char_boundary(*at));
+            let (start, end) = (place(start), place(start + length));
+            let (start, end) = (start.unwrap_or(text.len()), end.unwrap_or(text.len()));
+            text.replace_range(start..end, &new);
+        }
+        let told = display(&text);
+        accepted(&text, &text, &told, display);
+    }
 }

@@ -121,7 +121,13 @@ impl ConfigReader<'_> {
         }
         if let Some(show) = &show {
             for page in show.get_ref() {
-                let page = self.item("show", page, |page| page_spec(page, &settings.watchlist));
+                let read = |page: &str| page_spec(page, &settings.watchlist);
+                // "SPX, VIX" can be one page or two.
+                let several = page.get_ref().contains(", ") && page.get_ref().contains("link");
+                let page = match several || page.get_ref().split(' ').count() > 2 {
+                    true => self.item("show", page, read),
+                    false => self.read("show", page, read),
+                };
                 settings.pages.extend(page);
             }
             if show.get_ref().is_empty() {
@@ -193,6 +199,12 @@ pub(super) fn seconds(
 
 fn page_spec(page: &str, watchlist: &[Symbol]) -> Result<PageSpec, Mistake> {
     let place = |word| place(word, watchlist);
+    let form = || {
+        format!("{page:?}, expected one symbol, two with a space between them, or \"link\"").into()
+    };
+    if page.contains(',') {
+        return Err(form());
+    }
     match page.split_whitespace().collect::<Vec<_>>()[..] {
         ["link"] => Ok(PageSpec::Link),
         [only] => place(only).map(|place| match watchlist[place].class() {
@@ -205,10 +217,7 @@ fn page_spec(page: &str, watchlist: &[Symbol]) -> Result<PageSpec, Mistake> {
             }
             (first, second) => Ok(PageSpec::Pair(first, Some(second))),
         },
-        _ => Err(format!(
-            "{page:?}, expected one symbol, two with a space between them, or \"link\""
-        )
-        .into()),
+        _ => Err(form()),
     }
 }
 

@@ -111,8 +111,13 @@ impl ConfigReader<'_> {
             let new: String = line.chars().map(plain).collect();
             // The line of a secret is not repeated.
             let secret = new.contains("_file");
-            let correction = Correction::whole(new.trim().to_owned());
-            return Some((message, Some(correction).filter(|_| !secret)));
+            let new = new.trim();
+            let header = self.schema.header_of(new);
+            let header = header.is_some_and(|(table, _)| self.schema.header(table) == new);
+            let correction = Correction::whole(new.to_owned());
+            let correction =
+                Some(correction).filter(|_| !secret && (header || !new.starts_with('[')));
+            return Some((message, correction));
         }
         let line = line.trim();
         if ["<<<<<<<", "=======", ">>>>>>>"]

@@ -116,7 +116,7 @@ fn dates<'a>(tokens: &'a [&'a str], text: &str) -> Option<(Vec<u32>, &'a [&'a st
             4 => number(year)?.checked_sub(2000).filter(|year| *year < 100)?,
             _ => return None,
         };
-        (month <= 12 && day <= 31).then_some(year * 10_000 + month * 100 + day)
+        (month <= 12 && day <= 31).then(|| year * 10_000 + month * 100 + day)
     });
     Some((dates.collect(), rest))
 }
@@ -200,6 +200,8 @@ mod tests {
             "SPY 251319C650",
             "SPY 19 Dec 650 C",
             "SPY 251219C",
+            "SPY 4294967295 1 26 650 C",
+            "SPY 1 4294967295 26 650 C",
             "SPY 251219 650 650",
             "SPY 251219C650.12345",
             "SPY 251219C0",

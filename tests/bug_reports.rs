@@ -3,6 +3,8 @@
 //! kind.
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use deskticker::config::settings::TickerSettings;
 use deskticker::feed::connection::Connection;
 use deskticker::feed::connection_status::{ConnectionAction, ConnectionEvent, ConnectionPhase};
@@ -127,6 +129,55 @@ fn an_index_below_zero_is_displayed() {
         assert_eq!(display.receive_frame(&frame, 1), 1, "refused and counted");
         assert_eq!(display.shown(1).0, None);
     }
+}
+
+#[test]
+fn a_value_without_a_usable_timestamp_never_looks_live_even_if_its_price_changes() {
+    let far = 1_764_086_400_000_i64 + 2 * 366 * 86_400_000;
+    let far = format!(r#","t":{far}"#);
+    for stamp in [
+        "",
+        r#","t":null"#,
+        r#","t":0"#,
+        r#","t":-5"#,
+        r#","t":1764086"#,
+        &far,
+    ] {
+        for changes in [0, 1] {
+            let mut display = Display::new("SPX", Cluster::Indices, "2026-11-25T11:00:00");
+            let mut receive = |display: &mut Display, secs: u64| {
+                let value = 6000 + secs % 5 * changes;
+                let frame = format!(r#"[{{"ev":"V","val":{value},"T":"I:SPX"{stamp}}}]"#);
+                assert_eq!(display.receive_frame(&frame, secs), 0);
+            };
+            for secs in 1..=90 {
+                receive(&mut display, secs);
+                assert_eq!(display.freshness(secs), Freshness::None, "{stamp}");
+            }
+            // A value with a timestamp is live at once, and the others do not keep it live.
+            display.receive_frame(r#"[{"ev":"V","val":5000,"T":"I:SPX","t":NOW}]"#, 91);
+            assert_eq!(display.shown(91).0, Some(5000.0));
+            for secs in 92..=120 {
+                receive(&mut display, secs);
+                let age = secs - 91;
+                let expected = if age <= 10 {
+                    Freshness::Live
+                } else {
+                    Freshness::Stale(Duration::from_secs(age))
+                };
+                assert_eq!(
+                    (display.shown(secs).0, display.freshness(secs)),
+                    (Some(5000.0), expected)
+                );
+            }
+        }
+    }
+    // A timestamp in seconds is usable.
+    let mut display = Display::new("SPX", Cluster::Indices, "2026-11-25T11:00:00");
+    let seconds = display.start.0 / 1000;
+    let frame = format!(r#"[{{"ev":"V","val":6000,"T":"I:SPX","t":{seconds}}}]"#);
+    display.receive_frame(&frame, 1);
+    assert_eq!(display.freshness(1), Freshness::Live);
 }
 
 #[test]

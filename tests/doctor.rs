@@ -662,13 +662,32 @@ fn the_proxy_is_recognised_by_its_responses_and_its_silence_is_no_fault() {
         proxy.until(|seen| matches!(seen, ProxyEvent::Farewell(_) | ProxyEvent::Gone(_)));
     assert_eq!(farewell, ProxyEvent::Farewell(1000));
 
+    // A value without a timestamp has an unknown age.
+    let mut machine = Machine::pi("proxy-undated").with_hub(&place);
+    let visiting = std::thread::spawn(move || machine.run_doctor());
+    proxy.wait_for_subscriptions(4);
+    for kind in ["V", "AM"] {
+        for name in ["I:VIX", "I:SPX"] {
+            let acknowledged = format!("subscribed to: {kind}.{name}");
+            proxy.text(format!(
+                r#"[{{"ev":"status","status":"success","message":"{acknowledged}"}}]"#
+            ));
+        }
+    }
+    proxy.text(r#"[{"ev":"V","val":17.25,"T":"I:VIX","t":0}]"#);
+    let doctor_run = visiting.join().unwrap();
+    let found = "; a value of VIX has no usable timestamp (field t)";
+    let remedy = "The ticker shows no such value as live";
+    doctor_run.assert_finding("channels", CheckState::Warning, found, remedy);
+
     // A value on a channel confirms its subscription and ends the wait.
     let mut machine = Machine::pi("proxy-open").with_hub(&place);
     let visiting = std::thread::spawn(move || machine.run_doctor());
     proxy.wait_for_subscriptions(4);
     for name in ["I:VIX", "I:SPX"] {
         let bar = r#""op":17.5,"o":17.5,"c":17.25,"h":17.5,"l":17.25,"s":1795444140000,"e":1795444200000"#;
-        proxy.text(format!(r#"[{{"ev":"V","val":17.25,"T":"{name}"}}]"#));
+        let value = format!(r#"[{{"ev":"V","val":17.25,"T":"{name}","t":1795444200000}}]"#);
+        proxy.text(value);
         proxy.text(format!(r#"[{{"ev":"AM","sym":"{name}",{bar}}}]"#));
     }
     let doctor_run = visiting.join().unwrap();

@@ -354,6 +354,7 @@ fn every_link_page_matches_its_golden_picture() {
         prices: PriceSummary::None,
         messages: None,
         latency: None,
+        undated: false,
         clock_set: false,
         clock: None,
         reconnects: 0,
@@ -391,6 +392,14 @@ fn every_link_page_matches_its_golden_picture() {
             "no price at all",
             LinkReport {
                 prices: PriceSummary::None,
+                ..good
+            },
+        ),
+        (
+            "no usable timestamps",
+            LinkReport {
+                prices: PriceSummary::None,
+                undated: true,
                 ..good
             },
         ),

@@ -12,8 +12,9 @@ use crate::config::Config;
 use crate::feed::connection_status::ConnectionPhase;
 use crate::feed::session::{Session, SubscriptionDemand};
 use crate::feed::{Update, poller, subscriptions};
-use crate::market::{Channel, ChannelKind, Cluster, Symbol, Ticker};
+use crate::market::{AsOf, Channel, ChannelKind, Cluster, Symbol, Ticker};
 use crate::massive::quotes::QuotesReply;
+use crate::massive::websocket::MarketEvent;
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::source::FeedSource;
@@ -37,6 +38,8 @@ pub(super) struct ChannelProbe {
     wanted: usize,
     /// The symbol of the first value, and the time from the start of the check to this value.
     first: Option<(String, Duration)>,
+    /// The symbol of a value without a usable timestamp. Its age is unknown.
+    undated: Option<String>,
     /// True if a hub reported the loss of its vendor. The hub then confirms no channel.
     cut_off: bool,
     /// The cluster of a failed session, and the reason of the failure.
@@ -69,6 +72,7 @@ impl ChannelProbe {
             missing: Vec::new(),
             first: None,
             failed: None,
+            undated: None,
             cut_off: false,
             by_rest: Vec::new(),
             quotes: None,
@@ -137,7 +141,7 @@ impl ChannelProbe {
                 }
             }
             Update::Subscribed(channel) => self.missing.retain(|missing| *missing != channel),
-            Update::Market(ticker, event) => self.confirm_received(event.kind, &ticker),
+            Update::Market(ticker, event) => self.confirm_received(&event, &ticker),
             // These updates confirm no channel, so `missing` stays unchanged.
             Update::Unanswered { .. } | Update::ServerTime { .. } | Update::Rest(_) => {}
             // REST responses cause these updates, and this check sends no REST requests for data.
@@ -164,14 +168,22 @@ impl ChannelProbe {
 
     /// Any event on a channel confirms the channel. A value, quote or trade also counts as the
     /// first value; an aggregate bar does not.
-    fn confirm_received(&mut self, kind: ChannelKind, ticker: &Ticker) {
+    fn confirm_received(&mut self, event: &MarketEvent, ticker: &Ticker) {
+        let kind = event.kind;
         self.missing
             .retain(|channel| channel.kind != kind || channel.ticker != *ticker);
         let value = [ChannelKind::Value, ChannelKind::Quote, ChannelKind::Trade].contains(&kind);
         if value {
-            let after = self.clock.now().monotonic.since(self.opened);
+            let now = self.clock.now();
             let name = ticker.as_str();
             let name = name.strip_prefix("I:").unwrap_or(name);
+            if AsOf::heard(event.stamp, Duration::ZERO, now)
+                .stamp
+                .is_none()
+            {
+                self.undated.get_or_insert_with(|| name.to_owned());
+            }
+            let after = now.monotonic.since(self.opened);
             self.first.get_or_insert((name.to_owned(), after));
         }
     }
@@ -255,6 +267,12 @@ impl ChannelProbe {
             let remedy = "Correct the watchlist: does Massive use this spelling, and does the \
                           Massive plan include these symbols?";
             return Finding::failed(CHECK, found, remedy);
+        }
+        if let Some(name) = &self.undated {
+            let found = format!("{found}; a value of {name} has no usable timestamp (field t)");
+            let remedy = "The ticker shows no such value as live, because its age is unknown. Does \
+                          the server pass the timestamps of the vendor on?";
+            return Finding::warning(CHECK, found, remedy);
         }
         if self.lacks_value() || self.cut_off {
             let remedy = "If no value arrives while the market is open, the server itself receives \

@@ -16,6 +16,9 @@ pub const AHEAD: i64 = 5_000;
 const OLD_ON_ARRIVAL: Duration = Duration::from_secs(30);
 /// The earliest plausible timestamp (2000-01-01). An earlier timestamp is zero or in another unit.
 const OLDEST: Utc = Utc(946_684_800_000);
+/// The lead in milliseconds from which a timestamp is not plausible (366 days). Such a timestamp is
+/// in another unit.
+const IMPLAUSIBLE_LEAD: i64 = 366 * 86_400_000;
 
 /// The source of a value, which decides the maximum age of the value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,26 +59,31 @@ pub struct AsOf {
     /// age, or it is computed from the lag of the value compared with the smallest lag on the same
     /// connection.
     pub age: Duration,
-    /// True if the value was streamed, or if its sender reported its age. The time since the
-    /// receive time is then a minimum of the age. If false, only the timestamp shows the age.
+    /// True if the value was streamed with a plausible timestamp, or if its sender reported its age.
+    /// The time since the receive time is then a minimum of the age. If false, only the timestamp
+    /// shows the age.
     pub heard: bool,
 }
 
 impl AsOf {
     /// Creates the time of a value that was streamed and is received now.
     pub fn heard(stamp: Option<Utc>, age: Duration, now: Now) -> Self {
+        let is_near = |stamp: Utc| {
+            let ahead = |utc| stamp.millis_since(utc) >= IMPLAUSIBLE_LEAD;
+            stamp >= OLDEST && !now.utc.is_some_and(ahead)
+        };
         Self {
             received: now.monotonic,
             confirmed: now.monotonic,
-            stamp: stamp.filter(|stamp| *stamp >= OLDEST),
+            stamp: stamp.filter(|stamp| is_near(*stamp)),
             age,
             heard: true,
         }
     }
 
     /// Returns the age: the larger of the age since the receive time and the age since the
-    /// timestamp. `None` if the age is unknown: the value was not streamed, and the wall-clock time
-    /// is unknown or there is no plausible timestamp.
+    /// timestamp. `None` if the age is unknown: there is no plausible timestamp, or the value was not
+    /// streamed and the wall-clock time is unknown.
     pub fn age(&self, now: Now) -> Option<Duration> {
         let received = now.monotonic.as_millis();
         let received = received.saturating_sub(self.received.as_millis());
@@ -170,8 +178,8 @@ pub struct Quote {
 }
 
 impl Quote {
-    /// Creates a quote that was streamed and is received now. An implausible timestamp is removed
-    /// and the value is kept.
+    /// Creates a quote that was streamed and is received now. Without a plausible timestamp, its age
+    /// is unknown: a relay can repeat or hold back a value for any time.
     pub fn streamed(
         price: Price,
         stamp: Option<Utc>,
@@ -179,9 +187,11 @@ impl Quote {
         provenance: Provenance,
         now: Now,
     ) -> Self {
+        let mut as_of = AsOf::heard(stamp, provenance.age, now);
+        as_of.heard = as_of.stamp.is_some();
         Self {
             price,
-            as_of: AsOf::heard(stamp, provenance.age, now),
+            as_of,
             delayed: provenance.delayed,
             simulated: provenance.simulated,
             source,
@@ -355,8 +365,9 @@ mod tests {
     }
 
     #[test]
-    fn an_impossible_timestamp_is_removed_and_the_value_is_kept() {
-        for stamp in [i64::MIN, 0, 1_768_323] {
+    fn a_streamed_value_with_an_impossible_timestamp_has_no_age() {
+        let next_year = NOON + 5_000 + IMPLAUSIBLE_LEAD;
+        for stamp in [i64::MIN, 0, 1_768_323, next_year, i64::MAX] {
             let quote = Quote::streamed(
                 Price::MAX,
                 Some(Utc(stamp)),
@@ -364,7 +375,7 @@ mod tests {
                 Provenance::default(),
                 now(5),
             );
-            assert_eq!((quote.as_of.stamp, age(&quote, now(6))), (None, Some(1)));
+            assert_eq!((quote.as_of.stamp, age(&quote, now(6))), (None, None));
         }
     }
 

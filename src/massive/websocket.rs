@@ -408,8 +408,8 @@ pub(super) fn value(
 }
 
 /// Reads a Unix timestamp in s, ms, µs or ns. The magnitude determines the unit (10, 13, 16 or 19
-/// digits). Any other number gives `None` and not an error, because a value without a timestamp is
-/// still useful.
+/// digits). Any other number gives `None` and not an error: the event still shows that the channel
+/// and the connection work.
 pub fn stamp(field: Option<f64>) -> Option<Utc> {
     let number = field?;
     let millis = match number {

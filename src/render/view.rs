@@ -137,6 +137,9 @@ pub struct LinkReport {
     /// The latency of the latest values in milliseconds: receive time minus timestamp. `None` if it
     /// is unknown.
     pub latency: Option<i64>,
+    /// True if the server lately sent a streamed value without a usable timestamp. The age of such a
+    /// value is unknown.
+    pub undated: bool,
     /// True if the clock of this machine is set. Without a clock, the latency has no meaning.
     pub clock_set: bool,
     /// The clock that is wrong, if two other clocks agree.

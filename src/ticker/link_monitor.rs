@@ -21,6 +21,10 @@ const SILENT: Duration = Duration::from_secs(4);
 /// more often than this, so a slow response is allowed.
 const PRICED: Duration = Duration::from_secs(60);
 
+/// The time for which a streamed value without a usable timestamp is reported. It is longer than
+/// the interval of the slowest index with a schedule.
+const UNDATED: Duration = Duration::from_secs(120);
+
 /// The state of the connections; see the module documentation.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkMonitor {
@@ -50,6 +54,8 @@ pub(crate) struct LinkMonitor {
     last: Option<Moment>,
     /// The smoothed latency in milliseconds. Each new value has a weight of one eighth.
     latency: Option<i64>,
+    /// The receive time of the last streamed value without a usable timestamp.
+    undated: Option<Moment>,
 }
 
 impl LinkMonitor {
@@ -77,6 +83,7 @@ impl LinkMonitor {
             window: (now, 0, None),
             last: None,
             latency: None,
+            undated: None,
         }
     }
 
@@ -185,6 +192,18 @@ impl LinkMonitor {
                 before + (lag - before) / 8
             });
         }
+    }
+
+    /// Stores that a streamed value has no usable timestamp. Returns true if no such value was
+    /// reported lately.
+    pub(crate) fn undated(&mut self, now: Moment) -> bool {
+        let is_reported = self.is_undated(now);
+        self.undated = Some(now);
+        !is_reported
+    }
+
+    fn is_undated(&self, now: Moment) -> bool {
+        self.undated.is_some_and(|at| now.since(at) <= UNDATED)
     }
 
     /// Begins a new window if the present one is over.
@@ -340,6 +359,7 @@ impl LinkMonitor {
             prices,
             messages: self.window.2,
             latency: self.latency.filter(|_| now.utc.is_some()),
+            undated: self.is_undated(now.monotonic),
             clock_set: now.utc.is_some(),
             clock,
             reconnects: u32::try_from(self.returns()).unwrap_or(u32::MAX),
@@ -461,6 +481,25 @@ mod tests {
         assert_eq!(suspects(&opened_again), [false, false]);
         link_monitor.message(options, None, Now::new(at(22_001), utc));
         assert_eq!(suspects(&link_monitor), [false, false]);
+    }
+
+    #[test]
+    fn values_without_a_usable_timestamp_are_reported_once_until_they_have_stopped() {
+        let mut link_monitor = LinkMonitor::new(at(0));
+        let mut shown = |monitor: &mut LinkMonitor, secs| {
+            let now = Now::new(at(secs), Utc(1_800_000_000_000));
+            monitor
+                .report(now, PriceSummary::None, None, (0, 0))
+                .undated
+        };
+        assert!(!shown(&mut link_monitor, 1));
+        assert!(link_monitor.undated(at(1)), "the first one is logged");
+        for secs in [2, 17, 137] {
+            assert!(!link_monitor.undated(at(secs)), "{secs}");
+        }
+        assert!(shown(&mut link_monitor, 257));
+        assert!(!shown(&mut link_monitor, 258));
+        assert!(link_monitor.undated(at(258)));
     }
 
     #[test]

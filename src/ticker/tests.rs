@@ -111,6 +111,34 @@ fn a_rest_quote_is_not_shown_before_the_clock_is_set() {
 }
 
 #[test]
+fn the_older_of_the_reported_age_and_the_timestamp_of_a_rest_row_counts() {
+    let body = |more: &str| {
+        format!(
+            r#"{{"results":[{{"symbol":"SPX","last":100,"asOf":{},"source":"indices"{more}}}]}}"#,
+            MONDAY.0 - 4_000
+        )
+    };
+    let old = Duration::from_secs(1_000_000_000);
+    for (more, expected) in [
+        ("", None),
+        (r#","age":5,"stale":true"#, None),
+        (r#","age":600,"stale":true"#, Some(Duration::from_secs(600))),
+        (r#","age":600"#, Some(Duration::from_secs(600))),
+        (r#","stale":true"#, Some(old)),
+    ] {
+        let mut state = ticker_state(&["SPX"]);
+        let now = at(0, Some(MONDAY));
+        agree(&mut state, now);
+        let reply = crate::massive::quotes::rows(body(more).as_bytes()).unwrap();
+        for seed in reply.seeds {
+            state.on(&Update::Seed(Box::new(seed)), now);
+        }
+        let expected = expected.map_or(Freshness::Live, Freshness::Stale);
+        assert_eq!(freshness_of(&state, now), expected, "{more}");
+    }
+}
+
+#[test]
 fn without_a_clock_rest_does_not_replace_a_live_streamed_value() {
     let mut state = ticker_state(&["SPX"]);
     let now = at(1, None);

@@ -438,8 +438,6 @@ impl Judge<'_> {
             .map(|(_, end)| end + 75 * SECOND + lateness + short);
         let allowed = limit(place, part) + lateness;
         let until = match (self.moment.timed, known.received(index)) {
-            // Without a useful timestamp the program knows only the receive time.
-            (true, Some((arrival, age))) if self.moment.last_unstamped => arrival - age + allowed,
             // The age of a value that was not streamed comes from its timestamp alone.
             (true, Some((arrival, age))) if self.moment.ahead > 0 => {
                 (arrival - age).max(value.at + short + self.moment.ahead) + allowed

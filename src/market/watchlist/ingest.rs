@@ -38,15 +38,9 @@ impl Instrument {
         let Context { now, calendar, .. } = context;
         self.set_simulated(new.simulated);
         self.doubt_untimed(now, calendar);
-        if new.is_streamed() && new.as_of.stamp.is_none() {
-            if !new.void {
-                // Without a timestamp, the first value of a connection can repeat a value of any
-                // age. A value with an unchanged price can also be such a repetition. Only a
-                // changed price proves that the value is new.
-                let before = self.last_unstamped.replace((new.price, new.epoch));
-                new.as_of.heard &=
-                    before.is_some_and(|(price, epoch)| epoch == new.epoch && price != new.price);
-            }
+        if new.void && new.is_streamed() && new.as_of.stamp.is_none() {
+            // The missing middle of a book removes the previous price, even if its age is unknown.
+            new.as_of.heard = true;
             if new.delayed {
                 // A delayed source sends a value after its delay, so the value has at least this
                 // age. Without this addition, the value would count as newer than the next values,

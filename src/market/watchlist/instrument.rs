@@ -10,7 +10,7 @@ use crate::market::quote::AsOf;
 use crate::market::staleness::{DisplayedQuote, INDEX_SETTLEMENT, LinkState, StalenessCheck};
 use crate::market::{
     Calendar, Change, Cluster, DayBars, DayStats, Denial, Freshness, MarketPhase, OptionAnalytics,
-    Price, Quote, QuoteSource, SessionPart, Symbol, TopOfBook, Trade, TradingDay, limit,
+    Quote, QuoteSource, SessionPart, Symbol, TopOfBook, Trade, TradingDay, limit,
 };
 use crate::time::{Moment, Now, Utc};
 
@@ -29,9 +29,6 @@ pub struct Instrument {
     /// The timestamp and the receive time of the last rejected value: it came from the same source
     /// as the stored value and had an older timestamp.
     pub(super) last_out_of_order: Option<(Utc, Moment)>,
-    /// The price of the last value without a timestamp, and its connection epoch. A second value
-    /// with the same price can be a repetition.
-    pub(super) last_unstamped: Option<(Price, u32)>,
     /// True if the data is simulated; `None` while there is no data.
     pub(super) simulated: Option<bool>,
     /// True if a REST response reported that the source is delayed; `None` if no response contained
@@ -77,7 +74,6 @@ impl Instrument {
             untimed: false,
             unconfirmed: None,
             last_out_of_order: None,
-            last_unstamped: None,
             simulated: None,
             reported_delayed: None,
             not_streamed: false,

@@ -109,13 +109,19 @@ mod tests {
     #[test]
     fn without_timestamps_the_younger_value_is_newer() {
         let now = Now::new(Moment::from_secs(20), Utc(NOON + 20_000));
-        let stored = quote(QuoteSource::Tick, None, 10_000, 0);
+        // Only a book without a middle has an age without a timestamp.
+        let quote = |received, age| {
+            let mut quote = quote(QuoteSource::Tick, None, received, age);
+            quote.as_of.heard = true;
+            quote
+        };
+        let stored = quote(10_000, 0);
         for (received, age, expected) in [
             (20_000, 9, Recency::Newer),
             (20_000, 10, Recency::Newer),
             (20_000, 11, Recency::Older),
         ] {
-            let new = quote(QuoteSource::Tick, None, received, age);
+            let new = quote(received, age);
             assert_eq!(recency(&stored, &new, now), expected);
         }
     }

@@ -41,6 +41,7 @@ pub(crate) fn word(report: &LinkReport, sign: LinkIcon) -> (&'static str, Option
         (Some((_, word)), ..) => (word, Some(report.since)),
         (None, PriceSummary::Struck, _) => ("STALE", None),
         _ if report.clock.is_some() => ("CLOCK", None),
+        (None, PriceSummary::None, _) if report.undated => ("STAMPS", None),
         (None, PriceSummary::None, _) => ("NO DATA", None),
         (None, PriceSummary::Fresh, LinkIcon::Live) => ("LIVE", Some(report.since)),
         (None, PriceSummary::Fresh, _) => ("OK", Some(report.since)),
@@ -75,10 +76,12 @@ fn last(report: &LinkReport) -> ShortText {
     report.last.map_or_else(|| field::text("---"), age)
 }
 
-/// Returns the label and the text of the latency, or of the clock that is wrong and its difference.
+/// Returns the label and the text of the latency, or of the clock that is wrong and its difference,
+/// or of timestamps that are missing or impossible.
 fn late(report: &LinkReport, numbers: NumberFormat) -> (&'static str, ShortText) {
     let latency = match (report.clock, report.latency) {
         (Some(_), _) => return clock_fault(report, numbers).unwrap_or_default(),
+        _ if report.undated => return (name(TimeSource::Stamps), field::text("unusable")),
         _ if !report.clock_set => field::text("clock not set"),
         (None, None) => field::text("---"),
         (None, Some(millis)) => {
@@ -159,7 +162,7 @@ pub(crate) fn low(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
     let mut row = Row::new(2, 0..WIDTH);
     row.write_left(frame, &TEXT, &rate(report, numbers));
     let (name, mut late) = late(report, numbers);
-    if report.clock.is_some() {
+    if report.clock.is_some() || report.undated {
         late = heapless::format!("{name} {late}").unwrap_or_default();
     }
     row.write_right(frame, &TEXT, &late);

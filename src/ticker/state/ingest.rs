@@ -19,7 +19,8 @@ use crate::time::{Now, Utc};
 pub struct QuoteAnomalies {
     /// The values that are older than the stored value.
     pub older: u64,
-    /// The values with an impossible timestamp. The timestamp is dropped and the value is used.
+    /// The values without a timestamp or with an impossible timestamp. Their age is unknown, so they
+    /// are not shown as live.
     pub absurd: u64,
     /// The values whose timestamp is ahead of the agreed time.
     pub ahead: u64,
@@ -128,7 +129,7 @@ impl TickerState {
         if let MarketData::Quote(book) = data {
             quote = mid(book, quote);
         }
-        self.check_timestamp(stamp, &quote, now);
+        self.check_timestamp(index, stamp, &quote, now);
         let (watchlist, calendar) = (&mut self.watchlist, &self.calendar);
         let outcome = match data {
             MarketData::Value(_) => watchlist.value_at(index, quote, now, calendar),
@@ -237,7 +238,9 @@ impl TickerState {
         let fetched = |price, timestamp| {
             let mut quote = Quote::fetched(price, timestamp, seed.delayed, now);
             quote.simulated = seed.simulated;
-            // The hub may repeat an older response.
+            // The hub may repeat an older response. The older one of its age and of the age of the
+            // timestamp counts.
+            quote.as_of.age = seed.age;
             quote.as_of.confirmed = now.monotonic - seed.age;
             quote
         };
@@ -269,7 +272,7 @@ impl TickerState {
             _ => None,
         };
         if let Some(value) = value {
-            self.check_timestamp(seed.stamp, &value, now);
+            self.check_timestamp(index, seed.stamp, &value, now);
         }
         // Older values are not counted, because REST is often behind the stream.
         if outcome == Some(Outcome::Stored) {
@@ -297,14 +300,19 @@ impl TickerState {
         self.watchlist.start_days(now, &self.calendar);
     }
 
-    /// Counts a timestamp that is impossible or in the future.
-    fn check_timestamp(&mut self, timestamp: Option<Utc>, quote: &Quote, now: Now) {
+    /// Counts a value whose timestamp is missing, impossible or in the future. A REST response
+    /// without a timestamp is usual.
+    fn check_timestamp(&mut self, index: usize, timestamp: Option<Utc>, quote: &Quote, now: Now) {
         let counts = &mut self.anomalies;
-        if timestamp.is_some() && quote.as_of.stamp.is_none() {
-            if is_first(&mut counts.absurd) {
+        let is_expected = timestamp.is_some() || quote.source != QuoteSource::Rest;
+        if quote.as_of.stamp.is_none() {
+            counts.absurd += u64::from(is_expected);
+            if is_expected && self.link_monitor.undated(now.monotonic) {
+                let name = self.watchlist.instruments()[index].symbol();
                 log::warn!(
-                    "a value has an impossible timestamp; the ticker ignores the timestamp, but \
-                     uses the value"
+                    "{name}: a value has no usable timestamp (field t), so its age is unknown, and \
+                     the ticker does not show it as live: does the server pass the timestamps of the \
+                     vendor on?"
                 );
             }
         } else if quote.is_ahead(now) && is_first(&mut counts.ahead) {

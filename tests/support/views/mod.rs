@@ -179,6 +179,7 @@ pub(crate) fn report() -> LinkReport {
         prices: PriceSummary::Fresh,
         messages: Some(123),
         latency: Some(45),
+        undated: false,
         clock_set: true,
         clock: None,
         reconnects: 3,

@@ -412,7 +412,7 @@ fn a_bar_sets_the_high_and_low_of_its_minute_unless_its_time_is_in_the_future() 
 }
 
 #[test]
-fn a_delayed_value_without_a_timestamp_gives_way_to_the_next_value_with_a_timestamp() {
+fn a_delayed_void_book_without_a_timestamp_gives_way_to_the_next_value_with_a_timestamp() {
     let start = tuesday("11:00:00");
     let mut list = linked(&["SPX"], start);
     let delayed = Provenance {
@@ -421,10 +421,11 @@ fn a_delayed_value_without_a_timestamp_gives_way_to_the_next_value_with_a_timest
     };
     let value =
         |whole, stamp, now| Quote::streamed(price(whole), stamp, QuoteSource::Tick, delayed, now);
-    // The first value without a timestamp proves nothing, because it can be a repetition.
-    list.value("I:SPX", value(1, None, start), start, &US);
-    let second = later(start, 1);
-    list.value("I:SPX", value(2, None, second), second, &US);
+    let void = Quote {
+        void: true,
+        ..value(1, None, start)
+    };
+    assert_eq!(list.value("I:SPX", void, start, &US), Outcome::Stored);
     let third = later(start, 5);
     let stamp = third.utc.map(|utc| Utc(utc.0 - 900_050));
     assert_eq!(

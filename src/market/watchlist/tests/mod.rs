@@ -306,23 +306,22 @@ fn a_fresh_streamed_value_has_priority_over_a_rest_response() {
 }
 
 #[test]
-fn values_without_timestamps_are_shown_only_after_the_first_change() {
+fn values_without_timestamps_are_never_fresh_and_do_not_replace_a_value_with_a_timestamp() {
     let now = tuesday("10:00:00");
     let mut list = linked(&["SPX"], now);
-    tick_of(&mut list, "I:SPX", 1, None, now);
-    assert_eq!(list.freshness(0, now, &US), Freshness::None);
-    tick_of(&mut list, "I:SPX", 1, None, later(now, 1));
-    assert_eq!(list.freshness(0, later(now, 1), &US), Freshness::None);
-    tick_of(&mut list, "I:SPX", 2, None, later(now, 2));
-    assert_eq!(list.freshness(0, later(now, 12), &US), Freshness::Live);
-    assert_eq!(list.freshness(0, later(now, 13), &US), stale(11));
-    // After a new connection the check for repetitions starts again, and the age of the stored
-    // value increases.
-    list.set_link(Cluster::Indices, false, later(now, 14), &US);
-    list.set_link(Cluster::Indices, true, later(now, 15), &US);
-    tick_of(&mut list, "I:SPX", 3, None, later(now, 15));
-    assert_eq!(list.freshness(0, later(now, 15), &US), stale(13));
-    assert_eq!(shown(&list), Some(price(2)));
+    for (second, value) in [(0, 1), (1, 1), (2, 2)] {
+        let now = later(now, second);
+        tick_of(&mut list, "I:SPX", value, None, now);
+        assert_eq!(list.freshness(0, now, &US), Freshness::None);
+    }
+    let third = later(now, 3);
+    tick(&mut list, "I:SPX", 3, third);
+    for second in 4..20 {
+        tick_of(&mut list, "I:SPX", 4, None, later(now, second));
+    }
+    assert_eq!(shown(&list), Some(price(3)));
+    assert_eq!(list.freshness(0, later(third, 10), &US), Freshness::Live);
+    assert_eq!(list.freshness(0, later(third, 11), &US), stale(11));
 }
 
 #[test]
@@ -350,19 +349,14 @@ fn a_bar_replaces_only_an_older_value() {
 }
 
 #[test]
-fn a_bar_replaces_a_value_without_a_timestamp_only_after_that_value_is_stale() {
-    let now = tuesday("10:00:50");
+fn a_bar_replaces_a_value_without_a_timestamp() {
+    let now = tuesday("10:01:01");
     let mut list = linked(&["SPX"], now);
-    tick_of(&mut list, "I:SPX", 9, None, later(now, -1));
     tick_of(&mut list, "I:SPX", 1, None, now);
     let bar = bar(2, tuesday("10:01:00").utc.unwrap());
-    assert_eq!(
-        take_bar(&mut list, "I:SPX", bar, later(now, 10)),
-        Outcome::Older
-    );
-    let late = later(now, 11);
-    assert_eq!(take_bar(&mut list, "I:SPX", bar, late), Outcome::Stored);
-    assert_eq!(take_bar(&mut list, "I:DJI", bar, late), Outcome::Unknown);
+    assert_eq!(take_bar(&mut list, "I:SPX", bar, now), Outcome::Stored);
+    assert_eq!(list.freshness(0, now, &US), Freshness::Live);
+    assert_eq!(take_bar(&mut list, "I:DJI", bar, now), Outcome::Unknown);
 }
 
 #[test]

@@ -47,14 +47,8 @@ fn a_cached_value_of_the_hub_has_the_age_that_the_hub_reports() {
             age: Duration::from_secs(29),
             ..Provenance::default()
         };
-        let quote = Quote::streamed(price(1), None, QuoteSource::Tick, from_hub, now);
-        let quote = Quote {
-            as_of: crate::market::AsOf {
-                stamp: tuesday("09:59:31").utc,
-                ..quote.as_of
-            },
-            ..quote
-        };
+        let stamp = tuesday("09:59:31").utc;
+        let quote = Quote::streamed(price(1), stamp, QuoteSource::Tick, from_hub, now);
         list.value("I:SPX", quote, now, &US);
         assert_eq!(list.freshness(0, now, &US), stale(29));
     }

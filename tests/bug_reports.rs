@@ -145,7 +145,7 @@ fn a_value_without_a_usable_timestamp_never_looks_live_even_if_its_price_changes
     ] {
         for changes in [0, 1] {
             let mut display = Display::new("SPX", Cluster::Indices, "2026-11-25T11:00:00");
-            let mut receive = |display: &mut Display, secs: u64| {
+            let receive = |display: &mut Display, secs: u64| {
                 let value = 6000 + secs % 5 * changes;
                 let frame = format!(r#"[{{"ev":"V","val":{value},"T":"I:SPX"{stamp}}}]"#);
                 assert_eq!(display.receive_frame(&frame, secs), 0);

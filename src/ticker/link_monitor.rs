@@ -486,7 +486,7 @@ mod tests {
     #[test]
     fn values_without_a_usable_timestamp_are_reported_once_until_they_have_stopped() {
         let mut link_monitor = LinkMonitor::new(at(0));
-        let mut shown = |monitor: &mut LinkMonitor, secs| {
+        let shown = |monitor: &mut LinkMonitor, secs| {
             let now = Now::new(at(secs), Utc(1_800_000_000_000));
             monitor
                 .report(now, PriceSummary::None, None, (0, 0))

@@ -350,6 +350,40 @@ async fn a_lost_upstream_is_reported_and_its_old_values_are_not_replayed() {
 }
 
 #[tokio::test]
+async fn a_channel_that_returns_before_the_upstream_has_cancelled_it_stays_confirmed() {
+    for is_busy in [true, false] {
+        let mut fixture = FanoutUnderTest::new().await;
+        let (mut client, mut witness) =
+            (fixture.authenticated().await, fixture.authenticated().await);
+        fixture.report(UpstreamEvent::Up { simulated: false }).await;
+        client.subscribe("V.I:SPX,V.I:VIX").await;
+        let session = fixture.session.clone();
+        let busy = session.lock().await;
+        let busy = is_busy.then_some(busy);
+        let unsubscribe = r#"{"action":"unsubscribe","params":"V.I:SPX"}"#;
+        client.send_text(unsubscribe).await;
+        client.statuses().await;
+        fixture.advance(6, &mut witness).await;
+        fixture.wait_for_interest(&["V.I:VIX"]).await;
+        // The broker handles the reports of the session before it answers the witness again.
+        fixture.advance(2, &mut witness).await;
+        client.request_channels("V.I:SPX").await;
+        let expected = match is_busy {
+            // The session has the subscription, so the vendor does not confirm the channel again.
+            true => "success subscribed to: V.I:SPX",
+            false => "pending requested from the vendor: V.I:SPX",
+        };
+        assert_eq!(client.statuses().await, [expected]);
+        drop(busy);
+        if !is_busy {
+            let confirmed = ["success subscribed to: V.I:SPX"];
+            assert_eq!(client.statuses().await, confirmed);
+        }
+        client.assert_only_pong().await;
+    }
+}
+
+#[tokio::test]
 async fn a_cluster_outside_the_plan_closes_current_and_new_clients() {
     let mut fixture = FanoutUnderTest::new().await;
     let mut authenticated = fixture.authenticated().await;

@@ -116,7 +116,9 @@ impl UpstreamUnderTest {
             let report = self.report().await;
             if !matches!(
                 report,
-                UpstreamEvent::Events(_) | UpstreamEvent::Confirmed(_)
+                UpstreamEvent::Events(_)
+                    | UpstreamEvent::Confirmed(_)
+                    | UpstreamEvent::Unsubscribed(_)
             ) {
                 return report;
             }
@@ -128,7 +130,7 @@ impl UpstreamUnderTest {
         let events = loop {
             match self.report().await {
                 UpstreamEvent::Events(events) => break events,
-                UpstreamEvent::Confirmed(_) => {}
+                UpstreamEvent::Confirmed(_) | UpstreamEvent::Unsubscribed(_) => {}
                 other => panic!("{other:?} instead of events"),
             }
         };
@@ -189,6 +191,13 @@ async fn changed_subscriptions_use_the_same_connection() {
     fixture.want(&["V.I:SPX", "V.I:VIX", "AM.I:SPX"]);
     wait_for_subscriptions(&simulator, 3).await;
     fixture.want(&["V.I:VIX"]);
+    let mut cancelled = Interest::new();
+    while cancelled.len() < 2 {
+        if let UpstreamEvent::Unsubscribed(channel) = fixture.report().await {
+            cancelled.insert(channel);
+        }
+    }
+    assert_eq!(cancelled, interest(&["V.I:SPX", "AM.I:SPX"]));
     wait_for_subscriptions(&simulator, 1).await;
     fixture.advance(1);
     assert_eq!(fixture.events().await[0].0, "V.I:VIX");

@@ -265,7 +265,9 @@ impl<A: EventSink> Runner<A> {
             }
             ConnectionAction::Subscribe(channel) => Message::text(websocket::subscribe(&channel)),
             ConnectionAction::Unsubscribe(channel) => {
-                Message::text(websocket::unsubscribe(&channel))
+                let message = websocket::unsubscribe(&channel);
+                self.send(Message::text(message)).await;
+                return self.session.updates.unsubscribed(channel).await;
             }
             ConnectionAction::Ping => Message::Ping(Vec::new().into()),
             ConnectionAction::Report(channel, refusal) => {

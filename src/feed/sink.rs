@@ -69,6 +69,19 @@ pub trait EventSink: Send + 'static {
         refusal: ChannelRefusal,
     ) -> impl Future<Output = Result<(), ConsumerGone>> + Send;
 
+    /// Receives a channel whose subscription the session has cancelled. The default implementation
+    /// does nothing, because a display needs only the values.
+    ///
+    /// # Errors
+    ///
+    /// [`ConsumerGone`] if the consumer is gone.
+    fn unsubscribed(
+        &mut self,
+        _channel: Channel,
+    ) -> impl Future<Output = Result<(), ConsumerGone>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Receives the `Date` header of a server response, and the receive time of the response. The
     /// default implementation does nothing, because a hub does not use the server time.
     ///

@@ -45,6 +45,7 @@ impl UpstreamState {
             UpstreamEvent::Down(reason) | UpstreamEvent::Barred(reason) => Err(*reason),
             UpstreamEvent::Unanswered(..)
             | UpstreamEvent::Confirmed(_)
+            | UpstreamEvent::Unsubscribed(_)
             | UpstreamEvent::Events(_) => return false,
         };
         let barred = matches!(report, UpstreamEvent::Barred(_));

@@ -100,6 +100,8 @@ pub enum UpstreamEvent {
     Unanswered(Channel, ChannelRefusal),
     /// The vendor has confirmed the subscriptions to these channels.
     Confirmed(Vec<Channel>),
+    /// The upstream has cancelled the subscription to this channel.
+    Unsubscribed(Channel),
     /// The events of one frame, in order.
     Events(Vec<RelayedEvent>),
 }

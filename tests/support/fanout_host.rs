@@ -35,6 +35,8 @@ pub struct FanoutUnderTest {
     pub authenticator: Arc<Authenticator>,
     pub metrics: Arc<Metrics>,
     pub manual_clock: ManualClock,
+    /// The session with the vendor sees no change of the interest while this lock is held.
+    pub session: Arc<tokio::sync::Mutex<()>>,
     pub stop: watch::Sender<bool>,
     pub task: JoinHandle<()>,
 }
@@ -64,7 +66,9 @@ impl FanoutUnderTest {
             clock,
         );
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(confirm_all(interest.clone(), reports.clone()));
+        let session = Arc::default();
+        let double = confirm_all(interest.clone(), reports.clone(), Arc::clone(&session));
+        tokio::spawn(double);
         Self {
             acceptor,
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
@@ -73,6 +77,7 @@ impl FanoutUnderTest {
             authenticator,
             metrics,
             manual_clock,
+            session,
             stop,
             task: tokio::spawn(fanout.run(stopped)),
         }
@@ -181,14 +186,23 @@ impl FanoutUnderTest {
     }
 }
 
-/// Confirms each channel once, as the vendor does. The channel `V.I:NDX` is not in the plan.
+/// Cancels each removed channel and confirms each new channel once, as the session and the vendor
+/// do. The channel `V.I:NDX` is not in the plan.
 async fn confirm_all(
     mut interest: watch::Receiver<Interest>,
     reports: mpsc::Sender<UpstreamEvent>,
+    session: Arc<tokio::sync::Mutex<()>>,
 ) {
     let mut before = Interest::new();
     while interest.changed().await.is_ok() {
+        let _turn = session.lock().await;
         let wanted = interest.borrow_and_update().clone();
+        for removed in before.difference(&wanted) {
+            let removed = UpstreamEvent::Unsubscribed(removed.clone());
+            if reports.send(removed).await.is_err() {
+                return;
+            }
+        }
         let new = wanted.difference(&before);
         let new = new.filter(|channel| channel.ticker != "I:NDX").cloned();
         let confirmed = UpstreamEvent::Confirmed(new.collect());

@@ -198,9 +198,6 @@ impl Fanout {
                 && let Some(wanted) = broker.clients.new_interest()
             {
                 reported = now + report_interval(wanted.len());
-                // The upstream must see each report: a channel that is removed and requested again
-                // needs a new confirmation.
-                gives_way = true;
                 interest.send_if_modified(|known| {
                     let changed = *known != wanted;
                     *known = wanted;

@@ -49,8 +49,8 @@ pub(crate) struct ChannelCounts {
 pub(crate) struct ClientSubscriptions {
     subscribed: HashMap<Channel, Subscribed>,
     lingering: HashMap<Channel, Lingering>,
-    /// The confirmed channels that were removed after the last call of `interest`. The upstream still
-    /// has these channels, and the vendor would not confirm them a second time.
+    /// The confirmed channels that were removed and that the upstream still has. The vendor would not
+    /// confirm them a second time.
     leaving: HashSet<Channel>,
     owned: HashMap<Device, ChannelCounts>,
     contracts: usize,
@@ -156,6 +156,18 @@ impl ClientSubscriptions {
         waiting
     }
 
+    /// Notes that the upstream has cancelled the subscription to a channel. A channel that was
+    /// requested again before needs a new confirmation.
+    pub(crate) fn unsubscribed(&mut self, channel: &Channel) {
+        self.leaving.remove(channel);
+        if let Some(subscribed) = self.subscribed.get_mut(channel) {
+            subscribed.is_confirmed = false;
+        }
+        if let Some(lingering) = self.lingering.get_mut(channel) {
+            lingering.is_confirmed = false;
+        }
+    }
+
     /// Returns true if the vendor has confirmed this channel on the current connection.
     pub(crate) fn is_confirmed(&self, channel: &Channel) -> bool {
         let subscribed = self.subscribed.get(channel).map(|held| held.is_confirmed);
@@ -240,10 +252,8 @@ impl ClientSubscriptions {
         self.subscribed.contains_key(channel) || self.lingering.contains_key(channel)
     }
 
-    /// Returns the channels that the upstream must subscribe to. The caller must send them to the
-    /// upstream.
-    pub(crate) fn interest(&mut self) -> Interest {
-        self.leaving.clear();
+    /// Returns the channels that the upstream must subscribe to.
+    pub(crate) fn interest(&self) -> Interest {
         self.subscribed
             .keys()
             .chain(self.lingering.keys())
@@ -339,14 +349,20 @@ mod tests {
         wanted.remove(&spx, 3, None, Moment::ZERO);
         wanted.add(&spx, 4, None);
         assert!(wanted.is_confirmed(&spx) && !wanted.is_anyone_waiting());
-        // The upstream does not know the removal yet.
+        // The upstream has not cancelled the subscription yet.
         wanted.remove(&spx, 4, None, Moment::ZERO);
-        assert!(wanted.expire(Moment::from_secs(5)));
+        assert!(wanted.expire(Moment::from_secs(5)) && wanted.interest().is_empty());
         wanted.add(&spx, 4, None);
         assert!(wanted.is_confirmed(&spx) && !wanted.is_anyone_waiting());
+        // The upstream cancels the subscription, and requests the channel again.
+        wanted.unsubscribed(&spx);
+        wanted.add(&spx, 6, None);
+        assert_eq!(wanted.confirm(&spx), BTreeSet::from([6]));
+        wanted.remove(&spx, 6, None, Moment::ZERO);
         wanted.remove(&spx, 4, None, Moment::ZERO);
         wanted.expire(Moment::from_secs(5));
-        assert!(wanted.interest().is_empty() && !wanted.is_confirmed(&spx));
+        wanted.unsubscribed(&spx);
+        assert!(!wanted.is_confirmed(&spx));
         wanted.add(&spx, 4, None);
         assert_eq!(wanted.confirm(&spx), BTreeSet::from([4]));
         wanted.forget_confirmations();

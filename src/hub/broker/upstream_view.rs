@@ -65,6 +65,7 @@ impl UpstreamView {
                 }
             }
             UpstreamEvent::Confirmed(channels) => self.confirm(&channels, clients),
+            UpstreamEvent::Unsubscribed(channel) => clients.subscriptions.unsubscribed(&channel),
             UpstreamEvent::Events(events) => self.publish(&events, clients),
         }
     }

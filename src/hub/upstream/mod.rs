@@ -403,6 +403,12 @@ impl EventSink for UpstreamSink {
         self.reports.send(UpstreamEvent::Events(events)).await
     }
 
+    async fn unsubscribed(&mut self, channel: Channel) -> Result<(), ConsumerGone> {
+        self.reports
+            .send(UpstreamEvent::Unsubscribed(channel))
+            .await
+    }
+
     async fn unanswered(
         &mut self,
         channel: Channel,

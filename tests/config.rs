@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use deskticker::board::Board;
 use deskticker::config::settings::{AlertRule, DimmingPeriod, PageSpec, TickerSettings};
-use deskticker::config::{Config, PanelKind};
+use deskticker::config::{Config, PanelConfig, PanelKind};
 use deskticker::display::{Chip, Rotation};
 use deskticker::market::{Calendar, NumberFormat, Price, Symbol};
 use deskticker::net::source::FeedProvider;
@@ -804,8 +804,22 @@ fn the_panel_settings_of_an_otherwise_wrong_file_are_readable() {
     let panel = |text: &str| Config::panel_of(text, Path::new(FILE), &with_token());
     let wrong = panel("watchlist = 3\n[hub]\nfoo = 1\n[panel]\nkind = \"png\"\n[[night]]\n");
     assert_eq!(wrong.kind, PanelKind::Png);
-    let usual = parse(HUB).unwrap().panel;
-    for text in ["", "[panel", "[panel]\nsize = \"3x3\"", "[panel]\nfoo = 1"] {
+    let read = panel("[panel]\nkind = \"oled\"\naddress = 0x3d\n[hub]\nurl \"ws://a\"\n");
+    assert_eq!((read.oled.address, read.assumed), (0x3d, false));
+    assert!(!wrong.assumed);
+    // Nothing in these files is certainly about the usual panel.
+    let usual = PanelConfig {
+        assumed: true,
+        ..parse(HUB).unwrap().panel
+    };
+    for text in [
+        "",
+        "[panel",
+        "[panel]\nsize = \"3x3\"",
+        "[panel]\nfoo = 1",
+        "[panel]\nkind = \"pgn\"",
+        "[panel]\nkind \"png\"",
+    ] {
         assert_eq!(panel(text), usual, "{text}");
     }
 }

@@ -497,7 +497,7 @@ fn a_simulated_hub_takes_its_address_tls_devices_and_limits_from_the_file() {
         let connector = Connector::new(Some(Path::new(&cert))).unwrap();
         let path = |token: &str| format!("/ws/indices?token={token}");
         let wrong = connector.websocket(&endpoint, &path("x")).await;
-        assert_eq!(wrong.err(), Some(Failure::Token));
+        assert_eq!(wrong.unwrap_err().reason, Failure::Token);
         let opened = connector.websocket(&endpoint, &path(token.trim())).await;
         let mut socket = opened.unwrap().socket;
         let subscribe = r#"{"action":"subscribe","params":"V.I:SPX,V.I:VIX"}"#;

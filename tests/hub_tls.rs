@@ -49,12 +49,10 @@ fn a_client_that_trusts_the_certificate_connects_over_tls_and_another_client_doe
         let connector = Connector::new(Some(&certificate)).unwrap();
         assert!(connector.websocket(&endpoint, &path).await.is_ok());
         let wrong = connector.websocket(&endpoint, "/ws/indices?token=x").await;
-        assert_eq!(wrong.err(), Some(Failure::Token));
+        assert_eq!(wrong.unwrap_err().reason, Failure::Token);
         let stranger = Connector::new(None).unwrap();
-        assert_eq!(
-            stranger.websocket(&endpoint, &path).await.err(),
-            Some(Failure::Issuer)
-        );
+        let refused = stranger.websocket(&endpoint, &path).await;
+        assert_eq!(refused.unwrap_err().reason, Failure::Issuer);
 
         // The hub closes the TLS session properly. Otherwise the client reports a truncated
         // response as an error.
@@ -159,7 +157,8 @@ async fn attempt(
     let endpoint = Endpoint::parse(&endpoint).unwrap();
     let path = format!("/ws/indices?token={TOKEN}");
     let connector = Connector::new(ca_file).unwrap();
-    connector.websocket(&endpoint, &path).await.map(drop)
+    let joined = connector.websocket(&endpoint, &path).await;
+    joined.map(drop).map_err(|error| error.reason)
 }
 
 #[test]
@@ -192,7 +191,7 @@ fn a_self_signed_certificate_of_openssl_is_trusted_if_the_ca_file_names_it() {
         // Another certificate with the same names and the same subject is another certificate.
         let twin = self_signed(&folder, "twin", &[&RSA[..], &NAMES].concat());
         let other = attempt(&rsa, Some(&twin.0), "localhost").await;
-        assert_eq!(other, Err(Failure::Issuer));
+        assert_eq!(other, Err(Failure::CaFile));
         // The host name counts, although the certificate itself is trusted.
         let elsewhere = ["-addext", "subjectAltName=DNS:hub.local"];
         let elsewhere = self_signed(&folder, "elsewhere", &[&RSA[..], &elsewhere].concat());
@@ -403,7 +402,8 @@ async fn joins(port: u16, ca_file: &Path) -> Result<(), Failure> {
     let endpoint = Endpoint::parse(&format!("wss://127.0.0.1:{port}")).unwrap();
     let path = format!("/ws/indices?token={TOKEN}");
     let connector = Connector::new(Some(ca_file)).unwrap();
-    connector.websocket(&endpoint, &path).await.map(drop)
+    let joined = connector.websocket(&endpoint, &path).await;
+    joined.map(drop).map_err(|error| error.reason)
 }
 
 #[test]
@@ -573,7 +573,7 @@ fn a_renewed_certificate_is_served_without_a_signal() {
     let port = port(&mut hub);
     block_on(async {
         assert_eq!(joins(port, &old).await, Ok(()));
-        assert_eq!(joins(port, &new).await, Err(Failure::Issuer));
+        assert_eq!(joins(port, &new).await, Err(Failure::CaFile));
         renew(&new, &new_key);
         let begun = Instant::now();
         while joins(port, &new).await.is_err() {

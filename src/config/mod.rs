@@ -181,16 +181,24 @@ impl Config {
     }
 
     /// Returns the panel of a configuration that may have errors in other settings, or else the
-    /// default panel of the board. This panel can show the errors.
+    /// default panel of the board. The panel is an assumption if the table `[panel]` is missing or
+    /// wrong.
     pub fn panel_of(text: &str, path: &Path, environment: &Environment) -> PanelConfig {
         let reader = ConfigReader::new(text, path, SCHEMA);
-        let (mut root, _) = reader.root();
+        let (mut root, syntax_errors) = reader.root();
         let table = root.table("panel");
         let mut settings = TickerSettings::of(Vec::new());
+        // The kind may be in a part of the file that cannot be read.
+        let named =
+            (table.as_ref()).is_some_and(|table| syntax_errors.is_empty() || table.has("kind"));
         let panel = reader.panel(table, environment, &mut settings);
-        match reader.is_good() {
-            true => panel,
-            false => reader.panel(None, environment, &mut settings),
+        let good = reader.is_good();
+        PanelConfig {
+            assumed: !named || !good,
+            ..match good {
+                true => panel,
+                false => reader.panel(None, environment, &mut settings),
+            }
         }
     }
 

@@ -25,6 +25,8 @@ pub struct PanelConfig {
     pub file: PathBuf,
     /// The wiring of an OLED panel. The size in it applies to every kind of panel.
     pub oled: display::PanelSettings,
+    /// True if no configuration without an error names this panel.
+    pub assumed: bool,
 }
 
 /// The kinds of panels.
@@ -67,6 +69,7 @@ impl PanelConfig {
             kind: PanelKind::Oled,
             file: PathBuf::from("deskticker.png"),
             oled,
+            assumed: false,
         }
     }
 }

@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use super::reader::NO_PATH;
 use super::{ConfigError, ConfigReader, ConfigTable, Correction, MASSIVE, Mistake};
+use crate::market::Cluster;
 use crate::net::endpoint::Endpoint;
 use crate::net::source::{FeedProvider, FeedSource};
 use crate::secret::{Environment, Secret, UNIT_SECRETS, read_secret};
@@ -185,6 +186,21 @@ impl ConfigReader<'_> {
                 }
                 self.warn(&url.span(), text);
             }
+            if let Some(prefix) = without_own_path(&endpoint.base) {
+                let mut text =
+                    "url: the program itself adds the path of the cluster to the url, so \
+                                this path is wrong"
+                        .to_owned();
+                if prefix.is_empty() && !endpoint.lacks_port(url.get_ref()) {
+                    let base = String::new();
+                    let place = Endpoint {
+                        base,
+                        ..endpoint.clone()
+                    };
+                    text = format!("{text}; write: url = \"{place}\"");
+                }
+                self.warn(&url.span(), text);
+            }
             if endpoints.contains(&endpoint) {
                 let reason = format!("{endpoint} occurs twice in the list; remove one of both");
                 self.mistake("url", url.span(), reason);
@@ -301,6 +317,16 @@ pub(crate) fn server(provider: FeedProvider, text: &str) -> Result<Endpoint, Mis
         )),
         (FeedProvider::Vendor, _) => Ok(endpoint),
     }
+}
+
+/// Returns the path of an address without the part that the program adds to each address; `None` if
+/// the path does not end with this part.
+fn without_own_path(base: &str) -> Option<&str> {
+    let clusters = Cluster::ALL.iter();
+    let mut rests = clusters.filter_map(|one| base.strip_suffix(one.path())?.strip_suffix('/'));
+    let rest = rests.next().unwrap_or(base);
+    let rest = rest.strip_suffix("/ws").unwrap_or(rest);
+    (rest != base).then_some(rest)
 }
 
 /// Parses the address of a server. For an address without a scheme, the error contains the

@@ -210,19 +210,9 @@ impl ChannelProbe {
     pub(super) fn judge(&self, hub: bool, source: &FeedSource) -> Finding {
         const CHECK: &str = "channels";
         if let Some((cluster, reason)) = self.failed {
-            return match reason {
-                Failure::Token => hub::unwelcome(CHECK, source),
-                Failure::UpgradeDropped => Finding::failed(
-                    CHECK,
-                    format!(
-                        "{cluster}: a proxy in front of the hub drops the upgrade to a WebSocket"
-                    ),
-                    "Add these lines to the location of the hub in nginx, and reload nginx:\n  \
-                     proxy_http_version 1.1;\n  proxy_set_header Upgrade $http_upgrade;\n  \
-                     proxy_set_header Connection \"upgrade\";",
-                ),
-                _ => Finding::failed(CHECK, format!("{cluster}: {reason}"), hub::READ_LOG),
-            };
+            let mut finding = hub::failed(CHECK, &reason.into(), source);
+            finding.found.insert_str(0, &format!("{cluster}: "));
+            return finding;
         }
         let no_access = "Does the Massive plan include these shares? The ticker shows NO ACCESS.";
         let shares = match &self.quotes {

@@ -4,19 +4,18 @@
 
 use std::time::{Duration, Instant};
 
-use hyper::header::{DATE, LOCATION};
-use hyper::{Method, Uri};
+use hyper::Method;
 use serde_json::Value;
 
 use super::{CheckState, Finding};
 use crate::config::Config;
-use crate::feed::auth::{self, PROBE_PATHS};
+use crate::feed::auth::{self, Identity};
 use crate::feed::poller;
 use crate::market::{Cluster, Symbol};
 use crate::massive::printable;
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
-use crate::net::http::{self, HttpAnswer};
+use crate::net::http::{self, RestError};
 use crate::net::source::{FeedProvider, FeedSource};
 use crate::time::Utc;
 
@@ -37,172 +36,159 @@ pub(crate) struct ServerGreeting {
     pub(super) date: Option<Utc>,
 }
 
-/// Identifies the server with requests that contain no token. A server that the configuration
-/// trusts may stay unidentified.
+/// Identifies the server with requests that contain no token, as the ticker does. A server that the
+/// configuration trusts may stay unidentified, and so may a server with a valid certificate.
 pub(crate) async fn recognise(
     connector: &Connector,
     source: &FeedSource,
 ) -> (Finding, ServerGreeting) {
-    let (finding, greeting) = identify(connector, source).await;
-    let identified = finding.state == CheckState::Ok;
-    let finding = match (source.trusted, identified) {
-        (false, _) => finding,
-        (true, false) => Finding::ok(
+    let identity = match source.provider {
+        FeedProvider::Hub => auth::identify(connector, source).await,
+        FeedProvider::Vendor => vendor(connector, source).await,
+    };
+    let greeting = ServerGreeting {
+        hub: identity.as_ref().is_ok_and(|identity| identity.is_hub),
+        date: connector.take_date(Duration::ZERO).map(|(utc, _)| utc),
+    };
+    let finding = match identity {
+        Ok(_) if source.provider == FeedProvider::Vendor => {
+            Finding::ok("hub", "responds like Massive")
+        }
+        Ok(identity) => {
+            let report = identity.answer.json.unwrap_or_default();
+            let report: Value = serde_json::from_slice(&report).unwrap_or_default();
+            let word = report["status"].as_str().map(printable).unwrap_or_default();
+            let found = match identity.is_hub {
+                true => format!("a deskticker-hub that reports the status: {word}"),
+                false => "responds like the proxy".to_owned(),
+            };
+            match source.trusted {
+                false => Finding::ok("hub", found),
+                true => Finding::warning(
+                    "hub",
+                    found,
+                    "The server identifies itself, so the token needs no blind trust: remove the \
+                     line trust = true.",
+                ),
+            }
+        }
+        Err(error) if source.trusted && error.reason != Failure::TlsRequired => Finding::ok(
             "hub",
             "the server does not identify itself; the configuration trusts it (trust = true)",
         ),
-        (true, true) => Finding::warning(
-            "hub",
-            finding.found,
-            "The server identifies itself, so the token needs no blind trust: remove the line \
-             trust = true.",
-        ),
+        Err(error)
+            if source.endpoint.secure
+                && matches!(error.reason, Failure::Filtered | Failure::NotAHub) =>
+        {
+            let found = "the server does not identify itself; its certificate is valid";
+            Finding::ok("hub", found)
+        }
+        Err(error) => {
+            let mut finding = failed("hub", &error, source);
+            if let Some(remedy) = &mut finding.remedy {
+                remedy.push_str("\nThe token was not sent.");
+            }
+            finding
+        }
     };
     (finding, greeting)
 }
 
-async fn identify(connector: &Connector, source: &FeedSource) -> (Finding, ServerGreeting) {
+/// Identifies the vendor with a request that contains no key.
+async fn vendor(connector: &Connector, source: &FeedSource) -> Result<Identity, RestError> {
     let nobody = FeedSource {
         secret: None,
         ..source.clone()
     };
-    let mut paths = PROBE_PATHS.as_slice();
-    if source.provider == FeedProvider::Vendor {
-        paths = &["/v1/marketstatus/now"];
+    let answer = http::ask(connector, &nobody, Method::GET, "/v1/marketstatus/now").await?;
+    let error = answer.error(source);
+    // The vendor reports a missing key as JSON with the field `error` or `status`.
+    let body = answer.json.as_deref().unwrap_or_default();
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let complains = body["error"].is_string() || body["status"].is_string();
+    let denies = matches!(error.reason, Failure::Key | Failure::Plan);
+    match denies || (complains && answer.status.as_u16() < 500) {
+        true => Ok(Identity {
+            is_hub: false,
+            answer,
+        }),
+        false => Err(error),
     }
-    let mut greeting = ServerGreeting::default();
-    let (mut last, mut portal) = (None, None);
-    for path in paths {
-        let answer = match http::ask(connector, &nobody, Method::GET, path).await {
-            Ok(answer) => answer,
-            Err(reason) => {
-                let remedy = "Is this the address and the port of a hub?";
-                let finding = Finding::failed("hub", reason.to_string(), remedy);
-                return (finding, ServerGreeting::default());
-            }
-        };
-        greeting.date = answer.header(&DATE).and_then(Utc::from_http_date);
-        match judge(&answer, source) {
-            Some((finding, hub)) if finding.state == CheckState::Ok => {
-                return (finding, ServerGreeting { hub, ..greeting });
-            }
-            // A failure at one path does not prove that the server is no hub: the proxy answers an
-            // unknown path with its web page.
-            Some((finding, _)) => portal = Some(finding),
-            None => {}
-        }
-        last = Some(answer);
-    }
-    let unknown = || {
-        let Some(answer) = last else {
-            return Finding::failed("hub", "no request was sent", READ_LOG);
-        };
-        let status = answer.status.as_u16();
-        if let Some((found, remedy)) = in_front(&answer, source) {
-            return Finding::failed("hub", format!("{found} (status {status})"), remedy);
-        }
-        let found = format!("the server responds with status {status}: this server is not a hub");
-        let remedy = "Correct the url in the configuration; the token was not sent. If the server is \
-                      your own relay for WebSockets, add this line to [hub]:\n  trust = true";
-        Finding::failed("hub", found, remedy)
-    };
-    (portal.unwrap_or_else(unknown), greeting)
 }
 
-/// Returns the problem of a server in front of the hub that answers instead of the hub, and its
-/// remedy. Returns `None` for any other response.
-fn in_front(answer: &HttpAnswer, source: &FeedSource) -> Option<(&'static str, &'static str)> {
-    match answer.error(source).reason {
-        Failure::Token => Some((
-            "a login stands before the hub: this server requires a user name, a password or a check \
-             of the browser",
+/// Returns the finding for a failure of the connection: the text of the log, and the next steps.
+pub(super) fn failed(check: &'static str, error: &RestError, source: &FeedSource) -> Finding {
+    let text = error.reason.to_string();
+    // A text has the form "problem: remedy".
+    let (problem, remedy) = text.split_once(": ").unwrap_or((&text, ""));
+    let mut start = remedy.chars();
+    let mut remedy: String = start
+        .next()
+        .map(|c| c.to_ascii_uppercase())
+        .into_iter()
+        .collect();
+    remedy.push_str(start.as_str());
+    if !remedy.is_empty() && !remedy.ends_with('?') {
+        remedy.push('.');
+    }
+    let status = error
+        .status
+        .map(|status| format!(" (status {})", status.as_u16()));
+    let found = match (error.reason, &error.redirect) {
+        (Failure::Token, _) => return unwelcome(check, source),
+        (Failure::Portal, Some(host)) => {
+            format!("PORTAL: a redirect to {} instead of JSON", printable(host))
+        }
+        (Failure::Portal, None) => {
+            "PORTAL: a web page or other data instead of the report of a hub".to_owned()
+        }
+        _ => format!("{problem}{}", status.unwrap_or_default()),
+    };
+    let steps = match error.reason {
+        Failure::Gateway => {
+            "Does the hub run, and does the proxy use its address, its port and the right scheme \
+             (http or https)? On the machine of the hub:\n  systemctl status deskticker-hub"
+        }
+        Failure::UpgradeDropped => {
+            "Add these lines to the location of the hub in nginx, whose path must include /ws/, and \
+             reload nginx:\n  proxy_http_version 1.1;\n  proxy_set_header Upgrade \
+             $http_upgrade;\n  proxy_set_header Connection \"upgrade\";"
+        }
+        Failure::Filtered => {
             "Switch the login off for the url of the hub in that server (basic auth, access rules, a \
              bot check): the hub itself checks the token. Or write the address of the hub itself as \
-             the url. The token was not sent.",
-        )),
-        Failure::Gateway => Some((
-            "a proxy answers, but it cannot reach the hub",
-            "Does the hub run, and does the proxy use its address, its port and the right scheme \
-             (http or https)? On the machine of the hub:\n  systemctl status deskticker-hub",
-        )),
-        Failure::TlsRequired => Some((
-            "the server requires TLS",
-            "Write wss:// instead of ws:// in the url.",
-        )),
-        _ => None,
-    }
-}
-
-/// Judges the response to a request without a token. Returns the finding, which is a failure for
-/// the web page of another server, and true for a deskticker-hub. Returns `None` for a response
-/// that does not show the kind of the server.
-fn judge(answer: &HttpAnswer, source: &FeedSource) -> Option<(Finding, bool)> {
-    let status = answer.status.as_u16();
-    let json = answer
-        .json
-        .as_ref()
-        .and_then(|body| serde_json::from_slice::<Value>(body).ok());
-    if source.provider == FeedProvider::Hub && auth::judge(status, answer.json.as_deref()) {
-        let report = json.filter(|report| report["clusters"].is_object());
-        let hub = report.is_some();
-        let found = report.map_or("responds like the proxy".to_owned(), |report| {
-            let word = report["status"].as_str().map(printable).unwrap_or_default();
-            format!("a deskticker-hub that reports the status: {word}")
-        });
-        return Some((Finding::ok("hub", found), hub));
-    }
-    let web = answer.status.is_redirection() || status == 511 || (status == 200 && json.is_none());
-    if web {
-        let goal = answer.header(&LOCATION);
-        let goal = goal.and_then(|to| to.parse::<Uri>().ok());
-        let found = match goal.as_ref().and_then(Uri::host).map(printable) {
-            Some(host) => format!("PORTAL: a redirect to {host} instead of JSON"),
-            None => "PORTAL: a web page instead of JSON".to_owned(),
-        };
-        let remedy = "The network requires a login first, or the url is not the url of a hub. Open \
-                      any page in a browser in this network. The token was not sent.";
-        return Some((Finding::failed("hub", found, remedy), false));
-    }
-    let denied = matches!(status, 401 | 403);
-    // The vendor reports a missing key as JSON with the field `error` or `status`.
-    let complaint =
-        json.is_some_and(|body| body["error"].is_string() || body["status"].is_string());
-    match source.provider {
-        FeedProvider::Vendor if denied || (complaint && status < 500) => {
-            Some((Finding::ok("hub", "responds like Massive"), false))
+             the url."
         }
-        // The TLS certificate has already identified the hub. The ticker relies on the certificate
-        // too.
-        FeedProvider::Hub if denied && source.endpoint.secure => {
-            Some((Finding::ok("hub", "requires a token"), false))
+        Failure::Portal => "Open any page in a browser in this network.",
+        Failure::Issuer => "  ca_file = \"/etc/deskticker/hub.pem\"",
+        Failure::CaFile | Failure::CaFileOrIntermediate => {
+            "On the machine of the hub, hub.toml names the certificate:\n  [tls]\n  cert = \"…\""
         }
-        _ => None,
-    }
+        Failure::Intermediate => {
+            "  [tls]\n  cert = \"…/fullchain.pem\"     # in hub.toml, not cert.pem"
+        }
+        Failure::Protocol | Failure::Path | Failure::HubUpstream | Failure::Busy => READ_LOG,
+        _ if remedy.is_empty() => "Is this the address and the port of a hub?",
+        _ => "",
+    };
+    let between = if remedy.is_empty() || steps.is_empty() {
+        ""
+    } else {
+        "\n"
+    };
+    Finding::failed(check, found, format!("{remedy}{between}{steps}"))
 }
 
 /// Checks if the hub accepts the token. The short-lived token in the response is not used.
 pub(crate) async fn token(connector: &Connector, source: &FeedSource) -> Finding {
-    // The `channels` check then shows if the server accepts the token.
-    let later = || {
-        let found = "this server has no short-lived tokens; the check `channels` tests the token";
-        Finding::ok("access", found)
-    };
-    let answer = match http::ask(connector, source, Method::POST, "/api/ws-token").await {
-        Ok(answer) if source.trusted && answer.status != 200 => return later(),
-        Err(_) if source.trusted => return later(),
-        Ok(answer) => answer,
-        Err(reason) => {
-            return Finding::failed("access", reason.to_string(), "Run the doctor again.");
-        }
-    };
-    match answer.status.as_u16() {
-        200 if answer.json.is_some() => Finding::ok("access", "the token is accepted"),
-        401 | 403 => unwelcome("access", source),
-        // An old proxy has no endpoint for short-lived tokens.
-        404 => later(),
+    match auth::issued(connector, source, None).await {
+        Ok(Some(_)) => Finding::ok("access", "the token is accepted"),
+        Err(error) if !source.trusted => failed("access", &error, source),
+        // The `channels` check then shows if the server accepts the token.
         _ => {
-            let found = answer.error(source).reason.to_string();
-            Finding::failed("access", found, "Run the doctor again in a minute.")
+            let found =
+                "this server has no short-lived tokens; the check `channels` tests the token";
+            Finding::ok("access", found)
         }
     }
 }

@@ -39,6 +39,8 @@ pub use text::{json, summary, text};
 /// The checks that need a connection to the server.
 const BEYOND: [&str; 4] = ["hub", "access", "upstream", "channels"];
 
+const NEEDS_CONFIGURATION: &str = "this check needs a configuration without an error";
+
 /// The inputs of the checks.
 pub struct CheckContext<'a> {
     /// The directory that contains `/proc`, `/sys`, `/dev` and `/etc`, usually `/`.
@@ -120,6 +122,7 @@ async fn run_all<'a>(
 ) -> CheckReport<'a> {
     let mut environment = context.environment.clone();
     environment.unit_secrets = Some(context.root.join(UNIT_SECRETS.trim_start_matches('/')));
+    let text = std::fs::read_to_string(context.file).unwrap_or_default();
     let config = Config::load(context.file, &environment);
     let config = config.and_then(|config| Ok((config.connector()?, config)));
     let mut examination = CheckReport {
@@ -127,15 +130,14 @@ async fn run_all<'a>(
         hidden: Redactor::of(
             &environment,
             config.as_ref().ok().map(|(_, config)| config),
-            &std::fs::read_to_string(context.file).unwrap_or_default(),
+            &text,
         ),
         place: String::new(),
         sink,
     };
     let panel = match &config {
         Ok((_, config)) => config.panel.clone(),
-        // Without a valid configuration, the default panel of this board is the best assumption.
-        Err(_) => PanelConfig::of(environment.board),
+        Err(_) => Config::panel_of(&text, context.file, &environment),
     };
     check_machine(&mut context, &panel, &mut examination);
     match config {
@@ -153,10 +155,9 @@ async fn run_all<'a>(
         }
         Err(error) => {
             examination.note(configuration::wrong(&error));
-            let reason = "this check needs the configuration";
-            examination.skip(&["token", "dns", "tcp", "tls"], reason);
+            examination.skip(&["token", "dns", "tcp", "tls"], NEEDS_CONFIGURATION);
             examination.note(machine::clock(context.root, context.clock.now(), None));
-            examination.skip(&BEYOND, reason);
+            examination.skip(&BEYOND, NEEDS_CONFIGURATION);
         }
     }
     examination
@@ -173,8 +174,11 @@ fn check_machine(
     let kernel = machine::kernel_release(root);
     examination.note(machine::kernel(kernel.as_deref()));
     let stuck = panel::stuck(root);
-    if settings.kind != PanelKind::Oled {
-        let reason = "the configured panel needs no I2C bus";
+    if settings.assumed || settings.kind != PanelKind::Oled {
+        let reason = match settings.assumed {
+            true => NEEDS_CONFIGURATION,
+            false => "the configured panel needs no I2C bus",
+        };
         examination.skip(&["bus", "permission"], reason);
         match stuck {
             Some(finding) => drop(examination.note(finding)),
@@ -237,7 +241,7 @@ async fn check_network(
         }
         Some(stream) => {
             let now = context.clock.now();
-            reached = examination.note(network::tls(connector, endpoint, stream, now).await);
+            reached = examination.note(network::tls(connector, &config.source, stream, now).await);
         }
     }
     if !reached {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Finding;
 use super::machine::words;
+use super::{Finding, hub};
 use crate::net::connector::Connector;
 use crate::net::discovery;
 use crate::net::endpoint::Endpoint;
@@ -187,19 +187,19 @@ pub(super) async fn connect(
 
 pub(super) async fn tls(
     connector: &Connector,
-    endpoint: &Endpoint,
+    source: &FeedSource,
     stream: TcpStream,
     now: Now,
 ) -> Finding {
     let start = Instant::now();
-    let session = connector.certificate(endpoint, stream);
+    let session = connector.certificate(&source.endpoint, stream);
     let Ok(session) = timeout(HANDSHAKE, session).await else {
         return Finding::failed("tls", "no answer to the handshake", NO_TLS);
     };
     let took = start.elapsed().as_millis();
     match session {
         Ok(end) => judge(end, now, took),
-        Err(reason) => distrusted(&reason, &endpoint.host, now),
+        Err(reason) => distrusted(&reason, source, now),
     }
 }
 
@@ -220,7 +220,8 @@ fn judge(end: Option<Utc>, now: Now, took: u128) -> Finding {
     Finding::ok("tls", found)
 }
 
-fn distrusted(reason: &CertificateProblem, host: &str, now: Now) -> Finding {
+fn distrusted(reason: &CertificateProblem, source: &FeedSource, now: Now) -> Finding {
+    let host = &source.endpoint.host;
     let since =
         |time: &Option<Utc>| time.map_or_else(String::new, |time| format!(" on {}", time.day()));
     let here = now.utc.map_or("not set".to_owned(), Utc::day);
@@ -259,20 +260,17 @@ fn distrusted(reason: &CertificateProblem, host: &str, now: Now) -> Finding {
                  the hub:\n  deskticker-hub certificate {host}"
             ),
         ),
-        CertificateProblem::Issuer => (
-            "the issuer of the certificate is not trusted".to_owned(),
-            "Copy the certificate of your own authority, or the hub's own certificate if it has \
-             signed itself, to this machine, and name it in [hub]:\n  ca_file = \
-             \"/etc/deskticker/hub.pem\""
-                .to_owned(),
+        CertificateProblem::Other(Failure::Tls, words) => (
+            format!("the TLS handshake failed: {words}"),
+            NO_TLS.to_owned(),
         ),
-        CertificateProblem::Intermediate => (
-            "the server does not send its intermediate certificate".to_owned(),
-            "Set the complete chain in hub.toml on the hub:\n  [tls]\n  cert = \
-             \"…/fullchain.pem\"     # not cert.pem"
-                .to_owned(),
+        CertificateProblem::Other(Failure::Lost, _) => (
+            "the server closed the connection during the TLS handshake".to_owned(),
+            NO_TLS.to_owned(),
         ),
-        CertificateProblem::Other(words) => (words.clone(), NO_TLS.to_owned()),
+        CertificateProblem::Other(reason, _) => {
+            return hub::failed("tls", &(*reason).into(), source);
+        }
     };
     Finding::failed("tls", found, remedy)
 }
@@ -281,6 +279,7 @@ fn distrusted(reason: &CertificateProblem, host: &str, now: Now) -> Finding {
 mod tests {
     use super::*;
     use crate::doctor::CheckState;
+    use crate::net::source::FeedProvider;
     use crate::time::Moment;
 
     #[test]
@@ -308,14 +307,19 @@ mod tests {
     fn a_missing_name_and_a_missing_intermediate_certificate_have_their_own_remedies() {
         let now = Now::new(Moment::ZERO, Utc(1_795_392_000_000));
         let words = |problem: CertificateProblem| {
-            let finding = distrusted(&problem, "hub.local", now);
+            let endpoint = Endpoint::parse("wss://hub.local").unwrap();
+            let source = FeedSource::new(FeedProvider::Hub, endpoint, None);
+            let finding = distrusted(&problem, &source, now);
             finding.found + &finding.remedy.unwrap_or_default()
         };
         let nameless = words(CertificateProblem::Name(Vec::new()));
         assert!(
             nameless.contains("no subjectAltName") && nameless.contains("certificate hub.local")
         );
-        let short = words(CertificateProblem::Intermediate);
+        let short = words(CertificateProblem::Other(
+            Failure::Intermediate,
+            String::new(),
+        ));
         assert!(short.contains("fullchain.pem") && short.contains("not cert.pem"));
     }
 

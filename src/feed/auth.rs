@@ -4,6 +4,8 @@
 //! then never appears in an address, which a proxy on the network path can log. This module never
 //! opens a WebSocket.
 
+mod identity;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,13 +24,11 @@ use crate::net::source::{FeedProvider, FeedSource};
 use crate::net::upgrade::Upgraded;
 use crate::secret::Secret;
 use crate::time::{Clock, Moment, Utc};
+pub(crate) use identity::{Identity, identify};
+use identity::{PROBE_PATHS, explain};
 
 /// The path at which a hub and the proxy issue short-lived tokens (`POST`).
 const PATH: &str = "/api/ws-token";
-/// The paths that return JSON without a token: the health report of a hub, and the error response
-/// of the proxy.
-pub(crate) const PROBE_PATHS: [&str; 2] = ["/healthz", "/api/quotes"];
-
 /// The time for which the verification of a hub is valid.
 const VERIFIED_FOR: Duration = Duration::from_secs(30);
 /// The assumed lifetime of a token without a usable expiry time. The usual lifetime is five
@@ -59,63 +59,16 @@ struct TokenAnswer {
 ///
 /// # Errors
 ///
-/// If no path identifies a hub: [`Failure::Busy`], [`Failure::Gateway`], [`Failure::TlsRequired`]
-/// or [`Failure::Filtered`] if a response shows this reason, [`Failure::Portal`] if the server
-/// answers with something else, [`Failure::NotAHub`] if it has none of the paths. Otherwise the
-/// reason why no response arrived.
-///
-/// Returns the number of the connection that delivered the proof, if a proof was necessary.
-async fn recognise(connector: &Connector, source: &FeedSource) -> Result<Option<u64>, RestError> {
+/// The error of [`identify`].
+async fn recognise(
+    connector: &Connector,
+    source: &FeedSource,
+) -> Result<Option<Identity>, RestError> {
     let is_vendor = source.provider == FeedProvider::Vendor;
     if is_vendor || source.endpoint.secure || source.secret.is_none() || source.trusted {
         return Ok(None);
     }
-    let nobody = FeedSource {
-        secret: None,
-        ..source.clone()
-    };
-    // The path of the last success comes first, so that one request is usually enough.
-    let usual = connector.probe();
-    let mut verdict = RestError::from(Failure::NotAHub);
-    for probe in [usual, !usual] {
-        let path = PROBE_PATHS[usize::from(probe)];
-        let answer = http::ask(connector, &nobody, Method::GET, path).await?;
-        if judge(answer.status.as_u16(), answer.json.as_deref()) {
-            connector.set_probe(probe);
-            return Ok(Some(answer.connection));
-        }
-        // A failure at one path does not prove that the server is no hub: the proxy answers an
-        // unknown path with its web page, or with status 500 if it has no page.
-        let error = answer.error(source);
-        match error.reason {
-            // A WebSocket server without REST answers 426.
-            Failure::Path | Failure::UpgradeDropped => {}
-            Failure::Busy | Failure::Gateway | Failure::TlsRequired => verdict = error,
-            // The request has no token, so this refusal is not about the token.
-            Failure::Token if verdict.reason == Failure::NotAHub => {
-                verdict = Failure::Filtered.into()
-            }
-            _ if verdict.reason == Failure::NotAHub => verdict = Failure::Portal.into(),
-            _ => {}
-        }
-    }
-    Err(verdict)
-}
-
-/// Returns true if a response to a request without a token comes from a hub or from the proxy.
-pub(crate) fn judge(status: u16, json: Option<&[u8]>) -> bool {
-    #[derive(Deserialize)]
-    struct HubAnswer {
-        clusters: Option<serde_json::Map<String, serde_json::Value>>,
-        error: Option<String>,
-    }
-    let greeting = json.and_then(|body| serde_json::from_slice::<HubAnswer>(body).ok());
-    greeting.is_some_and(|greeting| match status {
-        // A hub with a problem returns 503 and the same JSON body.
-        200 | 503 => greeting.clusters.is_some(),
-        400 | 401 | 403 => greeting.error.is_some(),
-        _ => false,
-    })
+    identify(connector, source).await.map(Some)
 }
 
 /// Opens a WebSocket to a cluster of the hub or the vendor. Each attempt needs a new token, because
@@ -130,30 +83,37 @@ pub(super) async fn open(
     cluster: Cluster,
 ) -> Result<Upgraded, Failure> {
     let source = discovery::locate(&connector, &source).await?;
-    let token = connect_token(&connector, &source).await?;
-    let path = source.path(cluster, token.as_ref());
-    connector.websocket(&source.endpoint, &path).await
+    let known = recognise(&connector, &source).await;
+    let is_hub = known
+        .map_err(|error| error.reason)?
+        .map(|identity| identity.is_hub);
+    let opened = async {
+        let token = connect_token(&connector, &source).await?;
+        let path = source.path(cluster, token.as_ref());
+        connector.websocket(&source.endpoint, &path).await
+    };
+    match opened.await {
+        Ok(opened) => Ok(opened),
+        Err(error) => Err(explain(&connector, &source, error, is_hub, cluster).await),
+    }
 }
 
 /// Returns a token for one WebSocket upgrade: a short-lived token if the hub offers one, otherwise
 /// the token of the source. Returns `None` if the source has no token or if the source is the
-/// vendor, because the vendor accepts no token in an address.
+/// vendor, because the vendor accepts no token in an address. The server must be recognised before
+/// this call.
 ///
 /// # Errors
 ///
-/// The reason why the hub cannot be reached or why the server is not a hub. In both cases an
-/// upgrade would fail too.
+/// The reason why the hub cannot be reached. An upgrade would fail too.
 async fn connect_token(
     connector: &Connector,
     source: &FeedSource,
-) -> Result<Option<Secret>, Failure> {
+) -> Result<Option<Secret>, RestError> {
     if source.provider == FeedProvider::Vendor || source.secret.is_none() {
         return Ok(None);
     }
-    let known = recognise(connector, source).await;
-    known.map_err(|refusal| refusal.reason)?;
-    let fresh = fresh(connector, source, None).await;
-    let fresh = fresh.map_err(|refusal| refusal.reason)?;
+    let fresh = fresh(connector, source, None).await?;
     Ok(fresh
         .map(|(token, _)| token)
         .or_else(|| source.secret.clone()))
@@ -177,10 +137,17 @@ async fn fresh(
         let answer = tokio::time::timeout(TRUSTED_LIMIT, issued(connector, source, only)).await;
         return Ok(answer.ok().and_then(Result::ok).flatten());
     }
-    issued(connector, source, only).await
+    match issued(connector, source, only).await {
+        // The caller uses the device token. The response to the next request shows if the server
+        // accepts the device token.
+        Err(error) if error.reason == Failure::Token => Ok(None),
+        outcome => outcome,
+    }
 }
 
-async fn issued(
+/// Does the same as [`fresh`] for a server that is not trusted, but also returns the refusal of the
+/// token as an error.
+pub(crate) async fn issued(
     connector: &Connector,
     source: &FeedSource,
     only: Option<u64>,
@@ -201,9 +168,9 @@ async fn issued(
             | Failure::Gateway
             | Failure::HubUpstream
             | Failure::TlsRequired
+            | Failure::Token
             | Failure::Portal => Err(error),
-            // The server has no such path, so the caller uses the device token. The response to the
-            // next request shows if the server accepts the device token.
+            // The server has no such path.
             _ => Ok(None),
         },
     }
@@ -286,6 +253,15 @@ impl AuthenticatedRest {
         if is(&answer, Failure::Token) {
             self.current_token = None;
         }
+        if let Err(error) = &mut answer
+            && matches!(error.reason, Failure::Portal | Failure::Path)
+            && self.source.endpoint.secure
+            && !self.source.endpoint.base.is_empty()
+            && let Err(other) = identify(&self.connector, &self.source).await
+            && other.reason == Failure::UrlPath
+        {
+            error.reason = Failure::UrlPath;
+        }
         match &answer {
             Ok(_) => self.connector.answered(),
             Err(refusal) if refusal.reason == Failure::Plan => self.connector.answered(),
@@ -331,11 +307,11 @@ impl AuthenticatedRest {
             }
         }
         self.recognised = None;
-        let connection = recognise(&self.connector, &self.source).await?;
+        let identity = recognise(&self.connector, &self.source).await?;
         self.recognised = Some(Verification {
             at: now,
             losses,
-            connection,
+            connection: identity.map(|identity| identity.answer.connection),
         });
         self.send(path, None).await
     }

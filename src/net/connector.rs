@@ -14,7 +14,7 @@ use rustix::net::sockopt::set_tcp_user_timeout;
 use rustls::ClientConfig;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -26,7 +26,7 @@ use super::Boxed;
 use super::discovery::state::Discovery;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
-use super::failure_mapping::{CertificateProblem, not_after, tls_failure};
+use super::failure_mapping::{CertificateProblem, not_after};
 use super::path::{is_routed, resolved};
 use super::rest_connection::{RestConnection, UNACKNOWLEDGED};
 use super::trust::Verifier;
@@ -39,6 +39,12 @@ const RETRY_ADDRESSES_AFTER: Duration = Duration::from_millis(900);
 /// The maximum number of rounds over all addresses. The feed cancels an attempt after 10 s, which
 /// is before the end of the last round.
 const ROUNDS: usize = 10;
+
+/// The wait for an answer to a TLS handshake before a request without TLS shows if the server uses
+/// TLS. The handshake continues meanwhile.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(3);
+/// The time limit of an attempt to find out if a server uses TLS.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
 /// A TCP connection with or without TLS.
 pub type NetStream = Box<dyn ByteStream>;
@@ -296,23 +302,88 @@ impl Connector {
         if !endpoint.secure {
             return Ok(Box::new(stream));
         }
-        let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| Failure::HostName)?;
-        match self.encrypted(name, stream).await {
+        match self.handshake(endpoint, stream).await {
             Ok(stream) => Ok(Box::new(stream)),
-            Err(error) => {
-                log::debug!("the TLS handshake with {} failed: {error}", endpoint.host);
-                Err(tls_failure(&error))
+            Err(problem) => {
+                log::debug!(
+                    "the TLS handshake with {} failed: {problem:?}",
+                    endpoint.host
+                );
+                Err(problem.failure())
             }
         }
     }
 
+    /// Performs a TLS handshake. A server without TLS can answer with other bytes, close the
+    /// connection or stay silent; in the last two cases a request without TLS finds it out.
     #[inline(never)]
+    fn handshake<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+        stream: TcpStream,
+    ) -> Boxed<'a, Result<TlsStream<TcpStream>, CertificateProblem>> {
+        Box::pin(async move {
+            let server = stream.peer_addr().ok();
+            let plain_port = || CertificateProblem::Other(Failure::PlainPort, String::new());
+            let silent = async {
+                tokio::time::sleep(HANDSHAKE_PATIENCE).await;
+                if !serves_without_tls(server, endpoint).await {
+                    std::future::pending().await
+                }
+            };
+            let problem = tokio::select! {
+                outcome = self.encrypted(endpoint, stream)? => match outcome {
+                    Ok(stream) => return Ok(stream),
+                    Err(error) => CertificateProblem::of(&error),
+                },
+                () = silent => return Err(plain_port()),
+            };
+            match problem.failure() == Failure::Lost && serves_without_tls(server, endpoint).await {
+                true => Err(plain_port()),
+                false => Err(problem),
+            }
+        })
+    }
+
     fn encrypted(
         &self,
-        name: ServerName<'static>,
+        endpoint: &Endpoint,
         stream: TcpStream,
-    ) -> Boxed<'static, io::Result<TlsStream<TcpStream>>> {
-        Box::pin(TlsConnector::from(self.tls.clone()).connect(name, stream))
+    ) -> Result<Boxed<'static, io::Result<TlsStream<TcpStream>>>, CertificateProblem> {
+        let name = ServerName::try_from(endpoint.host.clone())
+            .map_err(|_| CertificateProblem::Name(Vec::new()))?;
+        let tls = TlsConnector::from(self.tls.clone());
+        Ok(Box::pin(tls.connect(name, stream)))
+    }
+
+    /// Returns the reason why an exchange without TLS failed: [`Failure::TlsRequired`] if the server
+    /// uses TLS at this port, otherwise `reason`. Some TLS servers answer a request without TLS with
+    /// an alert or with status 400, and others only close the connection, so a TLS handshake finds
+    /// it out.
+    #[inline(never)]
+    pub(super) fn without_tls<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+        reason: Failure,
+    ) -> Boxed<'a, Failure> {
+        Box::pin(async move {
+            let handshake = async {
+                let addresses = resolved(endpoint).await.ok()?;
+                let stream = first_to_connect(addresses.into_iter()).await.ok()?;
+                // A certificate that is not trusted proves TLS too.
+                let outcome = self.encrypted(endpoint, stream).ok()?.await;
+                let problem = outcome
+                    .err()
+                    .map(|error| CertificateProblem::of(&error).failure());
+                Some(!matches!(problem, Some(Failure::PlainPort | Failure::Lost)))
+            };
+            if !endpoint.secure
+                && timeout(PROBE_LIMIT, handshake).await.ok().flatten() == Some(true)
+            {
+                return Failure::TlsRequired;
+            }
+            reason
+        })
     }
 
     /// Performs a TLS handshake over `stream`, and drops the session. Returns the end of the
@@ -327,10 +398,7 @@ impl Connector {
         endpoint: &Endpoint,
         stream: TcpStream,
     ) -> Result<Option<Utc>, CertificateProblem> {
-        let name = ServerName::try_from(endpoint.host.clone())
-            .map_err(|_| CertificateProblem::Name(Vec::new()))?;
-        let stream = self.encrypted(name, stream).await;
-        let stream = stream.map_err(|error| CertificateProblem::of(&error))?;
+        let stream = self.handshake(endpoint, stream).await?;
         let shown = stream.get_ref().1.peer_certificates();
         Ok(shown.and_then(<[_]>::first).and_then(not_after))
     }
@@ -340,6 +408,21 @@ impl Connector {
 /// exchange the server can create the response at any moment, and the system can stop this program
 /// for some time, so the date is not exact.
 const MAX_DATE_EXCHANGE: Duration = Duration::from_secs(5);
+
+/// Returns true if the server answers an HTTP request without TLS. A TLS server can refuse such a
+/// request with status 400.
+async fn serves_without_tls(server: Option<SocketAddr>, endpoint: &Endpoint) -> bool {
+    let exchange = async {
+        let mut stream = TcpStream::connect(server?).await.ok()?;
+        let host = endpoint.authority();
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut start = [0; "HTTP/1.1 200".len()];
+        stream.read_exact(&mut start).await.ok()?;
+        Some(start.starts_with(b"HTTP/1.") && !start.ends_with(b" 400"))
+    };
+    timeout(PROBE_LIMIT, exchange).await.ok().flatten() == Some(true)
+}
 
 /// Connects to the addresses in the resolver's order and returns the first successful connection
 /// (RFC 8305, "Happy Eyeballs"). The next address is tried after [`ATTEMPT_DELAY`], or earlier if

@@ -28,6 +28,11 @@ pub enum Failure {
     HostName,
     /// The certificate of the host comes from an authority that is not trusted.
     Issuer,
+    /// The same, although the user has named a certificate: it is another one.
+    CaFile,
+    /// The certificate that the user has named is another one, or the host does not send its
+    /// intermediate certificate.
+    CaFileOrIntermediate,
     /// The host sends its certificate without the intermediate certificate.
     Intermediate,
     /// The certificate of the host is not valid yet. The usual cause is an unset clock of this
@@ -35,7 +40,7 @@ pub enum Failure {
     Clock,
     /// The server does not use TLS at this port.
     PlainPort,
-    /// The server redirects from `http` to `https` at the same host.
+    /// The server uses TLS at this port, or redirects from `http` to `https` at the same host.
     TlsRequired,
     /// The server refused the token (HTTP status 401 or 403).
     Token,
@@ -45,6 +50,9 @@ pub enum Failure {
     Path,
     /// The server has none of the paths by which a hub is recognised.
     NotAHub,
+    /// The server is not recognised as a hub at the path of its URL, and the path is the likely
+    /// cause.
+    UrlPath,
     /// The server has no capacity or has an internal error (HTTP status 429 or 5xx, except the
     /// statuses of [`Failure::Gateway`], [`Failure::HubUpstream`] and 511).
     Busy,
@@ -55,8 +63,8 @@ pub enum Failure {
     HubUpstream,
     /// The vendor of the hub is another hub, and its limits refuse the tickers of this hub.
     Limit,
-    /// The upgrade request arrived without its headers (HTTP status 426), because a server in front
-    /// of the hub removes them.
+    /// The upgrade request arrived without its headers (HTTP status 426, or the response to an
+    /// ordinary request), because a server in front of the hub removes them.
     UpgradeDropped,
     /// The server answered with a redirect or a web page: a captive portal, or a server that is not
     /// a hub.
@@ -110,6 +118,7 @@ impl Failure {
                 | Failure::Filtered
                 | Failure::Path
                 | Failure::NotAHub
+                | Failure::UrlPath
                 | Failure::Busy
                 | Failure::Gateway
                 | Failure::HubUpstream
@@ -119,6 +128,8 @@ impl Failure {
         )
     }
 }
+
+impl std::error::Error for Failure {}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -153,6 +164,15 @@ impl fmt::Display for Failure {
                 "the issuer of the server's certificate is not trusted: name the certificate of this \
                  authority in ca_file, or the server's own certificate if it has signed itself"
             }
+            Failure::CaFile => {
+                "ca_file contains neither the certificate of the server nor the one of its issuer: \
+                 copy the right certificate to this file"
+            }
+            Failure::CaFileOrIntermediate => {
+                "ca_file contains another certificate than the one of the issuer, or the server does \
+                 not send its intermediate certificate: copy the right certificate to ca_file, or \
+                 use fullchain.pem instead of cert.pem on the server"
+            }
             Failure::Intermediate => {
                 "the server does not send its intermediate certificate: the hub must use \
                  fullchain.pem instead of cert.pem"
@@ -174,6 +194,10 @@ impl fmt::Display for Failure {
                 "the server is not recognised as a hub: correct the url; a relay without REST needs \
                  trust = true in [hub]"
             }
+            Failure::UrlPath => {
+                "no hub answers at the path of the url: write the url without a path, like \
+                 ws://HOST:PORT, unless a proxy forwards this path to the hub"
+            }
             Failure::Busy => "the server is overloaded or has an internal error",
             Failure::Gateway => "a proxy answers, but the hub behind it does not answer",
             Failure::HubUpstream => "the hub answers, but the vendor does not answer the hub",
@@ -182,8 +206,8 @@ impl fmt::Display for Failure {
                  device_tickers there"
             }
             Failure::UpgradeDropped => {
-                "a proxy in front of the hub removes the headers Upgrade and Connection: it must pass \
-                 them on"
+                "a proxy in front of the hub drops the upgrade to a WebSocket: it must pass on the \
+                 headers Upgrade and Connection"
             }
             Failure::Portal => {
                 "a redirect or a web page came instead of data: does the network want a login, or is the \

@@ -18,28 +18,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::source::FeedProvider;
-use super::trust::{self, MissingIntermediate};
+use super::trust;
 use crate::time::Utc;
-
-/// Maps an error of a TLS handshake to a [`Failure`].
-pub(crate) fn tls_failure(error: &io::Error) -> Failure {
-    match CertificateProblem::of(error) {
-        CertificateProblem::Expired(_) => Failure::Expired,
-        CertificateProblem::NotYet(_) => Failure::Clock,
-        CertificateProblem::Name(_) => Failure::HostName,
-        CertificateProblem::Issuer => Failure::Issuer,
-        CertificateProblem::Intermediate => Failure::Intermediate,
-        CertificateProblem::Other(_) => {
-            let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-            match inner {
-                // The first bytes of the server are no TLS record.
-                Some(rustls::Error::InvalidMessage(_)) => Failure::PlainPort,
-                Some(_) => Failure::Tls,
-                None => Failure::Lost,
-            }
-        }
-    }
-}
 
 /// The problem with the certificate of a server or with its TLS handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,25 +31,37 @@ pub enum CertificateProblem {
     /// The certificate is for these other host names and addresses. The list is empty if the
     /// certificate names no host.
     Name(Vec<String>),
-    /// The issuer of the certificate is an authority that is not trusted.
-    Issuer,
-    /// The server sends no intermediate certificate.
-    Intermediate,
-    /// Another problem, as a message for the user.
-    Other(String),
+    /// Another problem, and the text of the library about it.
+    Other(Failure, String),
 }
 
 impl CertificateProblem {
+    /// Returns the reason for the connection and the display.
+    pub fn failure(&self) -> Failure {
+        match self {
+            CertificateProblem::Expired(_) => Failure::Expired,
+            CertificateProblem::NotYet(_) => Failure::Clock,
+            CertificateProblem::Name(_) => Failure::HostName,
+            CertificateProblem::Other(failure, _) => *failure,
+        }
+    }
+
     pub(crate) fn of(error: &io::Error) -> Self {
         use rustls::CertificateError as Bad;
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-        let Some(inner @ rustls::Error::InvalidCertificate(bad)) = inner else {
-            return CertificateProblem::Other(error.to_string());
+        let other = |failure| CertificateProblem::Other(failure, error.to_string());
+        let (inner, bad) = match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(inner @ rustls::Error::InvalidCertificate(bad)) => (inner, bad),
+            // The first bytes of the server are no TLS record.
+            Some(rustls::Error::InvalidMessage(_)) => return other(Failure::PlainPort),
+            Some(_) => return other(Failure::Tls),
+            None => return other(Failure::Lost),
         };
+        if let Bad::Other(reason) = bad
+            && let Some(reason) = reason.0.downcast_ref::<Failure>()
+        {
+            return other(*reason);
+        }
         match bad {
-            Bad::Other(other) if other.0.is::<MissingIntermediate>() => {
-                CertificateProblem::Intermediate
-            }
             // Only a certificate of version 3 contains host names.
             Bad::Other(_) if trust::is(inner, &webpki::Error::UnsupportedCertVersion) => {
                 CertificateProblem::Name(Vec::new())
@@ -84,9 +76,7 @@ impl CertificateProblem {
             Bad::NotValidForNameContext { presented, .. } => {
                 CertificateProblem::Name(presented.iter().map(|name| plain(name)).collect())
             }
-            // A trusted authority with the same name and another key gives a bad signature.
-            Bad::UnknownIssuer | Bad::BadSignature => CertificateProblem::Issuer,
-            _ => CertificateProblem::Other(error.to_string()),
+            _ => other(Failure::Tls),
         }
     }
 }

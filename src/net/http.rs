@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use http_body_util::Empty;
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, RETRY_AFTER};
-use hyper::{Method, Request, StatusCode};
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, LOCATION, RETRY_AFTER,
+};
+use hyper::{Method, Request, StatusCode, Uri};
 
 use super::connector::Connector;
 use super::endpoint::Endpoint;
@@ -31,6 +33,8 @@ pub struct RestError {
     pub retry_after: Option<String>,
     /// The HTTP status of the response; `None` if no response with an error status arrived.
     pub status: Option<StatusCode>,
+    /// The host name to which the response redirects.
+    pub redirect: Option<String>,
 }
 
 impl RestError {
@@ -56,6 +60,7 @@ impl From<Failure> for RestError {
             reason,
             retry_after: None,
             status: None,
+            redirect: None,
         }
     }
 }
@@ -114,6 +119,10 @@ impl HttpAnswer {
             },
             retry_after: self.header(&RETRY_AFTER).map(str::to_owned),
             status: Some(self.status),
+            redirect: self.header(&LOCATION).and_then(|to| {
+                let to: Uri = to.parse().ok()?;
+                to.host().map(str::to_owned)
+            }),
         }
     }
 }
@@ -196,10 +205,21 @@ async fn exchange_without_limit(
             let id = connector.next_rest_id();
             let stream = connector.rest_stream(&endpoint).await?;
             let opened = RestConnection::begin(stream, &endpoint, id).await?;
-            (id, opened.send(request, whole).await.ok_or(Failure::Lost)?)
+            match opened.send(request, whole).await {
+                Some(outcome) => (id, outcome),
+                None => return Err(connector.without_tls(&endpoint, Failure::Lost).await),
+            }
         }
     };
     let (answer, kept) = outcome?;
+    // A server is identified with a request without a secret.
+    let is_first = source.secret.is_none();
+    if is_first && answer.status == StatusCode::BAD_REQUEST && answer.json.is_none() {
+        let reason = connector.without_tls(&endpoint, Failure::Protocol).await;
+        if reason == Failure::TlsRequired {
+            return Err(reason);
+        }
+    }
     if let Some(slot) = &mut slot {
         **slot = kept;
     }

@@ -2,7 +2,6 @@
 //! certificate that is marked as an authority and that the user has named itself, and a server that
 //! does not send its intermediate certificate. This module opens no connection and reads no file.
 
-use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -14,21 +13,11 @@ use rustls::{
 };
 use webpki::EndEntityCert;
 
+use super::failure::Failure;
+
 /// The identifier `id-ad-caIssuers` (RFC 5280, section 4.2.2.1) as DER. A public authority writes
 /// the address of its intermediate certificate after this identifier into each certificate.
 const CA_ISSUERS: &[u8] = &[0x06, 8, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x02];
-
-/// The error for a server that sends its certificate without the intermediate certificate.
-#[derive(Debug)]
-pub(crate) struct MissingIntermediate;
-
-impl fmt::Display for MissingIntermediate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the intermediate certificate is missing")
-    }
-}
-
-impl std::error::Error for MissingIntermediate {}
 
 /// The verifier of server certificates.
 #[derive(Debug)]
@@ -52,6 +41,23 @@ impl Verifier {
         let library = library.build().map_err(|error| error.to_string())?;
         Ok(Self { library, named })
     }
+
+    /// Returns the reason why a certificate from an unknown issuer is not trusted. `signature` is
+    /// true if the name of the issuer is known, and its key is another one.
+    fn distrust(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        signature: bool,
+    ) -> Failure {
+        let alone = intermediates.is_empty() && !is_self_signed(end_entity);
+        match self.named.is_empty() {
+            _ if alone && needs_intermediate(end_entity) => Failure::Intermediate,
+            true => Failure::Issuer,
+            false if alone && !signature => Failure::CaFileOrIntermediate,
+            false => Failure::CaFile,
+        }
+    }
 }
 
 impl ServerCertVerifier for Verifier {
@@ -66,24 +72,22 @@ impl ServerCertVerifier for Verifier {
         let library = &self.library;
         let verdict =
             library.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match verdict {
+        let signature = match &verdict {
+            Err(Error::InvalidCertificate(CertificateError::BadSignature)) => true,
+            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => false,
             // `openssl req -x509` marks each certificate as an authority, and the library accepts
-            // no authority as the certificate of a server. The library reports this error after its
-            // check of the validity and before its check of the name.
-            Err(error) if is(&error, &webpki::Error::CaUsedAsEndEntity) => {
-                if !self.named.iter().any(|named| named == end_entity) {
-                    return Err(CertificateError::UnknownIssuer.into());
-                }
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))
-                if intermediates.is_empty() && needs_intermediate(end_entity) =>
-            {
-                Err(CertificateError::Other(OtherError(Arc::new(MissingIntermediate))).into())
-            }
-            verdict => verdict,
+            // no authority as the certificate of a server.
+            Err(error) if is(error, &webpki::Error::CaUsedAsEndEntity) => false,
+            _ => return verdict,
+        };
+        // The library reports these errors after its check of the validity and before its check of
+        // the name.
+        if self.named.iter().any(|named| named == end_entity) {
+            verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+            return Ok(ServerCertVerified::assertion());
         }
+        let reason = self.distrust(end_entity, intermediates, signature);
+        Err(CertificateError::Other(OtherError(Arc::new(reason))).into())
     }
 
     fn verify_tls12_signature(
@@ -125,9 +129,12 @@ pub(crate) fn is(error: &Error, reason: &webpki::Error) -> bool {
 /// certificates. A server must send such a certificate together with the intermediate one. Returns
 /// false for a certificate that has signed itself.
 pub(crate) fn needs_intermediate(certificate: &CertificateDer<'_>) -> bool {
-    let Ok(parsed) = EndEntityCert::try_from(certificate) else {
-        return false;
-    };
     let mut parts = certificate.windows(CA_ISSUERS.len());
-    parsed.issuer() != parsed.subject() && parts.any(|part| part == CA_ISSUERS)
+    !is_self_signed(certificate) && parts.any(|part| part == CA_ISSUERS)
+}
+
+/// Returns true if the certificate names itself as its issuer, or cannot be read.
+fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
+    let parsed = EndEntityCert::try_from(certificate);
+    parsed.map_or(true, |parsed| parsed.issuer() == parsed.subject())
 }

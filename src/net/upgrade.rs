@@ -20,6 +20,7 @@ use super::connector::{Connector, NetStream};
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::failure_mapping::refusal;
+use super::http::RestError;
 
 /// The largest accepted message, in bytes. A larger message is rejected before parsing.
 pub const MESSAGE_LIMIT: usize = 1 << 20;
@@ -45,7 +46,7 @@ impl Connector {
     /// # Errors
     ///
     /// The reason why the connection or the upgrade failed.
-    pub async fn websocket(&self, endpoint: &Endpoint, path: &str) -> Result<Upgraded, Failure> {
+    pub async fn websocket(&self, endpoint: &Endpoint, path: &str) -> Result<Upgraded, RestError> {
         let key = generate_key();
         let request = Request::get(format!("{}{path}", endpoint.base))
             .header(HOST, endpoint.authority())
@@ -71,13 +72,24 @@ impl Connector {
             Either::Left((response, connection)) => (response, Either::Left(connection)),
             Either::Right((ended, exchange)) => (exchange.await, Either::Right(ended)),
         };
-        let response = response.map_err(failed)?;
+        let response = match response.map_err(failed) {
+            Ok(response) => response,
+            Err(reason) => return Err(self.without_tls(endpoint, reason).await.into()),
+        };
         self.dated(response.headers());
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(refusal(response.status(), response.headers(), endpoint));
+        let status = response.status();
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            let mut reason = refusal(status, response.headers(), endpoint);
+            if status == StatusCode::BAD_REQUEST {
+                reason = self.without_tls(endpoint, reason).await;
+            }
+            return Err(RestError {
+                status: Some(status),
+                ..RestError::from(reason)
+            });
         }
         if !accepts(response.headers(), &key) {
-            return Err(Failure::Protocol);
+            return Err(Failure::Protocol.into());
         }
         let parts = match connection {
             Either::Left(connection) => connection.await,

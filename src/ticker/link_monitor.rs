@@ -409,6 +409,8 @@ const fn hop(reason: Failure) -> LinkHop {
         | Failure::Expired
         | Failure::HostName
         | Failure::Issuer
+        | Failure::CaFile
+        | Failure::CaFileOrIntermediate
         | Failure::Intermediate
         | Failure::PlainPort
         | Failure::TlsRequired => LinkHop::Tls,
@@ -427,6 +429,7 @@ const fn hop(reason: Failure) -> LinkHop {
         | Failure::Policy
         | Failure::Path
         | Failure::NotAHub
+        | Failure::UrlPath
         | Failure::Busy
         | Failure::Protocol
         | Failure::Evicted
@@ -553,6 +556,11 @@ mod tests {
             (Failure::Dns, LinkHop::Dns),
             (Failure::Clock, LinkHop::Clock),
             (Failure::Portal, LinkHop::Portal),
+            (Failure::TlsRequired, LinkHop::Tls),
+            (Failure::PlainPort, LinkHop::Tls),
+            (Failure::CaFile, LinkHop::Tls),
+            (Failure::UpgradeDropped, LinkHop::Hub),
+            (Failure::UrlPath, LinkHop::Hub),
             (Failure::Token, LinkHop::Token),
             (Failure::Key, LinkHop::Key),
             (Failure::Lost, LinkHop::Hub),

@@ -3,7 +3,6 @@
 
 use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
-use deskticker::net::failure::Failure;
 use deskticker::net::upgrade::WebSocket;
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message;
@@ -17,7 +16,7 @@ async fn main() -> Result<(), String> {
     let connector = Connector::new(None)?;
     let open = async |path: String| -> Result<WebSocket, String> {
         let socket = connector.websocket(&endpoint, &path).await;
-        let opened = socket.map_err(|reason: Failure| format!("{path}: {reason}"));
+        let opened = socket.map_err(|error| format!("{path}: {}", error.reason));
         Ok(opened?.socket)
     };
     let mut counter = open("/getCaseCount".into()).await?;

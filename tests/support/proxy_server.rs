@@ -232,12 +232,16 @@ impl Client {
 
     async fn serve(self, stream: TcpStream, demand: broadcast::Sender<ProxyAction>) {
         let mut head = [0; 2048];
+        let upgrade;
         let line = loop {
             let Ok(size) = stream.peek(&mut head).await else {
                 return;
             };
             let text = String::from_utf8_lossy(&head[..size]);
-            if let Some((line, _)) = text.split_once("\r\n") {
+            if let Some((line, rest)) = text.split_once("\r\n")
+                && rest.ends_with("\r\n\r\n")
+            {
+                upgrade = rest.to_lowercase().contains("upgrade: websocket\r\n");
                 break line.to_owned();
             }
             if size == 0 {
@@ -245,7 +249,6 @@ impl Client {
             }
             tokio::task::yield_now().await;
         };
-        let upgrade = line.starts_with("GET /ws/");
         if self.behaviour.lock().unwrap().relay && !upgrade {
             self.see(ProxyEvent::Plain(line));
             let head = "HTTP/1.1 426 Upgrade Required\r\nContent-Type: text/plain";
@@ -257,10 +260,7 @@ impl Client {
         } else if line.starts_with("GET /api/quotes ") {
             let (head, body) = json("403 Forbidden", r#"{"error":"Forbidden"}"#);
             self.plain(stream, &head, &body).await;
-        } else if ["GET /healthz ", "GET /api/market/", "GET /v2/"]
-            .iter()
-            .any(|start| line.starts_with(start))
-        {
+        } else if !upgrade {
             let page = self.behaviour.lock().unwrap().page.clone();
             self.plain(stream, &page.0, &page.1).await;
         } else {

@@ -59,6 +59,7 @@ pub struct Oled<B: Bus> {
     light: PanelLight,
     /// The window that was sent last and that contains the chip's pointer; `None` if it is unknown.
     window: Option<Window>,
+    assumed: bool,
 }
 
 impl Oled<LinuxBus> {
@@ -69,6 +70,12 @@ impl Oled<LinuxBus> {
             address: settings.address,
         };
         Self::new(settings, bus)
+    }
+
+    /// Marks the panel as an assumption, which may not exist. The log then contains no advice about
+    /// its bus and its wiring.
+    pub fn assumed(self, assumed: bool) -> Self {
+        Self { assumed, ..self }
     }
 }
 
@@ -85,6 +92,7 @@ impl<B: Bus> Oled<B> {
             lit: PanelLight::default(),
             light: PanelLight::default(),
             window: None,
+            assumed: false,
         }
     }
 
@@ -123,7 +131,10 @@ impl<B: Bus> Oled<B> {
                 Some(message) if step == RecoveryStep::Update => message.forget(),
                 message => *message = None,
             }
-            if self.health.failed(step, fault, now) {
+            let is_new = self.health.failed(step, fault, now);
+            if is_new && self.assumed {
+                info!("panel: no valid [panel] names a panel, and the usual one does not answer");
+            } else if is_new {
                 let advice = fault.advice(bus, *address);
                 warn!("panel: {advice}; the program retries until the panel answers");
             }

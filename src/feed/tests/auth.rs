@@ -2,6 +2,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Mutex;
 
+use super::identity::judge;
 use super::*;
 use crate::net::endpoint::Endpoint;
 use crate::time::{ManualClock, Now};
@@ -31,7 +32,7 @@ fn a_hub_is_distinguished_from_other_servers() {
         (401, error_body),
         (403, error_body),
     ] {
-        assert!(judge(status, Some(body)), "{status}");
+        assert_eq!(judge(status, Some(body)), Some(body == hub), "{status}");
     }
     for (status, body) in [
         (200, error_body.as_slice()),
@@ -47,9 +48,9 @@ fn a_hub_is_distinguished_from_other_servers() {
         (403, b"<html>"),
         (200, b""),
     ] {
-        assert!(!judge(status, Some(body)), "{status}");
+        assert_eq!(judge(status, Some(body)), None, "{status}");
     }
-    assert!(!judge(401, None));
+    assert_eq!(judge(401, None), None);
 }
 
 const START: Utc = Utc(1_795_444_200_000);

@@ -410,6 +410,7 @@ mod tests {
             },
             retry_after: retry_after.map(str::to_owned),
             status: StatusCode::from_u16(status).ok(),
+            redirect: None,
         }
     }
 

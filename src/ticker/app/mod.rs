@@ -94,7 +94,7 @@ pub fn start_panel(
             let oled = panel.oled.clone();
             let locked = Locked {
                 _lock: PanelLock::of_bus(&oled.bus, oled.address)?,
-                device: Oled::linux(oled),
+                device: Oled::linux(oled).assumed(panel.assumed),
             };
             PanelThread::spawn(locked, size, clock)
         }

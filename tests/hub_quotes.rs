@@ -492,6 +492,30 @@ async fn the_wrong_tickers_of_one_device_never_cost_another_device_its_row() {
 }
 
 #[tokio::test]
+async fn a_vendor_that_refuses_everything_gets_few_requests_although_many_devices_ask() {
+    let name = |n: u8| format!("A{}", char::from(b'A' + n));
+    let all: Vec<&'static str> = (0..26).map(|n| &*name(n).leak()).collect();
+    let all: &'static [&'static str] = all.leak();
+    for status in ["500 Internal Server Error", "404 Not Found", UNREADABLE] {
+        let (address, asked) = refusing(all, status).await;
+        let (quotes, ..) = quotes(address, "the-key");
+        let quotes = &quotes;
+        let asking = all.iter().map(|ticker| async move {
+            let asker = Asker {
+                device: (*ticker).into(),
+                most_tickers: 500,
+            };
+            let request = QuoteRequest::new(&[ticker], false);
+            assert!(quotes.quotes(&asker, &request).await.is_err());
+        });
+        futures_util::future::join_all(asking).await;
+        let asked = asked.lock().unwrap().len();
+        // The first device asks alone, and the second one together with all others.
+        assert_eq!(asked, 4, "{status}");
+    }
+}
+
+#[tokio::test]
 async fn rows_that_are_missing_for_different_reasons_say_each_its_own() {
     let (address, _) = scripted(&[
         "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",

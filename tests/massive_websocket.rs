@@ -4,7 +4,7 @@
 
 use deskticker::market::{ChannelKind, Price, TopOfBook, Trade};
 use deskticker::massive::websocket::{
-    self, Event, MarketData, MarketEvent, ParseError, RelayedEventRef, StatusKind,
+    self, ChannelRefusal, Event, MarketData, MarketEvent, ParseError, RelayedEventRef, StatusKind,
 };
 use deskticker::time::Utc;
 use proptest::prelude::*;
@@ -155,7 +155,7 @@ fn every_status_has_its_own_kind() {
 }
 
 #[test]
-fn an_acknowledgement_is_recognised_by_its_prefix() {
+fn an_acknowledgement_and_a_refusal_are_recognised_by_their_prefix() {
     assert_eq!(
         websocket::subscribed("subscribed to: V.I:SPX")
             .unwrap()
@@ -164,6 +164,27 @@ fn an_acknowledgement_is_recognised_by_its_prefix() {
     );
     assert_eq!(websocket::subscribed("unsubscribed to: V.I:SPX"), None);
     assert_eq!(websocket::subscribed("not authorized"), None);
+    // The refusals of a hub name the channel.
+    let refused = |message| {
+        let (channel, refusal) = websocket::refused(message)?;
+        Some((channel.to_string(), refusal))
+    };
+    let spx = || "V.I:SPX".to_owned();
+    assert_eq!(
+        refused("not authorized: V.I:SPX"),
+        Some((spx(), ChannelRefusal::NotAuthorized))
+    );
+    assert_eq!(
+        refused("not subscribed to: V.I:SPX: at most 9 channels (subscriptions)"),
+        Some((spx(), ChannelRefusal::Limit))
+    );
+    for other in [
+        "not authorized",
+        "not subscribed to: V.I:SPX",
+        "not subscribed to: X: at most",
+    ] {
+        assert_eq!(refused(other), None, "{other}");
+    }
 }
 
 #[test]

@@ -120,9 +120,9 @@ impl Scope {
 }
 
 /// Returns true if a failed snapshot request does not affect other tickers, so that a request with
-/// fewer tickers can succeed.
+/// fewer tickers can succeed. A vendor that does not respond in time gets no such request.
 pub(crate) fn is_about_the_tickers(refusal: &RestError) -> bool {
-    Scope::of(refusal, SNAPSHOT) == Scope::Question
+    Scope::of(refusal, SNAPSHOT) == Scope::Question && refusal.reason != Failure::Timeout
 }
 
 /// The cached responses by question. All of them are real, or all of them are simulated.

@@ -209,8 +209,8 @@ impl QuoteCache {
     }
 
     /// Requests the rows of these tickers, and in the same requests the rows that other devices
-    /// need soon. `missing` is sorted. A failure applies only to `missing`: the other devices send
-    /// their own requests.
+    /// need soon. `missing` is sorted. A refusal applies only to `missing`, because the other devices
+    /// send their own requests, unless the vendor also refuses the rows of the other devices alone.
     async fn fetch(&self, missing: Vec<Ticker>) {
         let begun = self.clock.now().monotonic;
         let recent = lock(&self.demand).recent(begun);
@@ -226,28 +226,28 @@ impl QuoteCache {
         let batches = all.chunks(snapshot::TICKERS);
         let mut batches: VecDeque<Vec<Ticker>> = batches.map(<[Ticker]>::to_vec).collect();
         let mut left = SPLITS;
+        let mut is_answered = false;
         while let Some(batch) = batches.pop_front() {
             let Err(refusal) = self.fetch_batch(&batch).await else {
+                is_answered = true;
                 continue;
             };
             let now = self.clock.now();
             if cache::is_about_the_tickers(&refusal) {
                 let is_own = |ticker: &Ticker| missing.binary_search(ticker).is_ok();
                 let (own, others): (Vec<_>, Vec<_>) = batch.iter().cloned().partition(is_own);
-                if !others.is_empty() {
-                    if !own.is_empty() {
-                        batches.push_back(own);
-                        // If the vendor did not respond in time, the rows of the other devices are
-                        // not requested now.
-                        batches.extend(refusal.status.map(|_| others));
-                    }
+                if !own.is_empty() && !others.is_empty() {
+                    batches.extend([own, others]);
+                    continue;
+                }
+                if own.is_empty() && is_answered {
                     continue;
                 }
                 let answered = |ticker: &Ticker| self.current_cache().has_answered(ticker);
                 let parts = split::parts(&batch, &refusal, answered);
                 let is_in_time = now.monotonic.since(begun) < SPLIT_LIMIT;
-                if refusal.status.is_some() && is_in_time && parts.len() > 1 && parts.len() <= left
-                {
+                let may_split = refusal.status.is_some() && is_in_time && others.is_empty();
+                if may_split && parts.len() > 1 && parts.len() <= left {
                     left -= parts.len();
                     batches.extend(parts);
                     continue;

@@ -148,7 +148,7 @@ fn minute(text: &str, last: MinuteOfDay, latest: &str) -> Result<MinuteOfDay, Mi
             let hour = hour.map_or(99, |hour: u16| hour % 12 + half);
             format!("{hour:02}:{minutes:0<2}")
         }
-        (2, 3) => format!("0{}:{}", &digits[..1], &digits[1..]),
+        (2, 3) if text.trim().find(':') == Some(1) => format!("0{}:{}", &digits[..1], &digits[1..]),
         (1, 4) | (3, 6) => format!("{}:{}", &digits[..2], &digits[2..4]),
         _ => String::new(),
     };

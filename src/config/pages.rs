@@ -152,7 +152,11 @@ impl ConfigReader<'_> {
 /// Parses a symbol of the watchlist.
 fn symbol(text: &str) -> Result<Symbol, Mistake> {
     text.parse().map_err(|error: SymbolError| {
-        if let Some(meant) = error.meant() {
+        let good = |meant: &String| {
+            let symbol = meant.parse::<Symbol>();
+            symbol.is_ok_and(|symbol| symbol.doubt().is_none())
+        };
+        if let Some(meant) = error.meant().filter(good) {
             return Mistake::with(error.to_string(), format!("\"{meant}\""));
         }
         // A word of one or two letters is most likely a part of a code of another vendor, such as
@@ -160,7 +164,9 @@ fn symbol(text: &str) -> Result<Symbol, Mistake> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let is_symbol = |word: &&str| {
             let company = ["INC", "CORP", "LTD", "PLC", "ETF", "FUND", "CASH", "SPOT"];
-            word.len() > 2 && !company.contains(word) && word.parse::<Symbol>().is_ok()
+            (3..=5).contains(&word.len())
+                && !company.contains(word)
+                && word.parse::<Symbol>().is_ok()
         };
         match words.len() > 1 && words.iter().all(is_symbol) {
             true => Mistake::items(

@@ -48,19 +48,11 @@ const CURRENCIES: [&str; 18] = [
     "XAG", "BTC", "ETH", "SOL", "XRP",
 ];
 
-/// The suffixes of other vendors for exchanges of the USA, and for exchanges of other countries that
-/// are also the letters of a class of a share.
-const SUFFIXES: [(&str, bool); 9] = [
-    ("US", true),
-    ("O", true),
-    ("OQ", true),
-    ("N", true),
-    ("K", true),
-    ("P", true),
-    ("L", false),
-    ("F", false),
-    ("T", false),
-];
+/// The suffixes of other vendors for exchanges of the USA.
+const SUFFIXES: [&str; 6] = ["US", "O", "OQ", "N", "K", "P"];
+
+/// The suffixes of shares with more than one letter: warrants, classes, and special trading.
+const LONG_CLASSES: [&str; 5] = ["WS", "CL", "WI", "WD", "RT"];
 
 /// The prefixes of other vendors for exchanges and publishers of indices of the USA.
 const EXCHANGES: [&str; 13] = [
@@ -89,11 +81,12 @@ pub(super) fn other_name(text: &str) -> Option<&'static [&'static str]> {
 /// Returns the symbol that a text of another vendor means, if there is only one: `S&P 500`,
 /// `VIX Index`, `AAPL US Equity`, `BRK B`, `NASDAQ:AAPL`.
 pub(super) fn meant(text: &str) -> Option<String> {
-    let mut upper = text.trim().to_ascii_uppercase();
+    let marks = ['"', '\'', '(', ')', ' '];
+    let mut upper = text.trim_matches(marks).to_ascii_uppercase();
     if let Some((prefix, rest)) = upper.split_once(':')
         && EXCHANGES.contains(&prefix)
     {
-        upper = rest.trim_start_matches('.').to_owned();
+        upper = rest.trim_start_matches(['.', ' ']).to_owned();
     }
     let only = |name: &str| match other_name(name) {
         Some([code]) => Some((*code).to_owned()),
@@ -103,11 +96,14 @@ pub(super) fn meant(text: &str) -> Option<String> {
     if let Some(code) = only(&plain) {
         return Some(code);
     }
-    let code = upper.trim_start_matches(['^', '$']);
+    let code = upper.trim_start_matches('^');
+    let letters = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphabetic());
     let candidate = match upper.split_whitespace().collect::<Vec<_>>()[..] {
         [name, "INDEX"] => match known_index(name) {
             Some(code) => code.to_owned(),
-            None => format!("I:{name}"),
+            None if letters(name) => format!("I:{name}"),
+            // Most likely a futures contract, such as "ES1 Index".
+            None => return None,
         },
         [name, "US" | "UN" | "UW" | "UQ"]
         | [name, "US" | "UN" | "UW" | "UQ", "EQUITY"]
@@ -137,7 +133,8 @@ pub(super) fn foreign_kind(text: &str) -> Option<&'static str> {
     let dated = (1..=2).contains(&(text.len() - letters.len()))
         && (2..=4).contains(&letters.len())
         && letters.ends_with(|month| "FGHJKMNQUVXZ".contains(month));
-    (dated || text.ends_with("=F") || text.ends_with('!')).then_some(FUTURE)
+    (dated || text.ends_with("=F") || text.ends_with("1!") || text.ends_with("2!"))
+        .then_some(FUTURE)
 }
 
 impl Symbol {
@@ -173,18 +170,19 @@ impl Symbol {
             .bytes()
             .take_while(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
         let root = &name[..root.count()];
+        let (plain, suffix) = name.rsplit_once('.').unwrap_or((name, ""));
+        let suffix = suffix.trim_end_matches('w');
         let series = name.strip_suffix(['W', 'P']).and_then(known_index);
         let reason = if MISTAKABLE_SHARES.contains(&name) {
             format!("write I:{name} for the index, if the vendor has it")
         } else if let Some(kind) = foreign_kind(name) {
             format!("the display cannot show {kind}")
-        } else if let Some((name, suffix)) = name.rsplit_once('.')
-            && let Some((_, own)) = SUFFIXES.into_iter().find(|(known, _)| *known == suffix)
+        } else if SUFFIXES.contains(&suffix) {
+            format!("perhaps you mean \"{plain}\"")
+        } else if matches!(suffix, "L" | "F" | "T")
+            || suffix.len() > 1 && !LONG_CLASSES.contains(&suffix)
         {
-            match own {
-                true => format!("perhaps you mean \"{name}\""),
-                false => "the display has only exchanges of the USA".to_owned(),
-            }
+            format!("no share in the USA has the suffix .{suffix}")
         } else if let Some(index) = series {
             format!("perhaps you mean \"{index}\"")
         } else if root.len() > 5 || root.contains(|c: char| c.is_ascii_digit()) {

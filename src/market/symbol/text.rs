@@ -184,7 +184,10 @@ fn marked_index(text: &str) -> Option<Classified<'_>> {
         Some(code) => Some(Ok((AssetClass::Index, format!("I:{code}").into()))),
         None if text.starts_with(['^', '$']) && !name.is_empty() && index(name).is_ok() => {
             let name = name.to_ascii_uppercase();
-            let reason = format!("write the index as \"I:\" and its code, like \"I:{name}\"");
+            let reason = match text.starts_with('$') {
+                true => format!("write \"I:{name}\" for the index, \"{name}\" for the share"),
+                false => format!("write the index as \"I:\" and its code, like \"I:{name}\""),
+            };
             Some(Err(reason.into()))
         }
         None => None,

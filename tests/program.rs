@@ -640,6 +640,6 @@ fn a_program_ends_when_its_terminal_is_closed_and_not_before() {
             assert!(Instant::now() < end, "{kind}: the program does not end");
             std::thread::sleep(Duration::from_millis(20));
         }
-        says("the terminal of this program is closed");
+        says("the terminal is closed, so the program ends");
     }
 }

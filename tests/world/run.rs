@@ -1473,9 +1473,10 @@ impl<'a> World<'a> {
             if value.sort != Sort::Correction {
                 self.known[place].barred(index, end, self.now);
             }
-        } else {
-            // A value without a right timestamp may be a repetition, so it is recorded as such.
-            // A timestamp in seconds is right. One that is ahead of the time is plainly wrong, so the
+        } else if flight.stamp != Stamp::None {
+            // The program never shows a value without a timestamp, so only values with a timestamp
+            // count as known. A value with a wrong timestamp may be a repetition, so it is recorded
+            // as such. A timestamp in seconds is right. One that is ahead of the time is plainly wrong, so the
             // next value takes its place at once.
             let (stamped, ahead) = match flight.stamp {
                 Stamp::Millis(at) | Stamp::Seconds(at) => {

@@ -539,37 +539,6 @@ fn each_request_that_a_browser_can_send_under_a_foreign_name_gets_nothing_of_the
 }
 
 #[test]
-fn a_request_without_a_token_on_a_kept_connection_of_a_proxy_counts_as_unauthenticated() {
-    block_on(async {
-        let hub = hub(HubSettings {
-            trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
-            ..HubSettings::default()
-        })
-        .await;
-        // The hub keeps the connection of a device, and the proxy uses it for another client.
-        let mut stream = hub.connect().await;
-        let first = format!(
-            "GET /api/quotes?tickers=SPX HTTP/1.1\r\nHost: hub.local\r\nX-Forwarded-For: 198.51.100.1\r\n\
-             Connection: keep-alive\r\n{BEARER}\r\n"
-        );
-        stream.write_all(first.as_bytes()).await.unwrap();
-        assert_eq!(reply(&mut stream).await.status, 502, "there is no vendor");
-        assert_eq!(
-            hub.metric("unauthenticated_connections").await,
-            1.0,
-            "of this request"
-        );
-        let second = format!(
-            "GET /ws/indices HTTP/1.1\r\nHost: hub.local\r\nX-Forwarded-For: 198.51.100.2\r\n\
-             {UPGRADE}\r\n"
-        );
-        stream.write_all(second.as_bytes()).await.unwrap();
-        assert_eq!(reply(&mut stream).await.status, 101);
-        assert_eq!(hub.metric("unauthenticated_connections").await, 2.0);
-    });
-}
-
-#[test]
 fn settings_change_while_the_hub_runs() {
     block_on(async {
         let hub = hub(HubSettings::default()).await;

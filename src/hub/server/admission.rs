@@ -2,8 +2,8 @@
 //! Decides which of these connections must make way for a new one. Never reads a clock and never
 //! closes a connection itself.
 //!
-//! A client without a token counts for its address, and a device counts for itself. Therefore
-//! displays behind one NAT router do not use up the allowance of each other.
+//! A stranger counts for its address, and a device counts for itself. Therefore displays behind one
+//! NAT router do not use up the allowance of each other.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ const DEVICES: usize = 1 << 16;
 /// The part of all unauthenticated connections that one address may have.
 const SHARE: u64 = 4;
 
-/// The connection between the client and the hub: direct, or through a proxy.
+/// The way of a request to the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Via {
     Direct,
@@ -140,29 +140,6 @@ impl State {
         held.map_or(0, |held| held.len() as u64)
     }
 
-    /// Adds a connection. If the limit is reached, the oldest connection of the address with the most
-    /// connections must make way.
-    fn add(
-        &mut self,
-        key: u64,
-        number: u64,
-        evicted: &Arc<Notify>,
-        most: u64,
-        metrics: &Metrics,
-    ) -> Option<()> {
-        while self.count >= most {
-            let (key, number) = self.next_to_evict()?;
-            self.remove(key, number)?.notify_one();
-            metrics.evicted_unauthenticated.add(1);
-            metrics.unauthenticated_connections.sub(1);
-        }
-        self.count += 1;
-        let held = self.entrances.entry(key).or_default();
-        held.insert(number, evicted.clone());
-        metrics.unauthenticated_connections.add(1);
-        Some(())
-    }
-
     /// Removes a connection. Returns its notification; `None` if the connection was removed before.
     fn remove(&mut self, key: u64, number: u64) -> Option<Arc<Notify>> {
         let held = self.entrances.get_mut(&key)?;
@@ -201,8 +178,8 @@ impl Admission {
 
     /// Adds a new connection from this peer. `most` is the limit for all unauthenticated
     /// connections together. `is_proxy` is true for a trusted reverse proxy, which may use the
-    /// whole limit. Returns `None` if the peer already has its full share. If the limit is reached,
-    /// the oldest connection of the address with the most connections must make way.
+    /// whole limit. Returns `None` if the peer has its share. If the limit is reached, the oldest
+    /// connection of the address with the most connections must make way.
     pub(crate) fn enter(
         &self,
         peer: Origin,
@@ -217,14 +194,22 @@ impl Admission {
             self.0.metrics.refused_unauthenticated.add(1);
             return None;
         }
+        while state.count >= most {
+            let (key, number) = state.next_to_evict()?;
+            state.remove(key, number)?.notify_one();
+            self.0.metrics.evicted_unauthenticated.add(1);
+            self.0.metrics.unauthenticated_connections.sub(1);
+        }
         state.number += 1;
+        state.count += 1;
         let number = state.number;
         let evicted = Arc::new(Notify::new());
-        state.add(key, number, &evicted, most, &self.0.metrics)?;
+        let held = state.entrances.entry(key).or_default();
+        held.insert(number, evicted.clone());
+        self.0.metrics.unauthenticated_connections.add(1);
         Some(UnauthenticatedSlot(Arc::new(Inner {
             shared: self.0.clone(),
             key: AtomicU64::new(key),
-            peer: (key, share),
             number,
             evicted,
             per_minute,
@@ -238,12 +223,12 @@ impl Admission {
 #[derive(Clone, Debug)]
 pub struct UnauthenticatedSlot(Arc<Inner>);
 
-/// The state of the rate limit for the first request of a connection.
+/// The request of a connection in the allowance of its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Charge {
     /// The request has not been counted, or the address has no rate limit.
     None,
-    /// The request is counted in the allowance of the address with this key.
+    /// The allowance of the address with this key contains the request.
     Taken(u64),
     /// The allowance of the address is used up.
     Over,
@@ -252,10 +237,8 @@ enum Charge {
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
-    /// The key of the client's address; see [`Origin::key`].
+    /// The key of the address.
     key: AtomicU64,
-    /// The key of the address of the peer, and the number of connections that the peer may have.
-    peer: (u64, u64),
     number: u64,
     evicted: Arc<Notify>,
     per_minute: u64,
@@ -290,37 +273,26 @@ impl UnauthenticatedSlot {
         self.charge(origin, now)
     }
 
-    /// Counts a connection, whose request has no token, for the address of its client. Before, a
-    /// connection from a proxy counts for the proxy, and a connection does not count after a request
-    /// with a token. Returns false if this address already has its full share of the connections.
+    /// Moves a connection from a proxy to the address of its client. Returns false if this address
+    /// has its share of the connections.
     pub(crate) fn belongs_to(&self, origin: Origin, most: u64) -> bool {
-        let Inner {
-            shared,
-            number,
-            evicted,
-            ..
-        } = &*self.0;
-        let (key, before) = (origin.key(), self.0.key.load(Ordering::Relaxed));
-        let mut state = shared.lock();
-        let counted = state.entrances.get(&before);
-        let is_counted = counted.is_some_and(|held| held.contains_key(number));
-        if is_counted && key == before {
+        let key = origin.key();
+        let before = self.0.key.load(Ordering::Relaxed);
+        if key == before {
             return true;
         }
-        let share = match self.0.peer {
-            (peer, share) if key == peer => share,
-            _ => share_of(most),
-        };
-        if state.held(key) >= share {
-            shared.metrics.refused_unauthenticated.add(1);
+        let mut state = self.0.shared.lock();
+        if state.held(key) >= share_of(most) {
+            self.0.shared.metrics.refused_unauthenticated.add(1);
             return false;
         }
-        if state.remove(before, *number).is_some() {
-            shared.metrics.unauthenticated_connections.sub(1);
+        if let Some(evicted) = state.remove(before, self.0.number) {
+            state.count += 1;
+            let held = state.entrances.entry(key).or_default();
+            held.insert(self.0.number, evicted);
+            self.0.key.store(key, Ordering::Relaxed);
         }
-        self.0.key.store(key, Ordering::Relaxed);
-        let added = state.add(key, *number, evicted, most, &shared.metrics);
-        added.is_some()
+        true
     }
 
     /// Removes the connection from the unauthenticated ones, and counts it for its device instead
@@ -447,7 +419,7 @@ mod tests {
         assert!(!device("3"));
         let stranger = || enter().charge(from("192.0.2.1"), now);
         assert!(stranger() && stranger() && !stranger());
-        // The static token counts for the address, and a device is still accepted.
+        // The static token counts for the address, and a device is still welcome.
         assert!(!device(STATIC) && device("kitchen"));
     }
 
@@ -495,14 +467,5 @@ mod tests {
         );
         assert!(held[19].authenticated(&"kitchen".into(), Moment::ZERO + Duration::ZERO));
         assert_eq!(metrics.unauthenticated_connections.value(), 7);
-        // The next request on the same connection has no token.
-        for origin in [client, proxy, proxy] {
-            assert!(held[19].belongs_to(origin, 8));
-            assert_eq!(metrics.unauthenticated_connections.value(), 8);
-        }
-        let new = enter();
-        assert_eq!(metrics.unauthenticated_connections.value(), 8);
-        drop((held, new));
-        assert_eq!(metrics.unauthenticated_connections.value(), 0);
     }
 }

@@ -169,7 +169,10 @@ impl Router {
             return refuse(StatusCode::TOO_MANY_REQUESTS, "too many requests", &after);
         }
         let most = settings.limits.unauthenticated;
-        if device.is_none() && !peer_info.unauthenticated_slot.belongs_to(origin, most) {
+        if device.is_none()
+            && peer_info.is_proxy
+            && !peer_info.unauthenticated_slot.belongs_to(origin, most)
+        {
             return self.full();
         }
         let Some(route) = route else {

@@ -2,8 +2,8 @@
 //! Decides which of these connections must make way for a new one. Never reads a clock and never
 //! closes a connection itself.
 //!
-//! A stranger counts for its address, and a device counts for itself. Therefore displays behind one
-//! NAT router do not use up the allowance of each other.
+//! A client without a token counts for its address, and a device counts for itself. Therefore
+//! displays behind one NAT router do not use up the allowance of each other.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ const DEVICES: usize = 1 << 16;
 /// The part of all unauthenticated connections that one address may have.
 const SHARE: u64 = 4;
 
-/// The way of a request to the hub.
+/// The connection between the client and the hub: direct, or through a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Via {
     Direct,
@@ -178,8 +178,8 @@ impl Admission {
 
     /// Adds a new connection from this peer. `most` is the limit for all unauthenticated
     /// connections together. `is_proxy` is true for a trusted reverse proxy, which may use the
-    /// whole limit. Returns `None` if the peer has its share. If the limit is reached, the oldest
-    /// connection of the address with the most connections must make way.
+    /// whole limit. Returns `None` if the peer already has its full share. If the limit is reached,
+    /// the oldest connection of the address with the most connections must make way.
     pub(crate) fn enter(
         &self,
         peer: Origin,
@@ -223,12 +223,12 @@ impl Admission {
 #[derive(Clone, Debug)]
 pub struct UnauthenticatedSlot(Arc<Inner>);
 
-/// The request of a connection in the allowance of its address.
+/// The state of the rate limit for the first request of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Charge {
     /// The request has not been counted, or the address has no rate limit.
     None,
-    /// The allowance of the address with this key contains the request.
+    /// The request is counted in the allowance of the address with this key.
     Taken(u64),
     /// The allowance of the address is used up.
     Over,
@@ -237,7 +237,7 @@ enum Charge {
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
-    /// The key of the address.
+    /// The key of the client's address; see [`Origin::key`].
     key: AtomicU64,
     number: u64,
     evicted: Arc<Notify>,
@@ -274,7 +274,7 @@ impl UnauthenticatedSlot {
     }
 
     /// Moves a connection from a proxy to the address of its client. Returns false if this address
-    /// has its share of the connections.
+    /// already has its full share of the connections.
     pub(crate) fn belongs_to(&self, origin: Origin, most: u64) -> bool {
         let key = origin.key();
         let before = self.0.key.load(Ordering::Relaxed);
@@ -419,7 +419,7 @@ mod tests {
         assert!(!device("3"));
         let stranger = || enter().charge(from("192.0.2.1"), now);
         assert!(stranger() && stranger() && !stranger());
-        // The static token counts for the address, and a device is still welcome.
+        // The static token counts for the address, and a device is still accepted.
         assert!(!device(STATIC) && device("kitchen"));
     }
 

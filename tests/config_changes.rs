@@ -304,7 +304,9 @@ fn a_ticker_without_a_good_configuration_shows_the_error_and_waits() {
     let mut program = start(&config, &["--last-good", last.to_str().unwrap()]);
     program.wait_for_line("cannot be read");
     // No file names an OLED, so the log gives no advice about its bus.
-    program.wait_for_line("no valid [panel] names a panel, and the usual one does not answer");
+    program.wait_for_line(
+        "the configuration has no valid [panel], and no panel answers at the default address",
+    );
     let (code, took) = program.end(Signal::TERM);
     assert_eq!(code, Some(0), "{}", program.output());
     assert!(

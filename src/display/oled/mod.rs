@@ -133,7 +133,10 @@ impl<B: Bus> Oled<B> {
             }
             let is_new = self.health.failed(step, fault, now);
             if is_new && self.assumed {
-                info!("panel: no valid [panel] names a panel, and the usual one does not answer");
+                info!(
+                    "panel: the configuration has no valid [panel], and no panel answers at the \
+                     default address"
+                );
             } else if is_new {
                 let advice = fault.advice(bus, *address);
                 warn!("panel: {advice}; the program retries until the panel answers");

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use deskticker::market::Symbol;
@@ -15,10 +16,23 @@ pub const MONDAY: Utc = Utc(1_795_444_200_000);
 /// The token that the double of the proxy accepts.
 pub const PROXY_TOKEN: &str = "eyJ1IjoiYSJ9+/==.0a1b2c";
 
-/// An empty directory for one test of this suite.
+/// The directories that this process has created.
+static DIRECTORIES: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// A new empty directory of this suite. Tests run at the same time, so a second call with the same
+/// name gets a directory of its own.
 pub fn directory(name: &str) -> PathBuf {
     let suite = env!("CARGO_CRATE_NAME");
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{suite}-{name}"));
+    let mut created = DIRECTORIES.lock().unwrap();
+    let path = (1..)
+        .map(|number| match number {
+            1 => format!("{suite}-{name}"),
+            _ => format!("{suite}-{name}-{number}"),
+        })
+        .map(|folder| Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder))
+        .find(|path| !created.contains(path))
+        .unwrap();
+    created.push(path.clone());
     std::fs::remove_dir_all(&path).ok();
     std::fs::create_dir_all(&path).unwrap();
     path

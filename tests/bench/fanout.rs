@@ -169,13 +169,15 @@ fn events(table: &mut Table, others: &Others, channels: usize, rate: u64) -> boo
         "",
     );
     if let Some(floor) = floor {
-        let limit = 1.3 * floor.cpu_per_million_frames();
-        ok &= table.row(
-            "hub, CPU s per million events (limit: 1.3 writes each)",
-            hub.cpu / offered * 1e6,
-            limit,
-            "s",
-        );
+        let (measured, write) = (hub.cpu / offered * 1e6, floor.cpu_per_million_frames());
+        // With few events, most of the time of every server is the time to wake up.
+        if rate < 40 {
+            let figures = format!("{measured:.2}, {write:.2} s");
+            table.note("hub, CPU s per million events, and of a write", &figures);
+        } else {
+            let what = "hub, CPU s per million events (limit: 1.3 writes each)";
+            ok &= table.row(what, measured, 1.3 * write, "s");
+        }
     }
     if let Some(uwebsockets) = uwebsockets {
         let limit = uwebsockets.p50;

@@ -1,15 +1,17 @@
 //! The load process: many clients that count the received events and measure their delay. The
 //! arguments are `load PORT CLIENTS CHANNELS DEAF`; DEAF is the number of clients that never read.
 //! The process prints `ready`, and prints its results after the input line `end TOTAL`.
+//!
+//! The clients read in one plain loop. A runtime needs more time for a frame than the servers, and
+//! its own queue would then be most of the delay.
 
-use std::cell::RefCell;
-use std::io::BufRead;
-use std::rc::Rc;
+use std::io::{BufRead, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc};
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
 
 /// The resolution of the measured delays, in microseconds.
 const STEP: u64 = 50;
@@ -55,16 +57,22 @@ fn behind(bytes: &[u8], key: &[u8]) -> Option<usize> {
 }
 
 impl Client {
-    async fn connect(port: u16, channels: usize, ignoring_input: bool) -> Self {
-        let mut socket = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    fn connect(port: u16, channels: usize, ignoring_input: bool) -> Self {
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
         if ignoring_input {
             rustix::net::sockopt::set_socket_recv_buffer_size(&socket, 4096).unwrap();
         }
         let head = "GET /ws/indices HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-        socket.write_all(head.as_bytes()).await.unwrap();
+        socket.write_all(head.as_bytes()).unwrap();
         let mut got = Vec::new();
+        let mut piece = [0; 4096];
+        let mut read = |socket: &mut TcpStream, got: &mut Vec<u8>| {
+            let count = socket.read(&mut piece).unwrap();
+            assert!(count > 0);
+            got.extend(&piece[..count]);
+        };
         while behind(&got, b"\r\n\r\n").is_none() {
-            assert!(socket.read_buf(&mut got).await.unwrap() > 0);
+            read(&mut socket, &mut got);
         }
         let names: Vec<String> = (0..channels).map(|c| format!("V.I:C{c}")).collect();
         let text = format!(r#"{{"action":"subscribe","params":"{}"}}"#, names.join(","));
@@ -76,10 +84,11 @@ impl Client {
         if text.len() < 126 {
             frame.splice(1..4, [0x80 | text.len() as u8]);
         }
-        socket.write_all(&frame).await.unwrap();
+        socket.write_all(&frame).unwrap();
         while behind(&got, b"subscribed to").is_none() || !got.ends_with(b"}]") {
-            assert!(socket.read_buf(&mut got).await.unwrap() > 0);
+            read(&mut socket, &mut got);
         }
+        socket.set_nonblocking(true).unwrap();
         Self {
             socket,
             rest: Vec::new(),
@@ -87,23 +96,27 @@ impl Client {
         }
     }
 
-    async fn listen(&mut self, seen: &RefCell<Seen>) {
+    /// Reads all bytes that have arrived.
+    fn read(&mut self, seen: &mut Seen) {
         let mut piece = [0; 16 << 10];
         loop {
-            self.socket.readable().await.unwrap();
-            match self.socket.try_read(&mut piece) {
-                Ok(0) => return,
-                Ok(count) if self.rest.is_empty() => {
-                    let used = self.hear(&piece[..count], &mut seen.borrow_mut());
-                    self.rest.extend(&piece[used..count]);
-                }
-                Ok(count) => {
-                    self.rest.extend(&piece[..count]);
-                    let rest = std::mem::take(&mut self.rest);
-                    let used = self.hear(&rest, &mut seen.borrow_mut());
-                    self.rest.extend(&rest[used..]);
-                }
-                Err(_) => {}
+            let count = match self.socket.read(&mut piece) {
+                Ok(count) => count,
+                // The simple fan-out resets its connections after its last event.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
+                Err(error) => return assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            };
+            if self.rest.is_empty() {
+                let used = self.hear(&piece[..count], seen);
+                self.rest.extend(&piece[used..count]);
+            } else {
+                self.rest.extend(&piece[..count]);
+                let rest = std::mem::take(&mut self.rest);
+                let used = self.hear(&rest, seen);
+                self.rest.extend(&rest[used..]);
+            }
+            if count < piece.len() {
+                return;
             }
         }
     }
@@ -148,72 +161,62 @@ impl Client {
 
 /// Connects all clients to the port, waits for the end command and prints the results.
 pub(crate) fn run(port: u16, clients: usize, channels: usize, ignoring_input: usize) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async {
-        let seen = Rc::new(RefCell::new(Seen::default()));
-        let all: Rc<RefCell<Vec<Vec<u64>>>> = Rc::new(RefCell::new(vec![Vec::new(); clients]));
-        let turnstile = Rc::new(Semaphore::new(32));
-        let inside = Rc::new(Semaphore::new(0));
-        let (end, ended) = tokio::sync::watch::channel(false);
-        let mut tasks = Vec::new();
-        for at in 0..clients {
-            let (seen, all, turnstile, inside) =
-                (seen.clone(), all.clone(), turnstile.clone(), inside.clone());
-            let mut ended = ended.clone();
-            tasks.push(tokio::task::spawn_local(async move {
-                let pass = turnstile.acquire().await.unwrap();
-                let mut client = Client::connect(port, channels, at < ignoring_input).await;
-                drop(pass);
-                inside.add_permits(1);
-                if at >= ignoring_input {
-                    tokio::select! {
-                        () = client.listen(&seen) => {}
-                        _ = ended.wait_for(|ended| *ended) => {}
-                    }
-                } else {
-                    ended.wait_for(|ended| *ended).await.unwrap();
-                }
-                all.borrow_mut()[at] = std::mem::take(&mut client.newest);
-            }));
-        }
-        inside.acquire_many(clients as u32).await.unwrap().forget();
-        println!("ready");
-        let (tell, mut lines) = mpsc::channel(1);
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            std::io::stdin().lock().read_line(&mut line).unwrap();
-            tell.blocking_send(line).unwrap();
-        });
-        let line = lines.recv().await.unwrap();
-        let total: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        end.send_replace(true);
-        for task in tasks {
-            task.await.unwrap();
-        }
-        // The channels receive the events in turn, so this is the number of the last event on a
-        // channel, plus one.
-        let last = |channel: usize| {
-            let behind = (total - 1 - channel as u64) % channels as u64;
-            total - behind
-        };
-        let complete =
-            |newest: &Vec<u64>| (0..channels).all(|c| total == 0 || newest[c] == last(c));
-        let missing = all.borrow()[ignoring_input..]
-            .iter()
-            .filter(|newest| !complete(newest))
-            .count();
-        let seen = seen.borrow();
-        println!(
-            "{} {} {} {} {missing}",
-            seen.frames,
-            seen.events,
-            seen.delay(0.5),
-            seen.delay(0.99)
-        );
+    let mut clients: Vec<_> = (0..clients)
+        .map(|at| Client::connect(port, channels, at < ignoring_input))
+        .collect();
+    println!("ready");
+    let (tell, end) = channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line).unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        tell.send(line).unwrap();
     });
+    let mut seen = Seen::default();
+    let line = read_until_end(&mut clients[ignoring_input..], &mut seen, &end);
+    let total: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    // The channels receive the events in turn, so this is the number of the last event on a
+    // channel, plus one.
+    let last = |channel: usize| {
+        let behind = (total - 1 - channel as u64) % channels as u64;
+        total - behind
+    };
+    let complete = |newest: &[u64]| (0..channels).all(|c| total == 0 || newest[c] == last(c));
+    let missing = clients[ignoring_input..]
+        .iter()
+        .filter(|client| !complete(&client.newest))
+        .count();
+    println!(
+        "{} {} {} {} {missing}",
+        seen.frames,
+        seen.events,
+        seen.delay(0.5),
+        seen.delay(0.99)
+    );
+}
+
+/// Reads what the clients receive, in the order of arrival, until the end command. Returns the
+/// command.
+fn read_until_end(clients: &mut [Client], seen: &mut Seen, end: &Receiver<String>) -> String {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+    for (at, client) in clients.iter().enumerate() {
+        let at = epoll::EventData::new_u64(at as u64);
+        epoll::add(&epoll, &client.socket, at, epoll::EventFlags::IN).unwrap();
+    }
+    // Few events at a time: the clock is read soon after the arrival.
+    let mut ready = Vec::with_capacity(16);
+    let wait = Timespec {
+        tv_sec: 0,
+        tv_nsec: 100_000_000,
+    };
+    loop {
+        if let Ok(line) = end.try_recv() {
+            return line;
+        }
+        ready.clear();
+        epoll::wait(&epoll, spare_capacity(&mut ready), Some(&wait)).unwrap();
+        for event in &ready {
+            clients[event.data.u64() as usize].read(seen);
+        }
+    }
 }

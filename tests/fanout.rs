@@ -450,6 +450,23 @@ async fn a_channel_outside_the_plan_is_never_confirmed_and_reported_once_to_each
 }
 
 #[tokio::test]
+async fn a_stalled_upstream_keeps_its_confirmations_because_the_vendor_confirms_only_once() {
+    let fixture = FanoutUnderTest::new().await;
+    fixture.report(UpstreamEvent::Up { simulated: false }).await;
+    let mut early = fixture.authenticated().await;
+    early.subscribe("V.I:SPX").await;
+    fixture
+        .report(UpstreamEvent::Stalled(Failure::Silent))
+        .await;
+    let [down] = early.statuses().await.try_into().unwrap();
+    assert!(down.starts_with("upstream_down"), "{down}");
+    fixture.report(UpstreamEvent::Up { simulated: false }).await;
+    let up = ["upstream_up prices are coming again"];
+    assert_eq!(early.statuses().await, up);
+    fixture.authenticated().await.subscribe("V.I:SPX").await;
+}
+
+#[tokio::test]
 async fn an_unused_upstream_is_no_failure() {
     let fixture = FanoutUnderTest::new().await;
     let mut client = fixture.authenticated().await;

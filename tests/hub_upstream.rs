@@ -255,7 +255,10 @@ async fn silence_in_market_hours_and_its_end_are_reported() {
     fixture.events().await;
     simulator.fault(InjectedFault::Silence);
     fixture.advance(21);
-    assert_eq!(fixture.state().await, UpstreamEvent::Down(Failure::Silent));
+    assert_eq!(
+        fixture.state().await,
+        UpstreamEvent::Stalled(Failure::Silent)
+    );
     simulator.fault(InjectedFault::None);
     fixture.advance(1);
     assert_eq!(fixture.state().await, UP);

@@ -42,7 +42,9 @@ impl UpstreamState {
                 self.simulated = *simulated;
                 Ok(())
             }
-            UpstreamEvent::Down(reason) | UpstreamEvent::Barred(reason) => Err(*reason),
+            UpstreamEvent::Down(reason)
+            | UpstreamEvent::Stalled(reason)
+            | UpstreamEvent::Barred(reason) => Err(*reason),
             UpstreamEvent::Unanswered(..)
             | UpstreamEvent::Confirmed(_)
             | UpstreamEvent::Unsubscribed(_)

@@ -92,6 +92,9 @@ pub enum UpstreamEvent {
     },
     /// The connection is not in use, for this reason. The cached values continue to age.
     Down(Failure),
+    /// No prices come over the connection, for this reason, but the connection and its
+    /// subscriptions still exist. The vendor does not confirm them a second time.
+    Stalled(Failure),
     /// The vendor refuses this cluster and has never accepted it: the key is wrong
     /// ([`Failure::Key`]), or the plan does not include the cluster ([`Failure::Plan`]). The
     /// upstream waits for half a minute or longer, sends `Down(Done)` and tries again.

@@ -47,10 +47,15 @@ impl UpstreamView {
     pub(super) fn handle_report(&mut self, report: UpstreamEvent, clients: &mut Clients) {
         match report {
             UpstreamEvent::Up { simulated } => self.up(simulated, clients),
-            UpstreamEvent::Down(reason) => self.down(reason, clients),
+            UpstreamEvent::Down(reason) => {
+                clients.subscriptions.forget_confirmations();
+                self.down(reason, clients);
+            }
+            UpstreamEvent::Stalled(reason) => self.down(reason, clients),
             // The hub closes all sessions, so that clients with a REST fallback use REST. The
             // router refuses a client that connects again before the upgrade.
             UpstreamEvent::Barred(reason) => {
+                clients.subscriptions.forget_confirmations();
                 self.change(UpstreamStatus::Denied(reason), clients);
                 clients.close_all(1013, &self.down_frame(reason, clients));
             }
@@ -118,7 +123,7 @@ impl UpstreamView {
         clients.send_status_to_all(status_frame);
     }
 
-    /// Handles the loss of the upstream connection. Delivers the pending events first, then deletes
+    /// Handles the end of the prices from upstream. Delivers the pending events first, then deletes
     /// all values, so that no client takes old values for new values.
     fn down(&mut self, reason: Failure, clients: &mut Clients) {
         clients.deliver(None);
@@ -134,14 +139,9 @@ impl UpstreamView {
         }
     }
 
-    /// Changes the status after the end of the connection to the vendor, and notes the time at which
-    /// the upstream went down. Returns the status before.
+    /// Changes the status after the end of the prices from upstream, and notes the time at which the
+    /// upstream went down. Returns the status before.
     fn change(&mut self, status: UpstreamStatus, clients: &mut Clients) -> UpstreamStatus {
-        // If the vendor is a hub that has lost its own vendor, its subscriptions stay valid, and it
-        // does not confirm them a second time.
-        if status != UpstreamStatus::Down(Failure::HubUpstream) {
-            clients.subscriptions.forget_confirmations();
-        }
         if matches!(self.status, UpstreamStatus::Idle | UpstreamStatus::Up) {
             self.down_since = clients.now();
         }

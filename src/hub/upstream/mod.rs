@@ -311,11 +311,12 @@ impl EventSink for UpstreamSink {
             }
             // The vendor of this hub is a hub, which has lost its own vendor.
             (ConnectionPhase::Live, _) if status.cut_off => {
-                UpstreamEvent::Down(Failure::HubUpstream)
+                UpstreamEvent::Stalled(Failure::HubUpstream)
             }
             (ConnectionPhase::Live, _) => UpstreamEvent::Up {
                 simulated: is_simulated,
             },
+            (ConnectionPhase::Silent, Some(reason)) => UpstreamEvent::Stalled(reason),
             (ConnectionPhase::Idle, _) => UpstreamEvent::Down(Failure::Done),
             // The hub sends a key to the vendor, so a token error here means the key and not the
             // token of a client.

@@ -542,7 +542,7 @@ fn time_zone_clock_and_number_formats_can_be_configured() {
     ] {
         let numbers = of(&format!("numbers = \"{written}\"")).format.numbers;
         assert_eq!(numbers, NumberFormat { group, point });
-        let (whole, fraction) = Price::from_scaled(12_345_600).parts(numbers);
+        let (whole, fraction) = Price::from_scaled(12_345_600).parts(2, numbers);
         assert_eq!(format!("{whole}{fraction}"), written);
     }
     wrong(
@@ -557,6 +557,28 @@ fn time_zone_clock_and_number_formats_can_be_configured() {
         "2",
         &["1,234", "\"1.234,56\"", "\"1'234.56\""],
     );
+}
+
+#[test]
+fn the_decimals_of_a_symbol_are_read_with_any_usual_separator_and_wrong_ones_are_refused() {
+    let list = "watchlist = [\"SPX\", \"I:TICK\", \"SPY\", \"O:SPY261218C00650000\"]\n";
+    let of = |decimals: &str| settings(&format!("{list}decimals = {decimals}")).decimals;
+    let written = "[\"I:TICK 0\", \"SPX=4\", \"SPY: 3\", \"SPY 18DEC26 650 C 1\"]";
+    assert_eq!(of(written), [(1, 0), (0, 4), (2, 3), (3, 1)]);
+    assert_eq!(of("\"SPX 4\""), [(0, 4)]);
+    assert_eq!(settings("").decimals, []);
+    let refused = |decimals: &str, words: &[&str]| {
+        wrong(&format!("decimals = {decimals}"), "2", words);
+    };
+    for entry in [
+        "SPX 5", "SPX -1", "SPX", "2 SPX", "SPX2", "I:TICK", "SPX 2.5", "",
+    ] {
+        let shown = format!("{entry:?}, expected a symbol and the number of its decimals, 0 to 4");
+        refused(&format!("[{entry:?}]"), &[&shown]);
+    }
+    refused("[\"NDX 2\"]", &["decimals: NDX is not on the watchlist"]);
+    refused("[\"SPX 2\", \"I:SPX 3\"]", &["SPX is in the list twice"]);
+    refused("2", &["decimals: 2, expected a list of texts"]);
 }
 
 #[test]
@@ -889,7 +911,7 @@ proptest::proptest! {
 
     #[test]
     fn no_value_makes_the_parser_panic(
-        key in "(watchlist|time_zone|clock|numbers|pages|alert|night|pages\\.(interval|show|pin)|hub|massive|panel|panel\\.(kind|size|address|rotation|brightness|bus)|hub\\.(url|token_file))",
+        key in "(watchlist|time_zone|clock|numbers|decimals|pages|alert|night|pages\\.(interval|show|pin)|hub|massive|panel|panel\\.(kind|size|address|rotation|brightness|bus)|hub\\.(url|token_file))",
         value in "(\"\\PC{0,20}\"|-?[0-9]{1,25}|\\[(\"[A-Z:0-9]{0,20}\",?){0,5}\\]|\\{\\}|true|nan|[0-9]{4}-[0-9]{2}-[0-9]{2})",
     ) {
         let _ = parse(&format!("{key} = {value}\n"));

@@ -26,6 +26,7 @@ fn every_alert_matches_its_golden_picture() {
         Some(AlertView {
             label,
             threshold,
+            decimals: 2,
             lit,
         })
     };

@@ -5,11 +5,14 @@
 mod views;
 
 use deskticker::market::{DayStats, Denial, Freshness, NumberFormat, SessionPart};
-use deskticker::render::{Format, LinkIcon, PageView, Size, View, WIDTH};
+use deskticker::render::{
+    AlertView, Format, InstrumentView, LinkIcon, PageView, Size, Threshold, View, WIDTH,
+};
 
 use views::goldens::{Album, FRESHNESSES};
 use views::{
-    SIGNS, SIZES, drawn, line, lines, option, ordinary, price, stale, symbol, view, waiting, walk,
+    SIGNS, SIZES, drawn, line, lines, option, ordinary, price, sheet, stale, symbol, view, waiting,
+    walk,
 };
 
 #[test]
@@ -180,6 +183,89 @@ fn a_pair_of_extreme_numbers_matches_its_golden_picture() {
         album.add(&format!("{name} in twelve hours"), twelve);
     }
     album.check();
+}
+
+#[test]
+fn every_number_of_decimals_matches_its_golden_picture() {
+    let history = walk(100, 5912.41);
+    let spy = symbol("O:SPY251219C00650000");
+    let mut album = Album::new("decimals");
+    let pair = |first: (f64, f64), second: (f64, f64), decimals| {
+        let mut page = view(PageView::Pair(
+            line("SPX", first.0, first.1, &history),
+            Some(line("VIX", second.0, second.1, &[])),
+        ));
+        for line in lines(&mut page) {
+            line.decimals = decimals;
+        }
+        page
+    };
+    let big = |(now, before): (f64, f64), decimals| {
+        let spx = line("SPX", now, before, &history);
+        let line = InstrumentView { decimals, ..spx };
+        view(PageView::Big(line, range(now * 0.998, now), None))
+    };
+    let (spx, vix) = ((5912.3456, 5887.6), (17.2549, 17.4812));
+    for decimals in 0..=4 {
+        album.add(&format!("{decimals}"), pair(spx, vix, decimals));
+        album.add(&format!("{decimals}, big"), big(spx, decimals));
+    }
+    let contract = |now: f64, decimals| {
+        let mut sheet = sheet(&spy, &history);
+        sheet.line.price = Some(price(now));
+        sheet.line.decimals = decimals;
+        let book = sheet.book.as_mut().unwrap();
+        (book.bid, book.ask) = (price(now - 0.0125), price(now + 0.0125));
+        view(PageView::Contract(sheet))
+    };
+    album.add("0, contract", contract(12.3456, 0));
+    album.add("4, contract", contract(12.3456, 4));
+    album.add("4, contract of six digits", contract(123_456.789_1, 4));
+    let largest = 99_999_999.999_9;
+    for (name, first, second) in [
+        ("around 1", (0.9987, 1.0012), (1.0012, 0.9987)),
+        (
+            "six digits",
+            (123_456.789_1, 123_000.0),
+            (-123_456.789_1, -123_000.0),
+        ),
+        ("largest", (largest, 1.0), (-largest, -1.0)),
+    ] {
+        let mut page = pair(first, second, 4);
+        album.add(&format!("4, {name}"), page);
+        album.add(&format!("4, {name}, big"), big(first, 4));
+        let mut both = lines(&mut page);
+        both[0].freshness = stale(12);
+        both[1].freshness = Freshness::Delayed;
+        album.add(&format!("4, {name}, stale and delayed"), page);
+        page.alert = Some(AlertView {
+            label: "SPX",
+            threshold: Threshold::Above(price(first.0)),
+            decimals: 4,
+            lit: true,
+        });
+        album.add(&format!("4, {name}, alert"), page);
+    }
+    album.check();
+}
+
+#[test]
+fn a_price_that_crosses_1_keeps_its_digits_in_their_places() {
+    let history = walk(100, 1.0);
+    let columns = |now: f64| {
+        let nvda = line("ABCD", now, 1.0, &history);
+        let line = InstrumentView {
+            decimals: 4,
+            change: None,
+            ..nvda
+        };
+        let frame = drawn(&view(PageView::Pair(line, None)), Size::Tall);
+        let lit = |x: &usize| (8..40).any(|y| frame.lit(*x, y));
+        let columns: Vec<usize> = (0..WIDTH).filter(lit).collect();
+        (columns[0], columns[columns.len() - 1])
+    };
+    // The digits 8 and 0 have equal widths.
+    assert_eq!(columns(0.8888), columns(8.0008));
 }
 
 #[test]

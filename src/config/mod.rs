@@ -3,6 +3,7 @@
 //! in another file.
 
 mod alerts;
+mod decimals;
 mod dimming;
 mod file_watch;
 mod last_good;
@@ -130,6 +131,7 @@ impl Config {
         let (hub, massive) = (root.table("hub"), root.table("massive"));
         let source = reader.source(hub, massive, named, environment);
         let mut settings = TickerSettings::of(watchlist);
+        settings.decimals = reader.decimals(root.list("decimals"), &settings.watchlist);
         let (zone, format) = (&mut settings.zone, &mut settings.format);
         reader.set(zone, "time_zone", &root.text("time_zone"), pages::zone);
         let numbers = &mut format.numbers;

@@ -22,6 +22,9 @@ pub struct TickerSettings {
     pub pin: Option<usize>,
     /// The alert rules.
     pub alerts: Vec<AlertRule>,
+    /// The number of decimals of some instruments, 0 to 4: the index of the instrument and the
+    /// number. The prices of the others have their usual number of decimals.
+    pub decimals: Vec<(usize, u8)>,
     /// The format of prices and of the time.
     pub format: Format,
     /// The time zone of the displayed clock and of the dimming periods.
@@ -47,6 +50,7 @@ impl TickerSettings {
             interval: Self::INTERVAL,
             pin: None,
             alerts: Vec::new(),
+            decimals: Vec::new(),
             format: Format::default(),
             zone: TimeZone::system(),
             brightness: 0x7f,

@@ -118,7 +118,7 @@ fn setting(out: &mut String, key: &str, value: &str) {
     let given = |shows: bool| shows.then(|| value.to_owned());
     let among = |set: &[&str]| given(set.contains(&value));
     let shown = match name {
-        "watchlist" | "show" | "pin" | "symbol" => given(words(value).all(symbol)),
+        "watchlist" | "decimals" | "show" | "pin" | "symbol" => given(words(value).all(symbol)),
         "days" => given(words(value).all(|day| DAYS.contains(&day))),
         "from" | "to" => given(time_of_day(value)),
         "above" | "below" | "change_percent" => given(!quoted && price(value)),

@@ -28,6 +28,9 @@ impl Default for NumberFormat {
     }
 }
 
+/// The value of the last shown digit in units of 1/10 000, by the number of decimals.
+const STEPS: [u64; Price::MAX_DECIMALS as usize + 1] = [10_000, 1_000, 100, 10, 1];
+
 /// A price or an index value in units of 1/10 000. The value is exact, ordered and never NaN.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Price(i64);
@@ -39,6 +42,9 @@ impl Price {
     /// ever quoted, and the longest value that [`ShortText`] must hold. A larger number in the feed
     /// is invalid.
     pub const MAX: Price = Price(999_999_999_999);
+
+    /// The number of decimals that a price has.
+    pub const MAX_DECIMALS: u8 = 4;
 
     /// Creates a price from units of 1/10 000; for constants and tests.
     pub const fn from_scaled(scaled: i64) -> Self {
@@ -63,31 +69,42 @@ impl Price {
         self.0 as f64 / Self::SCALE as f64
     }
 
+    /// Returns the usual number of decimals of this price: two, or three or four for a price below
+    /// 1 that has so many, so that `0.0001` is not shown as zero.
+    pub const fn usual_decimals(self) -> u8 {
+        match self.0.unsigned_abs() {
+            10_000.. => 2,
+            magnitude if magnitude.is_multiple_of(100) => 2,
+            magnitude if magnitude.is_multiple_of(10) => 3,
+            _ => Self::MAX_DECIMALS,
+        }
+    }
+
+    /// Returns the least number of decimals that shows the exact price.
+    pub fn exact_decimals(self) -> u8 {
+        let is_exact = |decimals: &u8| self.0 % STEPS[usize::from(*decimals)] as i64 == 0;
+        let mut fewer = 0..Self::MAX_DECIMALS;
+        fewer.find(is_exact).unwrap_or(Self::MAX_DECIMALS)
+    }
+
     /// Formats the price as two texts, `5,912` and `.34`, so that the display can draw the decimals
-    /// smaller.
-    ///
-    /// The price has two decimals. A price below 1 has up to four decimals, so that `0.0001` is not
-    /// shown as zero.
-    pub fn parts(self, numbers: NumberFormat) -> (ShortText, ShortText) {
-        let magnitude = self.0.unsigned_abs();
-        // The number of decimals depends on the exact value, not on the rounded value: 0.99995
-        // becomes "1.00".
-        let (units, decimals) = match magnitude {
-            10_000.. => ((magnitude + 50) / 100, 2),
-            _ if magnitude.is_multiple_of(100) => (magnitude / 100, 2),
-            _ if magnitude.is_multiple_of(10) => (magnitude / 10, 3),
-            _ => (magnitude, 4),
-        };
-        let one = 10u64.pow(decimals);
+    /// smaller. The price is rounded to this number of decimals, 0 to [`Price::MAX_DECIMALS`]; a
+    /// half is rounded away from zero. Without decimals, the second text is empty. A price that is
+    /// rounded to zero has no sign.
+    pub fn parts(self, decimals: u8, numbers: NumberFormat) -> (ShortText, ShortText) {
+        let decimals = decimals.min(Self::MAX_DECIMALS);
+        let step = STEPS[usize::from(decimals)];
+        let one = Self::SCALE as u64 / step;
+        let units = (self.0.unsigned_abs() + step / 2) / step;
         let (mut head, mut tail) = (ShortText::new(), ShortText::new());
-        // The text "-0.00" cannot occur: a price below 1 is never rounded, because it has at most
-        // four decimals.
-        if self.0 < 0 {
+        if self.0 < 0 && units > 0 {
             push(&mut head, b'-');
         }
         grouped(&mut head, units / one, numbers);
-        push(&mut tail, numbers.point);
-        push_digits(&mut tail, units % one, decimals);
+        if decimals > 0 {
+            push(&mut tail, numbers.point);
+            push_digits(&mut tail, units % one, decimals.into());
+        }
         (head, tail)
     }
 
@@ -123,6 +140,18 @@ pub fn whole(number: u64, numbers: NumberFormat) -> ShortText {
     text
 }
 
+/// Returns a whole number with the sign of `sign`, without a sign if that is zero.
+fn signed(sign: i64, number: u64, numbers: NumberFormat) -> ShortText {
+    let mut text = ShortText::new();
+    match sign {
+        ..0 => push(&mut text, b'-'),
+        0 => {}
+        1.. => push(&mut text, b'+'),
+    }
+    grouped(&mut text, number, numbers);
+    text
+}
+
 /// Appends a whole number with thousands separators.
 fn grouped(text: &mut ShortText, number: u64, numbers: NumberFormat) {
     if number < 1000 {
@@ -138,7 +167,7 @@ fn grouped(text: &mut ShortText, number: u64, numbers: NumberFormat) {
 
 impl fmt::Display for Price {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (whole, fraction) = self.parts(NumberFormat::ENGLISH);
+        let (whole, fraction) = self.parts(self.usual_decimals(), NumberFormat::ENGLISH);
         f.write_str(&whole)?;
         f.write_str(&fraction)
     }
@@ -160,20 +189,28 @@ impl Change {
     /// The change in basis points (1/100 of a percent), rounded half away from zero. `None` if the
     /// base is zero or negative, because a percentage has no meaning then.
     pub fn basis_points(self) -> Option<i64> {
+        self.ratio(10_000)
+    }
+
+    /// Returns the change as a part of its base, in units of 1/`units`, rounded half away from
+    /// zero.
+    fn ratio(self, units: i64) -> Option<i64> {
         if self.base <= 0 {
             return None;
         }
         // The multiplication cannot overflow with valid prices: 2 × `Price::MAX` is 2e12, and an
         // `i64` holds 9e18.
-        let twice = self.absolute.checked_mul(20_000)? / self.base;
+        let twice = self.absolute.checked_mul(2 * units)? / self.base;
         Some((twice + twice.signum()) / 2)
     }
 
-    /// Formats the difference, such as `+0.24`. The text has a sign unless the difference is zero.
-    pub fn difference(self, numbers: NumberFormat) -> ShortText {
-        let (whole, fraction) = self.absolute().parts(numbers);
+    /// Formats the difference with this number of decimals, such as `+0.24`. The text has a sign
+    /// unless all its digits are zero.
+    pub fn difference(self, decimals: u8, numbers: NumberFormat) -> ShortText {
+        let (whole, fraction) = self.absolute().parts(decimals, numbers);
         let mut text = ShortText::new();
-        if self.absolute > 0 {
+        let digits = || whole.bytes().chain(fraction.bytes());
+        if self.absolute > 0 && digits().any(|digit| (b'1'..=b'9').contains(&digit)) {
             push(&mut text, b'+');
         }
         let fits = text.push_str(&whole).is_ok() && text.push_str(&fraction).is_ok();
@@ -185,16 +222,17 @@ impl Change {
     /// value is zero. `None` if there is no percentage (see [`Change::basis_points`]).
     pub fn percent(self, numbers: NumberFormat) -> Option<ShortText> {
         let points = self.basis_points()?;
-        let mut text = ShortText::new();
-        match points {
-            ..0 => push(&mut text, b'-'),
-            0 => {}
-            1.. => push(&mut text, b'+'),
-        }
-        let magnitude = points.unsigned_abs();
-        grouped(&mut text, magnitude / 100, numbers);
+        let mut text = signed(points, points.unsigned_abs() / 100, numbers);
         push(&mut text, numbers.point);
-        push_digits(&mut text, magnitude % 100, 2);
+        push_digits(&mut text, points.unsigned_abs() % 100, 2);
+        push(&mut text, b'%');
+        Some(text)
+    }
+
+    /// Formats the change in percent without decimals, such as `+13%`.
+    pub fn whole_percent(self, numbers: NumberFormat) -> Option<ShortText> {
+        let percent = self.ratio(100)?;
+        let mut text = signed(percent, percent.unsigned_abs(), numbers);
         push(&mut text, b'%');
         Some(text)
     }
@@ -227,10 +265,45 @@ mod tests {
     }
 
     #[test]
+    fn a_price_is_rounded_to_its_number_of_decimals_and_a_rounded_zero_has_no_sign() {
+        let text = |number, decimals| {
+            let price = Price::from_f64(number).unwrap();
+            let (whole, fraction) = price.parts(decimals, NumberFormat::ENGLISH);
+            format!("{whole}{fraction}")
+        };
+        assert_eq!(text(5912.3456, 4), "5,912.3456");
+        assert_eq!(text(5912.3456, 3), "5,912.346");
+        assert_eq!(text(5912.5, 0), "5,913");
+        assert_eq!(text(-0.0049, 2), "0.00");
+        assert_eq!(text(-0.005, 2), "-0.01");
+        assert_eq!(text(999.9996, 3), "1,000.000");
+        let decimals = |number| Price::from_f64(number).unwrap().exact_decimals();
+        assert_eq!(
+            [6000.0, 12.5, -12.25, 0.005, 0.0001].map(decimals),
+            [0, 1, 2, 3, 4]
+        );
+        let change = |to: f64, from: f64| {
+            let to = Price::from_f64(to).unwrap();
+            to.change_from(Price::from_f64(from).unwrap())
+        };
+        let small = change(5912.3039, 5912.3);
+        assert_eq!(small.difference(2, NumberFormat::ENGLISH), "0.00");
+        assert_eq!(small.difference(4, NumberFormat::ENGLISH), "+0.0039");
+        let whole = |to, from| {
+            change(to, from)
+                .whole_percent(NumberFormat::ENGLISH)
+                .unwrap()
+        };
+        assert_eq!(whole(87.01, 100.0), "-13%");
+        assert_eq!(whole(100.499, 100.0), "0%", "it is not rounded twice");
+        assert_eq!(whole(100.5, 100.0), "+1%");
+    }
+
+    #[test]
     fn numbers_use_the_configured_group_and_decimal_separators() {
         let price = Price::from_f64(1_234_567.89).unwrap();
         let text = |group, point| {
-            let (whole, fraction) = price.parts(NumberFormat { group, point });
+            let (whole, fraction) = price.parts(2, NumberFormat { group, point });
             format!("{whole}{fraction}")
         };
         assert_eq!(text(Some(b'.'), b','), "1.234.567,89");
@@ -283,7 +356,7 @@ mod tests {
             let change = price(to).change_from(price(from));
             assert_eq!(change.basis_points(), None, "{to} {from}");
             assert_eq!(change.percent(NumberFormat::ENGLISH), None, "{to} {from}");
-            assert_eq!(change.difference(NumberFormat::ENGLISH), difference);
+            assert_eq!(change.difference(2, NumberFormat::ENGLISH), difference);
         }
     }
 
@@ -292,10 +365,16 @@ mod tests {
         fn a_change_has_a_sign_exactly_if_a_shown_digit_is_not_zero(
             to in -Price::MAX.0..=Price::MAX.0,
             moved in -3_000_000i64..3_000_000,
+            decimals in 0..=Price::MAX_DECIMALS,
         ) {
             let from = (to - moved).clamp(-Price::MAX.0, Price::MAX.0);
             let change = Price(to).change_from(Price(from));
-            let texts = [Some(change.difference(NumberFormat::ENGLISH)), change.percent(NumberFormat::ENGLISH)];
+            let numbers = NumberFormat::ENGLISH;
+            let texts = [
+                Some(change.difference(decimals, numbers)),
+                change.percent(numbers),
+                change.whole_percent(numbers),
+            ];
             for text in texts.iter().flatten() {
                 let figure = text.bytes().any(|digit| (b'1'..=b'9').contains(&digit));
                 proptest::prop_assert_eq!(text.starts_with('+'), figure && to > from, "{}", text);
@@ -305,10 +384,18 @@ mod tests {
 
         #[test]
         fn every_price_fits_into_its_text_and_can_be_parsed_back(scaled in -Price::MAX.0..=Price::MAX.0) {
-            let text = Price(scaled).to_string();
-            let read: f64 = text.replace(',', "").parse().unwrap();
-            let step = if scaled.abs() >= Price::SCALE { 0.005 } else { 0.0 };
-            proptest::prop_assert!((read - Price(scaled).as_f64()).abs() <= step + 1e-6, "{}", text);
+            let price = Price(scaled);
+            for decimals in 0..=Price::MAX_DECIMALS {
+                let (whole, fraction) = price.parts(decimals, NumberFormat::ENGLISH);
+                let text = format!("{whole}{fraction}");
+                let read: f64 = text.replace(',', "").parse().unwrap();
+                let exact = price.exact_decimals() <= decimals;
+                let half = if exact { 0.0 } else { 0.5 / 10f64.powi(decimals.into()) };
+                proptest::prop_assert!((read - price.as_f64()).abs() <= half + 1e-6, "{}", text);
+                let places = text.split_once('.').map_or(0, |(_, places)| places.len());
+                proptest::prop_assert_eq!(places, usize::from(decimals));
+                proptest::prop_assert_eq!(text.starts_with('-'), read < 0.0, "{}", text);
+            }
         }
     }
 }

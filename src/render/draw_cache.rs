@@ -34,6 +34,7 @@ struct SecondLine {
     denial: Option<Denial>,
     price: Option<Price>,
     change: Option<Change>,
+    decimals: u8,
     freshness: Freshness,
     numbers: NumberFormat,
 }
@@ -68,6 +69,7 @@ impl DrawCache {
                 denial: line.denial,
                 price: line.price,
                 change: line.change,
+                decimals: line.decimals,
                 freshness: line.freshness,
                 numbers,
             });

@@ -114,12 +114,17 @@ impl Font {
     /// Writes a text on a dark background, from column `x` and with its top at `page`. Returns the
     /// column after the text.
     ///
-    /// The layouts measure a text before they write it. A character that crosses the right edge is
-    /// left out, so that no bytes on the next page change.
+    /// The layouts measure a text before they write it, so that no digit is ever cut; only debug
+    /// assertions check this. A character that crosses the right edge is left out, so that no bytes
+    /// on the next page change.
     pub(super) fn write(&self, frame: &mut Frame, x: usize, page: usize, text: &str) -> usize {
         debug_assert!(
             frame.vacant(x..x + self.width(text), page..page + self.pages),
             "{text:?} lies on something at column {x} of page {page}:\n{frame}"
+        );
+        debug_assert!(
+            x + self.width(text) <= WIDTH,
+            "{text:?} crosses the right edge at column {x} of page {page}:\n{frame}"
         );
         let start = x + usize::from(self.inverted);
         let end = match (self.pages, self.stride) {

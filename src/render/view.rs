@@ -3,9 +3,10 @@
 
 use core::time::Duration;
 
+use super::parts::change::ChangeText;
 use crate::market::{
     Change, Contract, DayStats, Denial, Freshness, NumberFormat, OptionAnalytics, Price,
-    SessionPart, ShortText, TopOfBook, Trade,
+    SessionPart, TopOfBook, Trade,
 };
 
 /// The content of the whole display.
@@ -74,6 +75,8 @@ pub struct AlertView<'a> {
     pub label: &'a str,
     /// The threshold that was crossed.
     pub threshold: Threshold,
+    /// The number of decimals of the instrument's prices, 0 to 4.
+    pub decimals: u8,
     /// True in the lit half of a flash.
     pub lit: bool,
 }
@@ -237,6 +240,9 @@ pub struct InstrumentView<'a> {
     pub price: Option<Price>,
     /// The change against the previous close; `None` if the close is unknown.
     pub change: Option<Change>,
+    /// The number of decimals of all prices of the instrument, 0 to 4. A price loses decimals only
+    /// if it does not fit otherwise.
+    pub decimals: u8,
     /// The freshness of the price.
     pub freshness: Freshness,
     /// The price history in even intervals, oldest first.
@@ -258,13 +264,14 @@ impl InstrumentView<'_> {
     }
 
     /// Returns the change as a difference, if the display may show it.
-    pub(super) fn shown_difference(&self, numbers: NumberFormat) -> Option<ShortText> {
-        Some(self.shown_change()?.difference(numbers))
+    pub(super) fn shown_difference(&self, numbers: NumberFormat) -> Option<ChangeText> {
+        let change = self.shown_change()?;
+        Some(ChangeText::difference(change, self.decimals, numbers))
     }
 
     /// Returns the change in percent, if the display may show it and the change has a percentage.
-    pub(super) fn shown_percent(&self, numbers: NumberFormat) -> Option<ShortText> {
-        self.shown_change()?.percent(numbers)
+    pub(super) fn shown_percent(&self, numbers: NumberFormat) -> Option<ChangeText> {
+        ChangeText::percent(self.shown_change()?, numbers)
     }
 
     /// Returns the change if the display may show it. The change of a stale price has no meaning.

@@ -45,10 +45,10 @@ fn instrument(view: &View<'_>, line: &InstrumentView<'_>) -> String {
         };
     };
     let numbers = view.format.numbers;
-    let (whole, decimals) = price.parts(numbers);
-    let mut text = format!("{label} {whole}{decimals}");
+    let (whole, fraction) = price.parts(line.decimals, numbers);
+    let mut text = format!("{label} {whole}{fraction}");
     if let Some(change) = line.shown_percent(numbers) {
-        text.push_str(&format!(" {change}"));
+        text.push_str(&format!(" {}", change.full));
     }
     match line.freshness {
         _ if line.expired => text.push_str(", struck out: EXPIRED"),

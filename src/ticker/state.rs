@@ -227,6 +227,7 @@ impl TickerState {
             watchlist: &self.watchlist,
             calendar: &self.calendar,
             now,
+            decimals: &self.settings.decimals,
             valid_until: &valid_until,
         };
         let page = match (page_spec, self.fault.as_ref().or(self.search.as_ref())) {
@@ -257,6 +258,7 @@ impl TickerState {
                 Some(AlertView {
                     label: reader.label(rule.place)?,
                     threshold: rule.threshold,
+                    decimals: reader.decimals(rule.place),
                     lit,
                 })
             }),

@@ -820,3 +820,25 @@ fn a_picture_is_valid_until_its_first_live_value_becomes_stale() {
     let stale = at(12, Some(MONDAY));
     assert_eq!(validity(&mut state, stale), no_live_value);
 }
+
+#[test]
+fn a_configured_number_of_decimals_is_shown_and_another_one_redraws_the_price() {
+    let now = at(0, Some(MONDAY));
+    let mut state = ticker_state(&["SPX"]);
+    agree(&mut state, now);
+    link(&mut state, Cluster::Indices, Some(false), now);
+    state.on(&tick(MONDAY), now);
+    let mut pictures = Vec::new();
+    for decimals in [None, Some(2), Some(0), Some(4)] {
+        let settings = TickerSettings {
+            decimals: decimals.map(|decimals| (0, decimals)).into_iter().collect(),
+            ..state.settings().clone()
+        };
+        state.apply(settings, now).unwrap();
+        pictures.push(state.draw(now).clone());
+    }
+    assert_eq!(pictures[0], pictures[1], "two decimals are usual");
+    assert_ne!(pictures[1], pictures[2]);
+    assert_ne!(pictures[1], pictures[3]);
+    assert_ne!(pictures[2], pictures[3]);
+}

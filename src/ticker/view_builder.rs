@@ -21,6 +21,8 @@ pub(crate) struct ViewBuilder<'a> {
     pub(crate) watchlist: &'a Watchlist,
     pub(crate) calendar: &'a Calendar,
     pub(crate) now: Now,
+    /// The configured numbers of decimals; see `TickerSettings`.
+    pub(crate) decimals: &'a [(usize, u8)],
     /// The first time at which a fresh value of the views becomes stale.
     pub(crate) valid_until: &'a Cell<Moment>,
 }
@@ -59,6 +61,13 @@ impl<'a> ViewBuilder<'a> {
     pub(crate) fn label(self, index: usize) -> Option<&'a str> {
         let instrument = self.watchlist.instruments().get(index)?;
         Some(instrument.symbol().name())
+    }
+
+    /// Returns the number of decimals of an instrument's prices.
+    pub(crate) fn decimals(self, index: usize) -> u8 {
+        let configured = self.decimals.iter().find(|(place, _)| *place == index);
+        let usual = || Some(self.watchlist.instruments().get(index)?.decimals());
+        configured.map_or_else(|| usual().unwrap_or_default(), |(_, decimals)| *decimals)
     }
 
     /// Returns true if an instrument on the page is simulated.
@@ -105,6 +114,7 @@ impl<'a> ViewBuilder<'a> {
             denial: instrument.denial(),
             price: shown.quote.map(|quote| quote.price),
             change: (shown.quote).and_then(|quote| instrument.change(quote, self.now)),
+            decimals: self.decimals(index),
             freshness: shown.freshness,
             history: instrument.minutes().points(),
         };

@@ -76,10 +76,10 @@ impl Kind {
             },
             Kind::List => {
                 let open = written.starts_with('[') && !written.ends_with(']');
-                // A space separates words without quotes only if no comma separates them. In a
-                // page, a space never separates words, because a page has two symbols.
+                // A space separates words without quotes only if no comma separates them. In the
+                // settings whose texts have several words, a space never separates texts.
                 let separated = written.contains([',', ';', '"', '\'', '“', '”', '„']);
-                let spaces = !separated && key != "show";
+                let spaces = !separated && !matches!(key, "show" | "decimals");
                 let words = written
                     .split(|c: char| spaces && c.is_whitespace() || "[],;\"'“”„".contains(c));
                 let words = words.map(str::trim).filter(|word| !word.is_empty());
@@ -124,6 +124,7 @@ pub(in crate::config) const KEYS: &[Key] = &[
     key("", "time_zone", Kind::Text, "\"Europe/Berlin\""),
     key("", "clock", Kind::Text, "\"24h\""),
     key("", "numbers", Kind::Text, "\"1,234.56\""),
+    key("", "decimals", Kind::List, "[\"SPX 2\", \"VIX 3\"]"),
     key("", "hub", Kind::Table, ""),
     key("hub", "url", Kind::Text, "\"ws://hub.local:3000\""),
     key(

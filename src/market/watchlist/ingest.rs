@@ -247,6 +247,7 @@ impl Instrument {
         let is_newer = |close: Quote| close.as_of.stamp <= new.as_of.stamp;
         if self.close.is_none_or(is_newer) {
             self.close = Some(new);
+            self.count_decimals(new.price);
         }
         let Some(stored) = &mut self.latest else {
             return self.store(new, now);
@@ -267,6 +268,9 @@ impl Instrument {
     pub(super) fn take_bar(&mut self, bar: &Bar, new: Quote, context: Context<'_>) -> Outcome {
         let now = context.now;
         self.set_simulated(new.simulated);
+        for price in [bar.high, bar.low, bar.close] {
+            self.count_decimals(price);
+        }
         match new.source {
             _ if new.is_ahead(now) => {}
             QuoteSource::Minute => self.minutes.bar(bar),
@@ -318,6 +322,9 @@ impl Instrument {
             }
         }
         self.untimed = now.utc.is_none();
+        if !quote.void {
+            self.count_decimals(quote.price);
+        }
         self.latest = Some(quote);
         Outcome::Stored
     }

@@ -10,7 +10,7 @@ use crate::market::quote::AsOf;
 use crate::market::staleness::{DisplayedQuote, INDEX_SETTLEMENT, LinkState, StalenessCheck};
 use crate::market::{
     Calendar, Change, Cluster, DayBars, DayStats, Denial, Freshness, MarketPhase, OptionAnalytics,
-    Quote, QuoteSource, SessionPart, Symbol, TopOfBook, Trade, TradingDay, limit,
+    Price, Quote, QuoteSource, SessionPart, Symbol, TopOfBook, Trade, TradingDay, limit,
 };
 use crate::time::{Moment, Now, Utc};
 
@@ -39,6 +39,8 @@ pub struct Instrument {
     /// The previous close, which is the base of the change of today.
     pub(super) previous_close: PreviousClose,
     pub(super) minutes: DayBars,
+    /// The most decimals that a price of the trading day usually has.
+    decimals: u8,
     pub(super) book: Option<(TopOfBook, AsOf)>,
     /// The last trade. The quote contains the time of the trade, so that its age is computed like
     /// the age of a quote.
@@ -79,6 +81,7 @@ impl Instrument {
             not_streamed: false,
             previous_close: PreviousClose::default(),
             minutes: DayBars::new(),
+            decimals: 0,
             book: None,
             trade: None,
             day: None,
@@ -118,6 +121,19 @@ impl Instrument {
     /// these bars.
     pub const fn minutes(&self) -> &DayBars {
         &self.minutes
+    }
+
+    /// The number of decimals with which all prices of the instrument are shown, unless the user has
+    /// set another number: the most decimals that a price of the trading day usually has. During a
+    /// day the number never decreases. Otherwise the number of digits would change again and again
+    /// while the price moves around 1.
+    pub const fn decimals(&self) -> u8 {
+        self.decimals
+    }
+
+    /// Considers a price for the number of decimals.
+    pub(super) fn count_decimals(&mut self, price: Price) {
+        self.decimals = self.decimals.max(price.usual_decimals());
     }
 
     /// Returns true if the data is simulated.
@@ -289,6 +305,12 @@ impl Instrument {
         if !self.minutes.day().is_some_and(within) {
             self.record_close(utc, context);
             let day = calendar.trading_day(&self.symbol, utc);
+            if self.minutes.day() != day.as_ref() {
+                self.decimals = 0;
+                for quote in [self.latest, self.close].into_iter().flatten() {
+                    self.count_decimals(quote.price);
+                }
+            }
             self.minutes.enter(day);
         }
         if let (Some(close), Some(day)) = (self.close, self.minutes.day())

@@ -191,6 +191,9 @@ impl Watchlist {
     pub fn refill(&mut self, ticker: &str, bars: &[Bar], simulated: bool) {
         if let Some(instrument) = self.find_mut(ticker) {
             instrument.set_simulated(simulated);
+            for price in bars.iter().flat_map(|bar| [bar.high, bar.low]) {
+                instrument.count_decimals(price);
+            }
             instrument.minutes.refill(bars);
         }
     }
@@ -221,6 +224,9 @@ impl Watchlist {
             })
         {
             instrument.book = Some((book, quote.as_of));
+            for price in [book.bid, book.ask] {
+                instrument.count_decimals(price);
+            }
         }
         outcome
     }
@@ -232,6 +238,7 @@ impl Watchlist {
             let is_newer = |(_, known): (_, Quote)| recency(&known, &quote, now) == Recency::Newer;
             if instrument.trade.is_none_or(is_newer) {
                 instrument.trade = Some((trade, quote));
+                instrument.count_decimals(trade.price);
             }
         }
     }
@@ -262,6 +269,9 @@ impl Watchlist {
             range: day.range.or(known.range),
             volume: day.volume.or(known.volume),
         };
+        for price in day.range.into_iter().flat_map(<[Price; 2]>::from) {
+            instrument.count_decimals(price);
+        }
         instrument.day = Some((day, until));
     }
 

@@ -1,9 +1,9 @@
 //! The header of the tall layouts: one line of small text with the first instrument's name, the
 //! state of its price, and the state of the whole display. This module never judges a price.
 
-use crate::market::ShortText;
 use crate::render::font::{BADGE, HUGE, LARGE, LARGE_BADGE, MEDIUM, SMALL, TEXT};
 use crate::render::parts::badge::StatusBadge;
+use crate::render::parts::change::ChangeText;
 use crate::render::parts::icon::{self, SIGN};
 use crate::render::parts::price::PriceText;
 use crate::render::parts::{alert, change, clock, name};
@@ -71,7 +71,7 @@ pub(crate) fn draw(
     view: &View<'_>,
     line: &InstrumentView<'_>,
     frame: &mut Frame,
-    change: Option<ShortText>,
+    change: Option<ChangeText>,
 ) {
     let mut row = place(view, frame, 4);
     let (page, numbers) = (row.page, view.format.numbers);
@@ -83,11 +83,22 @@ pub(crate) fn draw(
     };
     let number = PriceText::of(line, dashes, numbers);
     let first = if page == 0 { &HUGE } else { &LARGE };
-    let style = number.fit([first, &LARGE, &MEDIUM, &SMALL], WIDTH);
+    let mut style = number.fit([first, &LARGE, &MEDIUM, &SMALL], WIDTH);
+    let part = line.shown_part();
+    if let Some(part) = part {
+        // The word needs space below the raised fraction, or it stands below smaller digits.
+        let room = WIDTH - GAP - BADGE.width(part);
+        let mut smaller = [&LARGE, &MEDIUM, &SMALL].into_iter();
+        while style.whole.pages > 2
+            && style.whole.width(&number.whole) > room
+            && let Some(next) = smaller.next()
+        {
+            style = next;
+        }
+    }
     let fraction = number.draw(style, frame, 0, TOP);
-    if let Some(part) = line.shown_part() {
-        // The word stands below the raised fraction, or below smaller digits.
-        let below = (fraction.start + GAP).min(WIDTH - BADGE.width(part));
+    if let Some(part) = part {
+        let below = fraction.start + GAP;
         let (x, page) = match style.whole.pages {
             4 => (below, TOP + 3),
             3 => (below, TOP + 2),
@@ -147,6 +158,6 @@ pub(crate) fn draw(
             Row::new(TOP + 1, 0..WIDTH).write_right(frame, &LARGE_BADGE, reason);
         }
         (_, Some(word)) => beside.write_right(frame, &BADGE, word),
-        (_, None) => change::draw(frame, change, numbers, beside),
+        (_, None) => change::draw(frame, change, beside),
     }
 }

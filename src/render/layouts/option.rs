@@ -32,32 +32,23 @@ struct OptionFields<'a> {
     line: InstrumentView<'a>,
     /// The remaining days and their font.
     days: (ShortText, &'static Font),
-    mid: PriceText,
     mark: Option<StatusBadge>,
-    /// The price of each side of the book, and its size. The text of an unknown size is empty.
-    bid: (ShortText, ShortText),
-    ask: (ShortText, ShortText),
+    /// The price of each side of the book, and its size; 0 if the size is unknown.
+    bid: Option<(Price, u32)>,
+    ask: Option<(Price, u32)>,
     last: Option<(Trade, Duration)>,
     volume: Option<u64>,
     analytics: OptionAnalytics,
 }
 
 impl<'a> OptionFields<'a> {
-    fn of(view: &View<'_>, sheet: &OptionView<'a>) -> Self {
-        let numbers = view.format.numbers;
+    fn of(sheet: &OptionView<'a>) -> Self {
         let line = InstrumentView {
             contract: Some(sheet.contract),
             ..sheet.line
         };
         let served = !line.is_struck() && line.denial.is_none();
         let book = sheet.book.filter(|_| served);
-        let side = |side: Option<(Price, u32)>| {
-            let size = match side {
-                Some((_, size @ 1..)) => heapless::format!("x{size}").unwrap_or_default(),
-                _ => ShortText::new(),
-            };
-            (field::price(side.map(|(price, _)| price), numbers), size)
-        };
         // An ask of zero means that there is no seller. If there is a seller, a bid of zero means
         // that there is no buyer, and the zero is shown; without a seller, no bid of zero is shown.
         let zero = Price::from_scaled(0);
@@ -66,11 +57,10 @@ impl<'a> OptionFields<'a> {
         Self {
             line,
             days: days(if line.expired { Some(-1) } else { sheet.days }),
-            mid: PriceText::of(&line, "---", numbers),
             // The days field already shows EXPIRED, so the mark is not shown.
             mark: StatusBadge::of(&line).filter(|_| !line.expired),
-            bid: side(bid.map(|book| (book.bid, book.bid_size))),
-            ask: side(ask.map(|book| (book.ask, book.ask_size))),
+            bid: bid.map(|book| (book.bid, book.bid_size)),
+            ask: ask.map(|book| (book.ask, book.ask_size)),
             last: sheet.last.filter(|_| served),
             volume: sheet.day.volume.filter(|_| served),
             analytics: sheet.analytics.filter(|_| served).unwrap_or_default(),
@@ -95,32 +85,20 @@ fn days(days: Option<i32>) -> (ShortText, &'static Font) {
 /// Returns an implied volatility in percent: 0.3049 becomes `30.49%`, or the short form `30.5%`.
 fn volatility(fraction: Option<Price>, numbers: NumberFormat, short: bool) -> ShortText {
     let Some(fraction) = fraction else {
-        return field::price(None, numbers);
+        return field::number(None, numbers);
     };
     let most = Price::MAX.scaled();
     let hundredfold = fraction.scaled().saturating_mul(100).clamp(-most, most);
-    let mut percent = Price::from_scaled(hundredfold);
-    if short {
-        percent = rounded(percent, 1_000);
-    }
-    let mut text = field::price(Some(percent), numbers);
-    if short {
-        // After the rounding, the last decimal is always a zero.
-        text.pop();
-    }
+    let percent = Price::from_scaled(hundredfold);
+    let mut text = field::price(Some(percent), if short { 1 } else { 2 }, numbers);
     let _ = text.push('%');
     text
-}
-
-/// Rounds a price to a multiple of `step`, in units of 1/10 000.
-fn rounded(price: Price, step: i64) -> Price {
-    Price::from_scaled((price.scaled() + step / 2).div_euclid(step) * step)
 }
 
 /// Draws the page on 128×64: the header, the middle of bid and ask, and a table.
 pub(crate) fn tall(view: &View<'_>, sheet: &OptionView<'_>, frame: &mut Frame) {
     let numbers = view.format.numbers;
-    let shown = OptionFields::of(view, sheet);
+    let shown = OptionFields::of(sheet);
     let OptionAnalytics {
         delta,
         gamma,
@@ -129,7 +107,7 @@ pub(crate) fn tall(view: &View<'_>, sheet: &OptionView<'_>, frame: &mut Frame) {
         implied_volatility,
         open_interest,
     } = shown.analytics;
-    let value = |value| field::price(value, numbers);
+    let value = |value| field::number(value, numbers);
     let count = |count| field::count(count, numbers, RIGHT.len());
     let mut row = header::place(view, frame, 7);
     let page = row.page;
@@ -146,18 +124,18 @@ pub(crate) fn tall(view: &View<'_>, sheet: &OptionView<'_>, frame: &mut Frame) {
         beside(1).write_right(frame, shown.days.1, &shown.days.0);
         let volatility = volatility(implied_volatility, numbers, false);
         field::draw(frame, beside(2), "IV", &volatility);
-        let delta = value(delta.map(|delta| rounded(delta, 100)));
-        field::draw(frame, beside(3), "delta", &delta);
+        field::draw(frame, beside(3), "delta", &field::price(delta, 2, numbers));
         BESIDE_NUMBER.start - GAP
     };
     let mark = shown.mark.as_ref().filter(|_| !marked);
-    mid(&shown, mark, frame, room);
+    mid(&shown, mark, numbers, frame, room);
 
     // While an alert is in the first line, the header replaces the last line of the table.
     let [left, right] = [LEFT, RIGHT].map(|columns| move |page| Row::new(page, columns.clone()));
-    book_side(&shown.bid, "bid", frame, left(4));
-    book_side(&shown.ask, "ask", frame, right(4));
-    last(view, shown.last, frame, left(5));
+    let decimals = shown.line.decimals;
+    book_side(shown.bid, "bid", decimals, numbers, frame, left(4));
+    book_side(shown.ask, "ask", decimals, numbers, frame, right(4));
+    last(shown.last, decimals, numbers, frame, left(5));
     field::draw(frame, right(5), "vol", &count(shown.volume));
     field::draw(frame, left(6), "gamma", &value(gamma));
     field::draw(frame, right(6), "OI", &count(open_interest));
@@ -172,17 +150,24 @@ pub(crate) fn tall(view: &View<'_>, sheet: &OptionView<'_>, frame: &mut Frame) {
 }
 
 /// Draws the middle of bid and ask on 128×64, with its mark, in at most `room` columns.
-fn mid(shown: &OptionFields<'_>, mark: Option<&StatusBadge>, frame: &mut Frame, room: usize) {
-    let number = &shown.mid;
+fn mid(
+    shown: &OptionFields<'_>,
+    mark: Option<&StatusBadge>,
+    numbers: NumberFormat,
+    frame: &mut Frame,
+    room: usize,
+) {
     // A word stands below the fraction or below a smaller price. An age or a reason stands after
     // the price.
     let (word, after) = match mark {
         Some(StatusBadge::Word(word)) => (Some(*word), None),
         mark => (None, mark),
     };
+    let part = shown.line.shown_part();
     let least = after.map_or(0, |mark| GAP + BADGE.width(mark.brief()));
+    let number = PriceText::within(&shown.line, "---", numbers, room - least);
     let fits = |style: &&NumberStyle| {
-        let below = word.map_or(0, |word| {
+        let below = word.or(part).map_or(0, |word| {
             let start = if style.whole.pages == 3 {
                 style.whole.width(&number.whole) + GAP
             } else {
@@ -196,10 +181,10 @@ fn mid(shown: &OptionFields<'_>, mark: Option<&StatusBadge>, frame: &mut Frame, 
         .into_iter()
         .find(fits)
         .unwrap_or(&SMALL);
-    let number = number.clone().or_dots(room - least);
     let fraction = number.draw(style, frame, 0, 1);
-    let raised = style.whole.pages == 3 && !fraction.is_empty();
-    let mut below = Row::new(3, if raised { fraction.start + GAP } else { 0 }..room);
+    // The dashes of a missing price leave the last page free.
+    let large = style.whole.pages == 3 && shown.line.shown_price().is_some();
+    let mut below = Row::new(3, if large { fraction.start + GAP } else { 0 }..room);
     if let Some(word) = word {
         return below.write_left(frame, &BADGE, word);
     }
@@ -211,7 +196,7 @@ fn mid(shown: &OptionFields<'_>, mark: Option<&StatusBadge>, frame: &mut Frame, 
         Some(mark) => row.write_left(frame, &BADGE, mark.brief()),
         None => {}
     }
-    if let Some(part) = shown.line.shown_part() {
+    if let Some(part) = part {
         below.write_left(frame, &BADGE, part);
     }
     if TEXT.fits("mid", below.room()) {
@@ -219,19 +204,36 @@ fn mid(shown: &OptionFields<'_>, mark: Option<&StatusBadge>, frame: &mut Frame, 
     }
 }
 
-/// Draws one side of the book. The size is shown only if it fits.
-fn book_side((price, size): &(ShortText, ShortText), name: &str, frame: &mut Frame, row: Row) {
-    let both: heapless::String<40> = heapless::format!("{price}{size}").unwrap_or_default();
-    let fits = TEXT.fits(&both, row.room());
-    field::draw(frame, row, name, if fits { &both } else { price });
+/// Draws one side of the book. The size is shown only if it is known and fits.
+fn book_side(
+    side: Option<(Price, u32)>,
+    name: &str,
+    decimals: u8,
+    numbers: NumberFormat,
+    frame: &mut Frame,
+    row: Row,
+) {
+    let price = side.map(|(price, _)| price);
+    let price = field::price_within(price, decimals, numbers, row.room());
+    let size = side.map_or(0, |(_, size)| size);
+    let both: heapless::String<40> = heapless::format!("{price}x{size}").unwrap_or_default();
+    let fits = size > 0 && TEXT.fits(&both, row.room());
+    field::draw(frame, row, name, if fits { &both } else { &price });
 }
 
 /// Draws the last trade. An old trade also shows its age.
-fn last(view: &View<'_>, last: Option<(Trade, Duration)>, frame: &mut Frame, mut row: Row) {
-    let price = field::price(last.map(|(trade, _)| trade.price), view.format.numbers);
+fn last(
+    last: Option<(Trade, Duration)>,
+    decimals: u8,
+    numbers: NumberFormat,
+    frame: &mut Frame,
+    mut row: Row,
+) {
     if let Some((_, age)) = last.filter(|(_, age)| age.as_secs() >= OLD) {
         row.write_right(frame, &BADGE, &badge::age(age));
     }
+    let price = last.map(|(trade, _)| trade.price);
+    let price = field::price_within(price, decimals, numbers, row.room());
     field::draw(frame, row, "last", &price);
 }
 
@@ -239,19 +241,27 @@ fn last(view: &View<'_>, last: Option<(Trade, Duration)>, frame: &mut Frame, mut
 /// most important values beside it.
 pub(crate) fn low(view: &View<'_>, sheet: &OptionView<'_>, frame: &mut Frame) {
     let numbers = view.format.numbers;
-    let shown = OptionFields::of(view, sheet);
+    let shown = OptionFields::of(sheet);
     let mut top = Row::new(0, 0..WIDTH);
     let alerted = alert::draw(view, frame, top);
 
-    let (bid, ask) = (&shown.bid.0, &shown.ask.0);
-    let book: heapless::String<40> = heapless::format!("{bid}x{ask}").unwrap_or_default();
+    let side = |side: Option<(Price, u32)>, decimals| {
+        field::price(side.map(|(price, _)| price), decimals, numbers)
+    };
+    let rounded = |decimals| -> heapless::String<40> {
+        let (bid, ask) = (side(shown.bid, decimals), side(shown.ask, decimals));
+        heapless::format!("{bid}x{ask}").unwrap_or_default()
+    };
+    let mut books = (0..=shown.line.decimals).rev().map(rounded);
+    let book = books.find(|book| TEXT.fits(book, WIDTH));
+    let book = book.unwrap_or_else(|| rounded(0));
     // A wide book needs the whole line above the price. Smaller digits leave this line free.
     let first = match TEXT.fits(&book, ASIDE.len()) {
         true => &LARGE,
         false => &MEDIUM,
     };
     let room = ASIDE.start - GAP;
-    let mid = shown.mid.clone().or_dots(room);
+    let mid = PriceText::within(&shown.line, "---", numbers, room);
     let style = mid.fit([first, &MEDIUM, &SMALL], room);
     let large = style.whole.pages == 3;
     mid.draw(style, frame, 0, if large { 1 } else { 2 });
@@ -273,10 +283,10 @@ pub(crate) fn low(view: &View<'_>, sheet: &OptionView<'_>, frame: &mut Frame) {
         let columns = if large { ASIDE } else { 0..WIDTH };
         field::draw(frame, Row::new(1, columns), "", &book);
         let volatility = volatility(shown.analytics.implied_volatility, numbers, true);
-        let delta = shown.analytics.delta.map(|delta| rounded(delta, 100));
+        let delta = field::price(shown.analytics.delta, 2, numbers);
         let [volatility, delta]: [ShortText; 2] = [
             heapless::format!("IV{volatility}").unwrap_or_default(),
-            heapless::format!("d{}", field::price(delta, numbers)).unwrap_or_default(),
+            heapless::format!("d{delta}").unwrap_or_default(),
         ];
         if TEXT.fits(&volatility, middle.room()) {
             middle.write_right(frame, &TEXT, &volatility);

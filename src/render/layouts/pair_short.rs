@@ -31,8 +31,12 @@ pub(crate) fn draw(
     }
     let mark = StatusBadge::of(primary);
     let numbers = view.format.numbers;
-    let number = PriceText::of(primary, "-----", numbers);
-    let other = secondary.map(|line| PriceText::of(line, "---", numbers));
+    // If two long prices do not fit side by side, they lose decimals.
+    let both = WIDTH - GAP;
+    let room = both.saturating_sub(PriceText::of(primary, "-----", numbers).width(&SMALL));
+    let other = secondary.map(|line| PriceText::within(line, "---", numbers, room.max(both / 2)));
+    let room = both - other.as_ref().map_or(0, |other| other.width(&SMALL));
+    let number = PriceText::within(primary, "-----", numbers, room);
 
     // The layout uses the largest pair of sizes with enough space for the widest part in the right
     // column.
@@ -61,13 +65,9 @@ pub(crate) fn draw(
     );
     let mut row = Row::new(1, left..WIDTH);
     match &other {
-        Some(other) if left + other.width(second) <= WIDTH => {
+        Some(other) => {
             other.draw(second, frame, WIDTH - other.width(second), 1);
         }
-        // Two prices of tens of millions do not fit side by side. Two dots show that there is a
-        // second price.
-        Some(_) if left + TEXT.width("..") <= WIDTH => row.write_right(frame, &TEXT, ".."),
-        Some(_) => {}
         None => {
             let text = clock::text(view);
             let mut fonts = [&WORD, &TEXT].into_iter();
@@ -88,8 +88,7 @@ pub(crate) fn status_or_change(
     mut row: Row,
 ) {
     let Some(mark) = mark else {
-        let numbers = view.format.numbers;
-        return change::draw(frame, line.shown_percent(numbers), numbers, row);
+        return change::draw(frame, line.shown_percent(view.format.numbers), row);
     };
     let width = BADGE.width(mark.text());
     if matches!(mark, StatusBadge::Age(_)) && row.left + BADGE.width("STALE") + width <= row.right {
@@ -166,6 +165,8 @@ fn above_alert(
 ) {
     /// The least width for a name or a mark beside the price, in columns.
     const BESIDE: usize = 48;
+    /// The least width for the name of the second price, four letters.
+    const NAME_LEAST: usize = 20;
     let numbers = view.format.numbers;
     let number = PriceText::of(primary, "-----", numbers);
     let style = number.fit([&MEDIUM, &SMALL], WIDTH - BESIDE);
@@ -188,11 +189,12 @@ fn above_alert(
     let Some(line) = secondary else {
         return;
     };
-    let number = PriceText::of(line, "---", numbers);
     let mark = StatusBadge::of(line);
     let width = mark
         .as_ref()
         .map_or(0, |mark| BADGE.width(mark.text()) + GAP);
+    let room = WIDTH - width - 2 * GAP;
+    let number = PriceText::within(line, "---", numbers, room - NAME_LEAST);
     let taken = number.width(&SMALL) + 2 * GAP + width;
     let mut row = Row::new(2, 0..WIDTH);
     name::draw(frame, &mut row, line, WIDTH.saturating_sub(taken).min(NAME));

@@ -13,6 +13,8 @@ use crate::render::{DrawCache, Frame, InstrumentView, View, WIDTH};
 
 /// The first column of the curve, unless the second price needs more space.
 const CURVE_X: usize = 84;
+/// The least width of a name beside a price that can lose decimals: four letters.
+const NAME_LEAST: usize = 20;
 /// The least width of a readable curve in columns.
 const CURVE_LEAST: usize = 16;
 /// The first page of the second price.
@@ -46,8 +48,8 @@ fn second(view: &View<'_>, line: &InstrumentView<'_>, history: &[Price], frame: 
         Some(StatusBadge::Age(age)) => GAP + LARGE_BADGE.width(age),
         Some(mark) => GAP + BADGE.width(mark.text()),
     };
-    let number = PriceText::of(line, "---", numbers);
     let room = (WIDTH - 4).saturating_sub(beside);
+    let number = PriceText::within(line, "---", numbers, room.saturating_sub(NAME_LEAST));
     let room = room.saturating_sub(number.width(&SMALL)).min(NAME_END);
     let part = line.shown_part();
     // Three short lines show more of an option's name than one long line that is cut.
@@ -88,7 +90,7 @@ fn second(view: &View<'_>, line: &InstrumentView<'_>, history: &[Price], frame: 
             return;
         }
         Some(mark) => below.write_right(frame, &BADGE, mark.text()),
-        None => change::draw(frame, line.shown_percent(numbers), numbers, below),
+        None => change::draw(frame, line.shown_percent(numbers), below),
     }
     if curve + CURVE_LEAST <= WIDTH {
         sparkline::draw(frame, history, curve..WIDTH, SECOND..8);

@@ -3,7 +3,7 @@
 
 use super::header;
 use super::pair_short::{self, CURVE_LEAST, NAME};
-use crate::market::{DayStats, ShortText};
+use crate::market::{DayStats, Freshness, ShortText};
 use crate::render::font::{BADGE, LARGE, MEDIUM, SMALL, TEXT, WORD};
 use crate::render::parts::badge::{self, StatusBadge};
 use crate::render::parts::icon::ARROW;
@@ -30,15 +30,15 @@ pub(crate) fn tall(
     if let Some(text) = line.shown_percent(numbers)
         && let Some(font) = [&WORD, &TEXT]
             .into_iter()
-            .find(|font| font.fits(&text, CURVE_X))
+            .find(|font| font.fits(&text.full, CURVE_X))
     {
-        font.write(frame, 0, 5, &text);
+        font.write(frame, 0, 5, &text.full);
         left = CURVE_X;
     }
     let ranged = range::draw(view, line, day, frame, Row::new(7, 0..WIDTH));
     let bottom = if ranged { 7 } else { 8 };
     match outside {
-        Some(outside) => beside(view, &outside, frame),
+        Some(outside) => beside(view, line, &outside, frame),
         None => sparkline::draw(frame, line.history, left..WIDTH, 5..bottom),
     }
 }
@@ -46,11 +46,11 @@ pub(crate) fn tall(
 /// Draws the last price from outside the trading hours in place of the curve. The first line is the
 /// price; the second line is its change and its age. This price is old, so the price and the change
 /// are struck out.
-fn beside(view: &View<'_>, outside: &ExtendedQuote, frame: &mut Frame) {
+fn beside(view: &View<'_>, line: &InstrumentView<'_>, outside: &ExtendedQuote, frame: &mut Frame) {
     let numbers = view.format.numbers;
     let mut row = Row::new(5, CURVE_X..WIDTH);
     row.write_left(frame, &BADGE, "EXT");
-    let number = PriceText::new(outside.price.parts(numbers), true).or_dots(row.room());
+    let number = PriceText::within(&old(line, outside), "", numbers, row.room());
     number.draw(&SMALL, frame, WIDTH - number.width(&SMALL), row.page);
     let mut row = Row::new(6, CURVE_X..WIDTH);
     row.write_right(frame, &BADGE, &badge::age(outside.age));
@@ -58,6 +58,15 @@ fn beside(view: &View<'_>, outside: &ExtendedQuote, frame: &mut Frame) {
         && TEXT.fits(&text, row.room())
     {
         PriceText::new((text, ShortText::new()), true).draw(&SMALL, frame, row.left, row.page);
+    }
+}
+
+/// Returns the line of the price from outside the trading hours.
+fn old<'a>(line: &InstrumentView<'a>, outside: &ExtendedQuote) -> InstrumentView<'a> {
+    InstrumentView {
+        price: Some(outside.price),
+        freshness: Freshness::Stale(outside.age),
+        ..*line
     }
 }
 
@@ -95,14 +104,14 @@ pub(crate) fn low(
         return name::draw(frame, &mut third, line, WIDTH - left);
     }
     if let Some(text) = line.shown_difference(numbers)
-        && TEXT.fits(&text, second.room())
+        && TEXT.fits(&text.full, second.room())
     {
         // The absolute change stands below the figures of the percentage, and not below its arrow.
         let under = WIDTH - ARROW - 1;
-        if left + TEXT.width(&text) <= under {
+        if left + TEXT.width(&text.full) <= under {
             second.right = under;
         }
-        second.write_right(frame, &TEXT, &text);
+        second.write_right(frame, &TEXT, &text.full);
     }
     let time = clock::text(view);
     if TEXT.fits(&time, third.room()) {
@@ -118,7 +127,7 @@ pub(crate) fn low(
     }
     if let Some(outside) = outside {
         let age = badge::age(outside.age);
-        let number = PriceText::new(outside.price.parts(numbers), true);
+        let number = PriceText::of(&old(line, &outside), "", numbers);
         let badges = BADGE.width("EXT") + BADGE.width(&age);
         if badges + number.width(&SMALL) + 2 * GAP <= bottom.room() {
             bottom.write_left(frame, &BADGE, "EXT");

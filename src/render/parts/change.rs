@@ -2,43 +2,80 @@
 //! calculates the change.
 
 use super::icon::{self, ARROW};
-use crate::market::{NumberFormat, ShortText};
+use crate::market::{Change, NumberFormat, ShortText};
 use crate::render::font::TEXT;
 use crate::render::row::Row;
 use crate::render::{Frame, WIDTH};
 
+/// A change as figures: in percent or as a difference.
+#[derive(Clone)]
+pub(crate) struct ChangeText {
+    /// The figures with their decimals.
+    pub(crate) full: ShortText,
+    change: Change,
+    numbers: NumberFormat,
+    /// The number of decimals of a difference; `None` for a percentage.
+    decimals: Option<u8>,
+}
+
+impl ChangeText {
+    /// Returns the change in percent; `None` if the change has no percentage.
+    pub(crate) fn percent(change: Change, numbers: NumberFormat) -> Option<Self> {
+        Some(Self {
+            full: change.percent(numbers)?,
+            change,
+            numbers,
+            decimals: None,
+        })
+    }
+
+    /// Returns the change as a difference with this number of decimals.
+    pub(crate) fn difference(change: Change, decimals: u8, numbers: NumberFormat) -> Self {
+        Self {
+            full: change.difference(decimals, numbers),
+            change,
+            numbers,
+            decimals: Some(decimals),
+        }
+    }
+
+    /// Returns the figures rounded to as few decimals as necessary to be at most `room` columns
+    /// wide. `None` if they do not fit, or if they are then zero, because a small change would look
+    /// like no change.
+    fn rounded(&self, room: usize) -> Option<ShortText> {
+        let fits = |text: &ShortText| TEXT.width(text) <= room;
+        let text = match self.decimals {
+            None => self.change.whole_percent(self.numbers).filter(fits),
+            Some(decimals) => {
+                let rounded = |decimals| self.change.difference(decimals, self.numbers);
+                (0..decimals).rev().map(rounded).find(fits)
+            }
+        };
+        text.filter(|text| text.starts_with(['+', '-']))
+    }
+}
+
 /// Draws the figures of a change at the right end of a row, with an arrow of the same sign after
 /// them. If the shown figures are zero, there is no arrow.
 ///
-/// Figures that do not fit lose their decimals. If the shorter figures do not fit either, nothing
-/// is drawn. An arrow without figures would show a change without its size.
-pub(crate) fn draw(frame: &mut Frame, text: Option<ShortText>, numbers: NumberFormat, row: Row) {
-    let Some(mut text) = text else {
+/// Figures that do not fit are rounded to fewer decimals. If shorter figures do not fit either,
+/// nothing is drawn. An arrow without figures would show a change without its size.
+pub(crate) fn draw(frame: &mut Frame, change: Option<ChangeText>, row: Row) {
+    let Some(change) = change else {
         return;
     };
     let arrow = row.right.min(WIDTH).saturating_sub(ARROW);
     // One dark column separates the figures from the arrow.
     let end = arrow.saturating_sub(1);
     let room = end.saturating_sub(row.left);
-    let mut width = TEXT.width(&text);
-    if width > room
-        && let Some(point) = text.find(char::from(numbers.point))
-    {
-        let percent = text.ends_with('%');
-        text.truncate(point);
-        if percent {
-            let _ = text.push('%');
-        }
-        // A small change without its decimals would look like zero, so nothing is drawn.
-        if !text.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) {
+    let mut text = change.full.clone();
+    if TEXT.width(&text) > room {
+        let Some(rounded) = change.rounded(room) else {
             return;
-        }
-        width = TEXT.width(&text);
+        };
+        text = rounded;
     }
-    if width > room {
-        return;
-    }
-    TEXT.write(frame, end - width, row.page, &text);
+    TEXT.write(frame, end - TEXT.width(&text), row.page, &text);
     match text.as_bytes().first() {
         Some(b'+') => icon::arrow(frame, true, arrow, row.page),
         Some(b'-') => icon::arrow(frame, false, arrow, row.page),

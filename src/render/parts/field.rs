@@ -30,14 +30,34 @@ pub(crate) fn text(text: &str) -> ShortText {
     ShortText::try_from(text).unwrap_or_default()
 }
 
-/// Returns a price as one text; dashes if there is no price.
-pub(crate) fn price(price: Option<Price>, numbers: NumberFormat) -> ShortText {
+/// Returns a number with its usual decimals as one text; dashes if there is no number.
+pub(crate) fn number(number: Option<Price>, numbers: NumberFormat) -> ShortText {
+    price(number, number.map_or(0, Price::usual_decimals), numbers)
+}
+
+/// Returns a price as one text, rounded to this number of decimals; dashes if there is no price.
+pub(crate) fn price(price: Option<Price>, decimals: u8, numbers: NumberFormat) -> ShortText {
     let Some(price) = price else {
         return text("---");
     };
-    let (mut text, fraction) = price.parts(numbers);
+    let (mut text, fraction) = price.parts(decimals, numbers);
     let _ = text.push_str(&fraction);
     text
+}
+
+/// Returns a price as one text, rounded to as few decimals as necessary to be at most `room`
+/// columns wide.
+pub(crate) fn price_within(
+    whole: Option<Price>,
+    decimals: u8,
+    numbers: NumberFormat,
+    room: usize,
+) -> ShortText {
+    let mut texts = (0..=decimals)
+        .rev()
+        .map(|decimals| price(whole, decimals, numbers));
+    let fitting = texts.find(|text| TEXT.fits(text, room));
+    fitting.unwrap_or_else(|| price(whole, 0, numbers))
 }
 
 /// Returns a number of contracts or shares that fits into `room` columns, if necessary in

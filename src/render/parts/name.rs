@@ -111,6 +111,7 @@ mod tests {
             denial: None,
             price: None,
             change: None,
+            decimals: 2,
             freshness: Freshness::None,
             history: &[],
         };

@@ -30,18 +30,27 @@ impl PriceText {
     /// Returns the price of a line, or `dashes` if there is no price to show.
     pub(crate) fn of(line: &InstrumentView<'_>, dashes: &str, numbers: NumberFormat) -> Self {
         match line.shown_price() {
-            Some(price) => Self::new(price.parts(numbers), line.is_struck()),
+            Some(price) => Self::new(price.parts(line.decimals, numbers), line.is_struck()),
             None => Self::new((field::text(dashes), ShortText::new()), false),
         }
     }
 
-    /// Returns two dots if the price does not fit in the smallest style, because a price with
-    /// missing figures would be a wrong price.
-    pub(crate) fn or_dots(self, room: usize) -> Self {
-        if self.width(&SMALL) <= room {
-            return self;
-        }
-        Self::new((field::text(".."), ShortText::new()), false)
+    /// Returns the price of a line like [`Self::of`], rounded to as few decimals as necessary to be
+    /// at most `room` columns wide in the smallest style. Returns two dots if the price does not
+    /// fit without decimals, because a price with missing figures would be a wrong price.
+    pub(crate) fn within(
+        line: &InstrumentView<'_>,
+        dashes: &str,
+        numbers: NumberFormat,
+        room: usize,
+    ) -> Self {
+        let rounded = |decimals| {
+            let line = InstrumentView { decimals, ..*line };
+            Self::of(&line, dashes, numbers)
+        };
+        let mut texts = (0..=line.decimals).rev().map(rounded);
+        let fitting = texts.find(|text| text.width(&SMALL) <= room);
+        fitting.unwrap_or_else(|| Self::new((field::text(".."), ShortText::new()), false))
     }
 
     /// Returns the width in columns.

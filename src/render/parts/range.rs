@@ -12,8 +12,8 @@ const LEAST: usize = 18;
 /// The gap between the bar and its prices, in columns.
 const GAP: usize = 3;
 
-/// Draws the range of the day in a row. If there is no space for a bar, the prices lose their
-/// decimals, and then the prices are left out. Returns true if the range was drawn. A stale price
+/// Draws the range of the day in a row. If there is no space for a bar, the prices are rounded to
+/// two decimals, then to whole numbers, and then the prices are left out. Returns true if the range was drawn. A stale price
 /// has no range.
 pub(crate) fn draw(
     view: &View<'_>,
@@ -27,9 +27,9 @@ pub(crate) fn draw(
         return false;
     };
     let numbers = view.format.numbers;
-    let exact = [low, high].map(|price| field::price(Some(price), numbers));
-    let whole = [low, high].map(|price| price.parts(numbers).0);
-    let fitting = [exact, whole].into_iter().find(|ends| {
+    let rounded = |decimals| [low, high].map(|price| field::price(Some(price), decimals, numbers));
+    let decimals = [line.decimals, line.decimals.min(2), 0];
+    let fitting = decimals.into_iter().map(rounded).find(|ends| {
         let taken: usize = ends.iter().map(|end| TEXT.width(end) + GAP).sum();
         taken + LEAST <= row.room()
     });

@@ -50,6 +50,7 @@ pub(crate) struct Parts {
     denial: Option<Denial>,
     price: Option<Price>,
     before: Option<Price>,
+    decimals: u8,
     freshness: Freshness,
 }
 
@@ -65,6 +66,7 @@ impl Parts {
             change: self
                 .before
                 .and_then(|before| Some(self.price?.change_from(before))),
+            decimals: self.decimals,
             freshness: self.freshness,
             history,
         }
@@ -103,21 +105,25 @@ pub(crate) fn some_instrument(
         ),
         prop::option::of(some_price()),
         prop::option::of(some_price()),
+        0..=Price::MAX_DECIMALS,
         some_freshness(),
     )
-        .prop_map(|(label, expired, part, denial, price, before, freshness)| {
-            let symbol: Option<Symbol> = format!("O:{label}").parse().ok();
-            Parts {
-                expired: expired && symbol.is_some(),
-                symbol,
-                label,
-                part,
-                denial,
-                price,
-                before,
-                freshness,
-            }
-        })
+        .prop_map(
+            |(label, expired, part, denial, price, before, decimals, freshness)| {
+                let symbol: Option<Symbol> = format!("O:{label}").parse().ok();
+                Parts {
+                    expired: expired && symbol.is_some(),
+                    symbol,
+                    label,
+                    part,
+                    denial,
+                    price,
+                    before,
+                    decimals,
+                    freshness,
+                }
+            },
+        )
 }
 
 pub(crate) fn some_line() -> impl Strategy<Value = Parts> {
@@ -139,7 +145,7 @@ pub(crate) struct Glass {
     analytics: Option<OptionAnalytics>,
     report: LinkReport,
     words: (String, String),
-    alert: Option<(String, Threshold, bool)>,
+    alert: Option<(String, Threshold, u8, bool)>,
     time: Option<(u8, u8)>,
     sign: LinkIcon,
     flags: [bool; 3],
@@ -187,9 +193,10 @@ impl Glass {
             alert: self
                 .alert
                 .as_ref()
-                .map(|(label, threshold, lit)| AlertView {
+                .map(|(label, threshold, decimals, lit)| AlertView {
                     label,
                     threshold: *threshold,
+                    decimals: *decimals,
                     lit: *lit,
                 }),
             format: Format {
@@ -314,13 +321,14 @@ pub(crate) fn some_clock_fault() -> impl Strategy<Value = ClockFault> {
         .prop_map(|(who, off)| ClockFault { who, off })
 }
 
-pub(crate) fn some_alert() -> impl Strategy<Value = (String, Threshold, bool)> {
+pub(crate) fn some_alert() -> impl Strategy<Value = (String, Threshold, u8, bool)> {
     let threshold = prop_oneof![
         some_price().prop_map(Threshold::Above),
         some_price().prop_map(Threshold::Below),
         any::<i64>().prop_map(|points| Threshold::Moved(points % 10_000_000)),
     ];
-    (".{0,24}", threshold, any::<bool>())
+    let decimals = 0..=Price::MAX_DECIMALS;
+    (".{0,24}", threshold, decimals, any::<bool>())
 }
 
 pub(crate) fn some_numbers() -> impl Strategy<Value = NumberFormat> {

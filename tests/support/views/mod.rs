@@ -77,6 +77,7 @@ pub(crate) fn line<'a>(
         denial: None,
         price: Some(price(now)),
         change: Some(price(now).change_from(price(before))),
+        decimals: price(now).usual_decimals(),
         freshness: Freshness::Live,
         history,
     }

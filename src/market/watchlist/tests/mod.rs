@@ -1,4 +1,5 @@
 mod close;
+mod decimals;
 mod extended_hours;
 mod ingest;
 mod properties;

@@ -13,6 +13,9 @@ pub const MODEL: [&str; 2] = [
     "/sys/firmware/devicetree/base/model",
 ];
 
+/// The file with the settings of a Raspberry Pi for its next start.
+pub const CONFIG_TXT: &str = "/boot/firmware/config.txt";
+
 /// A board, as its file in `boards/` describes it.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Board {
@@ -20,15 +23,20 @@ pub struct Board {
     pub name: &'static str,
     /// The prefix of the machine's model string. An empty prefix matches every machine.
     pub model: &'static str,
-    /// The I2C bus on the pin header, such as `/dev/i2c-1`.
+    /// The usual I2C bus for a panel, such as `/dev/i2c-1`.
     pub bus: &'static str,
+    /// The pins of this bus and of the supply, in words.
+    pub pins: &'static str,
     /// The default clock rate of the I2C bus, in Hz.
     pub speed: u32,
     /// The recommended clock rate of the I2C bus, in Hz.
     pub wanted_speed: u32,
-    /// The lines for `/boot/firmware/config.txt` that enable the I2C bus at the recommended clock
-    /// rate.
-    pub config_txt: &'static [&'static str],
+    /// The file with the settings of the board for its next start, such as [`CONFIG_TXT`].
+    pub boot_file: &'static str,
+    /// The lines of this file that enable the I2C bus at the recommended clock rate.
+    pub i2c: &'static [&'static str],
+    /// The lines of this file that enable the SPI bus on the header.
+    pub spi: &'static [&'static str],
     /// The Rust target triple to build for.
     pub target: &'static str,
 }
@@ -55,11 +63,14 @@ impl Board {
     }
 
     /// Returns the board that this program runs on, from the first of these files that is readable
-    /// (see [`MODEL`]). If no file is readable, the result is the generic Linux board.
+    /// (see [`MODEL`]). If no file is readable, the result is the board `pc`.
     pub fn for_machine<P: AsRef<Path>>(files: &[P]) -> &'static Board {
-        Self::for_model(&model(files).unwrap_or_default())
+        Self::for_model(&model(files).unwrap_or(NO_MODEL.to_owned()))
     }
 }
+
+/// The model of a machine without a device tree, such as a PC.
+pub const NO_MODEL: &str = "no device tree";
 
 /// Returns the model name that the firmware reports, from the first of these files that is
 /// readable. Returns `None` if no file is readable.
@@ -86,14 +97,19 @@ impl fmt::Display for Board {
         let [speed, wanted] = [self.speed, self.wanted_speed].map(|hertz| hertz / 1000);
         writeln!(f, "  model   {model}")?;
         writeln!(f, "  bus     {}, {speed} kHz", self.bus)?;
+        writeln!(f, "  pins    {}", self.pins)?;
         writeln!(f, "  target  {}", self.target)?;
-        if self.config_txt.is_empty() {
-            return Ok(());
+        let all = [
+            (format!("I2C at {wanted} kHz"), self.i2c),
+            ("SPI".to_owned(), self.spi),
+        ];
+        for (what, lines) in all.iter().filter(|(_, lines)| !lines.is_empty()) {
+            writeln!(f, "  for {what} in {}:", self.boot_file)?;
+            for line in *lines {
+                writeln!(f, "    {line}")?;
+            }
         }
-        writeln!(f, "  for {wanted} kHz in /boot/firmware/config.txt:")?;
-        self.config_txt
-            .iter()
-            .try_for_each(|line| writeln!(f, "    {line}"))
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use deskticker::board::Board;
 use deskticker::config::settings::{AlertRule, DimmingPeriod, PageSpec, TickerSettings};
 use deskticker::config::{Config, PanelConfig, PanelKind};
-use deskticker::display::{Chip, Rotation};
+use deskticker::display::{Chip, GpioLine, Rotation};
 use deskticker::market::{Calendar, NumberFormat, Price, Symbol};
 use deskticker::net::source::FeedProvider;
 use deskticker::render::{Size, Threshold};
@@ -65,6 +65,7 @@ fn a_file_with_all_keys_sets_each_setting() {
         size = "128x32"
         bus = "/dev/i2c-3"
         address = 0x3d
+        reset = 17
         rotation = 180
         brightness = 255
         shift = false
@@ -93,6 +94,7 @@ fn a_file_with_all_keys_sets_each_setting() {
     assert_eq!(panel.oled.size, Size::Short);
     assert_eq!(panel.oled.bus, Path::new("/dev/i2c-3"));
     assert_eq!(panel.oled.address, 0x3d);
+    assert_eq!(panel.oled.reset, Some(GpioLine { chip: 0, line: 17 }));
     assert_eq!(panel.oled.rotation, Rotation::UpsideDown);
     assert_eq!(config.settings.brightness, 255);
     assert!(!config.settings.shift);
@@ -387,6 +389,7 @@ fn an_unknown_panel_setting_is_refused_with_the_valid_values() {
     panel("size = \"64x48\"", &["size", "128x64", "128x32"]);
     panel("address = 7", &["address", "0x3c"]);
     panel("address = -1", &["address", "0x3c"]);
+    panel("reset = \"P9_12\"", &["reset", "P9_12", "a GPIO, like 17"]);
     panel("rotation = 90", &["rotation", "90", "0", "180"]);
     panel("brightness = 256", &["brightness", "256", "0", "255"]);
     panel("brightness = -1", &["brightness", "-1"]);
@@ -427,6 +430,10 @@ fn a_value_with_one_meaning_is_taken_in_every_usual_form() {
     ] {
         assert_eq!(panel(line).0.oled.bus, Path::new("/dev/i2c-1"), "{line}");
     }
+    for line in ["reset = 5", "reset = \"GPIO5\"", "reset = \"gpiochip0:5\""] {
+        let reset = panel(line).0.oled.reset;
+        assert_eq!(reset, Some(GpioLine { chip: 0, line: 5 }), "{line}");
+    }
     assert_eq!(panel("chip = \"SSD1309\"").0.oled.chip, Chip::Ssd1309);
     assert_eq!(panel("size = \"128 × 32\"").0.oled.size, Size::Short);
     assert_eq!(
@@ -464,9 +471,12 @@ fn the_default_bus_is_the_bus_of_the_board() {
         name: "elsewhere",
         model: "Elsewhere",
         bus: "/dev/i2c-7",
+        pins: "",
         speed: 100_000,
         wanted_speed: 400_000,
-        config_txt: &[],
+        boot_file: "",
+        i2c: &[],
+        spi: &[],
         target: "aarch64-unknown-linux-gnu",
     };
     let environment = Environment {
@@ -480,6 +490,31 @@ fn the_default_bus_is_the_bus_of_the_board() {
     assert_eq!(bus(HUB), Path::new("/dev/i2c-7"));
     let named = format!("{HUB}[panel]\nbus = \"/dev/i2c-0\"");
     assert_eq!(bus(&named), Path::new("/dev/i2c-0"));
+}
+
+#[test]
+fn a_panel_on_spi_needs_its_dc_line_and_has_no_address() {
+    let text = |lines: &str| format!("{HUB}[panel]\n{lines}");
+    for bus in ["spi0.1", "spidev0.1", "/dev/spidev0.1"] {
+        let config = parse(&text(&format!(
+            "bus = \"{bus}\"\ndc = 24\nreset = \"gpiochip1:5\""
+        )));
+        let oled = config.unwrap().panel.oled;
+        assert_eq!(oled.bus, Path::new("/dev/spidev0.1"));
+        assert_eq!(oled.dc, Some(GpioLine { chip: 0, line: 24 }));
+        assert_eq!(oled.reset, Some(GpioLine { chip: 1, line: 5 }));
+    }
+    refused(
+        &text("bus = \"spi0.0\""),
+        "4",
+        &["bus", "its pin DC", "dc = 24"],
+    );
+    refused(&text("dc = 24"), "4", &["dc", "only a panel on SPI"]);
+    let config = parse(&text("bus = \"spi0.0\"\ndc = 24\naddress = 0x3d")).unwrap();
+    let [told] = &config.warnings[..] else {
+        panic!("{:?}", config.warnings);
+    };
+    assert!(told.contains("a panel on SPI has no address"), "{told}");
 }
 
 #[test]

@@ -105,7 +105,14 @@ fn a_missing_bus_is_reported_with_a_remedy_for_this_machine() {
     };
     let (found, remedy) = missing(Machine::new("pc"));
     assert_eq!(found, "there is no /dev/i2c-1, and no other /dev/i2c-*");
+    assert!(remedy.contains("a bridge from USB to I2C"), "{remedy}");
     assert!(remedy.contains("bus = \"/dev/i2c-N\""), "{remedy}");
+    let armbian = Machine::new("armbian").with("proc/device-tree/model", "OrangePi Zero3\0");
+    let (_, remedy) = missing(armbian);
+    assert_eq!(
+        remedy,
+        "Add to /boot/armbianEnv.txt, and reboot:\n  overlays=i2c3-ph"
+    );
     let off = Machine::new("off").with("proc/device-tree/model", "Raspberry Pi 3 Model B\0");
     // These are the buses of the two HDMI connectors. The panel is never on them.
     let off = off.with("dev/i2c-21", "").with("dev/i2c-20", "");
@@ -193,6 +200,58 @@ fn the_panel_is_probed_without_side_effects() {
         .map(|(_, address, _)| *address)
         .collect();
     assert_eq!(probes, [0x40, 0x3c, 0x3d]);
+}
+
+#[test]
+fn the_reset_line_is_checked_and_an_ssd1309_without_one_is_told_of_it() {
+    let config = |panel: &str| format!("[hub]\nurl = \"ws://hub.invalid\"\n[panel]\n{panel}\n");
+    let mut machine = Machine::pi("reset").with_config(&config("chip = \"ssd1309\""));
+    let words =
+        "answers on /dev/i2c-1; if the panel stays dark: an SSD1309 usually needs its RES pin";
+    let doctor_run = machine.run_doctor();
+    let panel = doctor_run.finding("panel");
+    assert!(panel.found.contains(words), "{}", panel.found);
+    machine.answers = |_, _| Err(BusFault::NoAnswer);
+    let words = "an SSD1309 usually needs its RES pin";
+    let doctor_run = machine.run_doctor();
+    doctor_run.assert_finding("panel", CheckState::Failed, "nothing answers", words);
+
+    let mut machine = Machine::pi("reset-line").with_config(&config("reset = 17"));
+    let (found, remedy) = ("there is no /dev/gpiochip0", "ls /dev/gpiochip*");
+    let doctor_run = machine.run_doctor();
+    doctor_run.assert_finding("reset", CheckState::Failed, found, remedy);
+    let mut machine = machine.with("dev/gpiochip0", "");
+    let (found, remedy) = ("/dev/gpiochip0 is not a GPIO chip", "gpiodetect");
+    let doctor_run = machine.run_doctor();
+    doctor_run.assert_finding("reset", CheckState::Failed, found, remedy);
+}
+
+#[test]
+fn a_panel_on_spi_is_checked_without_a_probe() {
+    let text = "[hub]\nurl = \"ws://hub.invalid\"\n[panel]\nbus = \"/dev/spidev0.0\"\ndc = 24\n";
+    let mut machine = Machine::pi("spi").with_config(text);
+    let doctor_run = machine.run_doctor();
+    let (found, remedy) = (
+        "there is no /dev/spidev0.0, and no other /dev/spidev*",
+        "dtparam=spi=on",
+    );
+    doctor_run.assert_finding("bus", CheckState::Failed, found, remedy);
+    doctor_run.assert_finding(
+        "bus",
+        CheckState::Failed,
+        found,
+        "raspi-config nonint do_spi 0",
+    );
+    let mut machine = machine.with("dev/spidev0.0", "");
+    let doctor_run = machine.run_doctor();
+    doctor_run.assert_finding(
+        "dc",
+        CheckState::Failed,
+        "there is no /dev/gpiochip0",
+        "gpiochip*",
+    );
+    doctor_run.assert_skipped(&["panel", "speed"]);
+    assert!(machine.probes.is_empty());
 }
 
 #[test]

@@ -617,7 +617,7 @@ fn without_a_panel_the_bus_is_scanned_and_the_wiring_is_named() {
     let mut session = Session::start(&command, None);
     session.wait_for("[oled]:");
     session.answer("");
-    session.wait_for("no panel answers, only 0x27. Check the wires: SDA on pin 3");
+    session.wait_for("no panel answers, only 0x27. Check the wires: SDA");
     session.wait_for("Scan again?");
     session.answer("no");
     session.wait_for("The address of the hub");

@@ -12,6 +12,7 @@ mod panel;
 mod reader;
 pub mod settings;
 mod source;
+mod wiring;
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,5 @@
 //! The panel of the configuration: the table `[panel]` and its default values.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -64,6 +63,8 @@ impl PanelConfig {
             bus: PathBuf::from(board.bus),
             address: 0x3c,
             rotation: display::Rotation::Upright,
+            dc: None,
+            reset: None,
         };
         Self {
             kind: PanelKind::Oled,
@@ -124,29 +125,7 @@ impl ConfigReader<'_> {
             let text = "size: nearly every sh1106 has 128x64; a module of 128x32 is an ssd1306";
             self.warn(&size.span(), text);
         }
-        let named = table.text("bus");
-        self.set(&mut oled.bus, "bus", &named, bus);
-        if let Some(named) = named.filter(|_| is_other_file(&oled.bus)) {
-            let text = format!("bus: {} is no I2C bus, like /dev/i2c-1", oled.bus.display());
-            self.warn(&named.span(), text);
-        }
-        if let Some(address) = table.text("address") {
-            let read = self.read("address", &address, panel_address);
-            oled.address = read.unwrap_or(oled.address);
-            if let Some(printed) = read.and_then(printed_address)
-                && address.get_ref().to_ascii_lowercase().ends_with(&printed)
-            {
-                let read = oled.address;
-                let text = format!(
-                    "address: 0x{printed}, as printed on the module, is {read:#04x} here; write: \
-                     address = {read:#04x}"
-                );
-                self.warn(&address.span(), text);
-            } else if let Some(read @ ..0x3c | read @ 0x3e..) = read {
-                let text = format!("address: {read:#04x}, but these panels have 0x3c or 0x3d");
-                self.warn(&address.span(), text);
-            }
-        }
+        self.wiring(&mut table, oled);
         let rotation = table.whole("rotation");
         self.set(
             &mut oled.rotation,
@@ -220,12 +199,6 @@ impl ConfigReader<'_> {
     }
 }
 
-/// Returns true if the path exists and is no I2C bus: buses have the major number 89 in Linux.
-fn is_other_file(path: &Path) -> bool {
-    let data = std::fs::metadata(path);
-    data.is_ok_and(|data| rustix::fs::major(data.rdev()) != 89)
-}
-
 /// Parses one of these names, in upper or lower case.
 fn chosen<T: std::str::FromStr>(text: &str, names: &[&str]) -> Result<T, Mistake> {
     let plain = text
@@ -248,56 +221,4 @@ fn chosen<T: std::str::FromStr>(text: &str, names: &[&str]) -> Result<T, Mistake
             None => reason.into(),
         }
     })
-}
-
-/// Reads the path of a bus; `1`, `i2c-1` and `/dev/i2c-1` mean the same bus.
-fn bus(text: &str) -> Result<PathBuf, Mistake> {
-    let text = text.trim();
-    let number = text.trim_start_matches("/dev/").trim_start_matches("i2c");
-    let number = number.trim_start_matches('-');
-    if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Ok(PathBuf::from(format!("/dev/i2c-{number}")));
-    }
-    match text.starts_with('/') {
-        true => Ok(PathBuf::from(text)),
-        false => {
-            Err(format!("{text:?}, expected the path of an I2C bus, like \"/dev/i2c-1\"").into())
-        }
-    }
-}
-
-/// Returns the hexadecimal digits that many modules have printed on them for an address.
-fn printed_address(address: u8) -> Option<String> {
-    matches!(address, 0x3c | 0x3d).then(|| format!("{:x}", address << 1))
-}
-
-/// Reads the I2C address of a panel: `0x3c`, `3c`, `60`; also `0x78` and `0x7a`, which are printed
-/// on many modules.
-///
-/// # Errors
-/// The text is no address, or it can mean two addresses.
-pub(crate) fn panel_address(text: &str) -> Result<u8, Mistake> {
-    const EXPECTED: &str = "expected a 7-bit address, usually 0x3c or 0x3d";
-    let lower = text.trim().to_ascii_lowercase();
-    let reason = || format!("{text}, {EXPECTED}");
-    let hex = |digits: &str| u8::from_str_radix(digits, 16).ok();
-    let decimal = lower.bytes().all(|byte| byte.is_ascii_digit());
-    let number = match lower.strip_prefix("0x") {
-        Some(digits) => hex(digits),
-        None if decimal => lower.parse().ok(),
-        None => hex(lower.trim_end_matches('h')),
-    };
-    match number {
-        // Without 0x, this is most likely the number on the module.
-        Some(78) if decimal => Err(Mistake::with(
-            "78 is the decimal form of 0x4e; if the text on the module is 0x78, its address is 0x3c",
-            "0x3c",
-        )),
-        Some(0x78) => Ok(0x3c),
-        Some(0x7a) => Ok(0x3d),
-        Some(0x79) => Err(Mistake::with(reason(), "0x3c")),
-        Some(0x7b) => Err(Mistake::with(reason(), "0x3d")),
-        Some(number @ 0x08..=0x77) => Ok(number),
-        _ => Err(reason().into()),
-    }
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 use rustix::net::sockopt::socket_peercred;
 
 use super::png::picture_file;
-use super::{DisplayDevice, PanelLight};
+use super::{DisplayDevice, PanelLight, place};
 use crate::render::Frame;
 use crate::time::{Moment, Now};
 
@@ -24,7 +24,7 @@ pub struct PanelLock {
 }
 
 impl PanelLock {
-    /// Locks a panel on an I2C bus. A bus that does not exist is not locked.
+    /// Locks a panel on a bus. A bus that does not exist is not locked.
     ///
     /// # Errors
     /// Another process has the lock; the message names the process.
@@ -34,7 +34,7 @@ impl PanelLock {
         };
         let (device, inode) = (data.rdev(), if data.rdev() == 0 { data.ino() } else { 0 });
         let name = format!("deskticker/i2c/{device:x}.{inode:x}/{address:02x}");
-        let panel = format!("the panel {address:#04x} on {}", bus.display());
+        let panel = format!("the panel {}", place(bus, address));
         Self::take(&name, &panel)
     }
 

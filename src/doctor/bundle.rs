@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{CheckReport, network, summary, text};
 use crate::config::{DAYS, NUMBERS, PanelKind};
-use crate::display::Chip;
+use crate::display::{Chip, GpioLine};
 use crate::net::endpoint::Endpoint;
 use crate::render::Size;
 
@@ -131,9 +131,12 @@ fn setting(out: &mut String, key: &str, value: &str) {
         "token_file" | "key_file" | "ca_file" | "file" => path(value),
         "bus" => {
             let number = value.strip_prefix("/dev/i2c-");
+            let select = value.strip_prefix("/dev/spidev");
+            let number = number.or(select).map(|number| number.replacen('.', "", 1));
             given(number.is_some_and(|number| number.parse::<u32>().is_ok()))
         }
         "kind" => given(value.parse::<PanelKind>().is_ok()),
+        "dc" | "reset" => given(value.parse::<GpioLine>().is_ok()),
         "chip" => given(value.parse::<Chip>().is_ok()),
         "size" => given(value.parse::<Size>().is_ok()),
         "address" | "rotation" | "brightness" | "column_offset" | "interval" | "seconds" => {

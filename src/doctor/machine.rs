@@ -8,8 +8,8 @@ use std::{fs, io};
 use rustix::process::Gid;
 
 use super::Finding;
-use crate::board::{self, Board};
-use crate::display::BusFault;
+use crate::board::{self, Board, CONFIG_TXT, NO_MODEL};
+use crate::display::{BusFault, is_spi};
 use crate::time::{Now, Utc};
 
 /// The error of the system clock, in seconds, from which the displayed ages are wrong.
@@ -26,7 +26,7 @@ pub(super) fn below(root: &Path, path: &Path) -> PathBuf {
 pub(super) fn board(root: &Path) -> (Finding, &'static Board) {
     // A machine without a device tree has no model name.
     let model = board::model(&board::MODEL.map(|file| below(root, Path::new(file))));
-    let board = Board::for_model(model.as_deref().unwrap_or_default());
+    let board = Board::for_model(model.as_deref().unwrap_or(NO_MODEL));
     let none = || "not a single-board computer: no device tree".to_owned();
     (Finding::ok("board", model.unwrap_or_else(none)), board)
 }
@@ -49,32 +49,55 @@ pub(crate) fn buses(root: &Path) -> Vec<String> {
     names.filter(exists).collect()
 }
 
+/// The device files of the first SPI buses that exist.
+fn spi_buses(root: &Path) -> Vec<String> {
+    let names = (0..8).flat_map(|bus| (0..4).map(move |chip| format!("/dev/spidev{bus}.{chip}")));
+    let exists = |name: &String| below(root, Path::new(name)).exists();
+    names.filter(exists).collect()
+}
+
 pub(super) fn bus(root: &Path, bus: &Path, board: &Board) -> Finding {
     let shown = bus.display();
     if below(root, bus).exists() {
         return Finding::ok("bus", format!("{shown} exists"));
     }
-    let others = buses(root);
+    let spi = is_spi(bus);
+    let (others, all, lines, parameter) = match spi {
+        true => (spi_buses(root), "/dev/spidev*", board.spi, "do_spi"),
+        false => (buses(root), "/dev/i2c-*", board.i2c, "do_i2c"),
+    };
     let found = match others.is_empty() {
-        true => format!("there is no {shown}, and no other /dev/i2c-*"),
+        true => format!("there is no {shown}, and no other {all}"),
         false => format!("there is no {shown}, only {}", others.join(", ")),
     };
     let name = bus.file_name().unwrap_or_default();
-    let remedy = if root.join("sys/bus/i2c/devices").join(name).exists() {
+    let remedy = if !spi && root.join("sys/bus/i2c/devices").join(name).exists() {
         // The kernel knows the bus, but the module that creates the device file is not loaded.
         "Load the kernel module that creates the file, now and at each start:\n  sudo modprobe \
          i2c-dev\n  echo i2c-dev | sudo tee /etc/modules-load.d/i2c.conf"
             .to_owned()
-    } else if let lines @ [_, ..] = board.config_txt {
-        format!(
-            "Add to /boot/firmware/config.txt, and reboot:\n  {}\n\
-             or, on Raspberry Pi OS:\n  sudo raspi-config nonint do_i2c 0",
+    } else if let [_, ..] = lines {
+        let mut remedy = format!(
+            "Add to {}, and reboot:\n  {}",
+            board.boot_file,
             lines.join("\n  ")
-        )
-    } else {
-        "Enable the I2C bus of the board, or set another bus in the configuration:\n  [panel]\n  \
-         bus = \"/dev/i2c-N\""
+        );
+        if board.boot_file == CONFIG_TXT {
+            remedy +=
+                &format!("\nor, on Raspberry Pi OS:\n  sudo raspi-config nonint {parameter} 0");
+        }
+        remedy
+    } else if board.model == NO_MODEL && !spi {
+        "Connect a bridge from USB to I2C that has a driver in the kernel (MCP2221, CP2112, \
+         i2c-tiny-usb). The package's udev rule names its bus /dev/i2c-usb; or set another bus in the \
+         configuration:\n  [panel]\n  bus = \"/dev/i2c-N\""
             .to_owned()
+    } else {
+        format!(
+            "Enable the bus of the board, or set another bus in the configuration:\n  [panel]\n  \
+             bus = \"{}\"",
+            all.replace('*', "N")
+        )
     };
     Finding::failed("bus", found, remedy)
 }
@@ -130,11 +153,19 @@ fn judge_permission(
                 )
             }
         }
-        _ => "Create a group for the bus, and add your user to the group; then log in again:\n  \
-              sudo groupadd -f i2c && sudo usermod -aG i2c $USER\n  echo 'SUBSYSTEM==\"i2c-dev\", \
-              GROUP=\"i2c\", MODE=\"0660\"' |\n    sudo tee /etc/udev/rules.d/60-i2c.rules\n  sudo \
-              udevadm control --reload && sudo udevadm trigger"
-            .to_owned(),
+        _ => {
+            let (group, subsystem) = match is_spi(bus) {
+                true => ("spi", "spidev"),
+                false => ("i2c", "i2c-dev"),
+            };
+            format!(
+                "Create a group for the bus, and add your user to the group; then log in again:\n  \
+                 sudo groupadd -f {group} && sudo usermod -aG {group} $USER\n  echo \
+                 'SUBSYSTEM==\"{subsystem}\", GROUP=\"{group}\", MODE=\"0660\"' |\n    sudo tee \
+                 /etc/udev/rules.d/60-{group}.rules\n  sudo udevadm control --reload && sudo udevadm \
+                 trigger"
+            )
+        }
     };
     Finding::failed("permission", found, remedy)
 }
@@ -154,7 +185,7 @@ pub(super) fn speed(root: &Path, bus: &Path, board: &Board, debian: bool) -> Fin
     }
     let millis = 9_400_000 / hertz.max(1);
     let found = format!("{found}: a whole picture takes {millis} ms");
-    let remedy = if debian || board.config_txt.is_empty() {
+    let remedy = if debian || board.i2c.is_empty() {
         // An experiment showed that Debian's kernel ignores dtparam. Debian needs an overlay with
         // the property.
         "At 400 kHz a whole picture takes 24 ms. Debian's own kernel needs a device tree overlay \
@@ -162,11 +193,8 @@ pub(super) fn speed(root: &Path, bus: &Path, board: &Board, debian: bool) -> Fin
          needs only a line in config.txt."
             .to_owned()
     } else {
-        let lines = board.config_txt.join("\n  ");
-        format!(
-            "At 400 kHz a whole picture takes 24 ms. Add to /boot/firmware/config.txt, and \
-             reboot:\n  {lines}"
-        )
+        let (file, lines) = (board.boot_file, board.i2c.join("\n  "));
+        format!("At 400 kHz a whole picture takes 24 ms. Add to {file}, and reboot:\n  {lines}")
     };
     Finding::warning("speed", found, remedy)
 }

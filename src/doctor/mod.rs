@@ -22,6 +22,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use crate::config::{Config, PanelConfig, PanelKind};
+use crate::display::is_spi;
 use crate::market::Calendar;
 use crate::net::connector::Connector;
 use crate::net::endpoint::Endpoint;
@@ -32,7 +33,7 @@ pub use bundle::{Bundle, redacted};
 pub use finding::{CheckState, Finding};
 pub(crate) use machine::buses;
 pub use panel::{BusProbe, ProbeFn, touch};
-pub(crate) use panel::{USUAL, WIRING};
+pub(crate) use panel::{USUAL, wiring};
 pub use redaction::Redactor;
 pub use text::{json, summary, text};
 
@@ -194,10 +195,18 @@ fn check_machine(
         );
     }
     let permitted = examination.note(machine::permission(root, bus));
+    for (pin, line) in [("dc", settings.oled.dc), ("reset", settings.oled.reset)] {
+        if let Some(line) = line {
+            examination.note(panel::line(root, pin, line));
+        }
+    }
     if let Some(finding) = stuck {
         examination.note(finding);
+    } else if is_spi(bus) {
+        let reason = "a panel on SPI sends no answer: look at it";
+        return examination.skip(&["panel", "speed"], reason);
     } else if permitted {
-        examination.note(panel::look(bus, settings.oled.address, context.touch));
+        examination.note(panel::look(&settings.oled, board, context.touch));
     } else {
         examination.skip(&["panel"], "this check needs the permission");
     }

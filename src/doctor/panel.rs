@@ -7,7 +7,11 @@ use embedded_hal::i2c::I2c;
 use rustix::io::Errno;
 
 use super::Finding;
-use crate::display::{Bus, BusFault, LinuxBus, PanelState};
+use super::machine::below;
+use crate::board::Board;
+use crate::display::{
+    Bus, BusFault, Chip, GpioLine, LinuxBus, PanelSettings, PanelState, place, user_of_line,
+};
 
 /// The usual I2C addresses of a panel.
 pub(crate) const USUAL: [u8; 2] = [0x3c, 0x3d];
@@ -15,9 +19,19 @@ pub(crate) const USUAL: [u8; 2] = [0x3c, 0x3d];
 /// picture nor the address window of a running ticker.
 const NOP: [u8; 2] = [0x00, 0xe3];
 
-pub(crate) const WIRING: &str = "Check the wires: SDA on pin 3, SCL on pin 5, 3V3 on pin 1, GND on pin 6. \
-                      Many panels have a solder bridge on the back that changes the address from \
-                      0x3c to 0x3d.";
+/// Returns the advice for a panel that does not answer.
+pub(crate) fn wiring(board: &Board) -> String {
+    format!(
+        "Check the wires: {}. Many panels have a solder bridge on the back that changes the address \
+         from 0x3c to 0x3d. A RES pin must be connected too: to a GPIO, with its number as `reset` in \
+         [panel], or to 3V3.",
+        board.pins
+    )
+}
+
+/// The advice for a panel that may need a reset line.
+const RESET_PIN: &str = "an SSD1309 usually needs its RES pin: connect it to a GPIO, and set its \
+                         number as `reset` in [panel]";
 
 /// The file with the panel state of a running ticker. systemd removes the file when the service
 /// ends.
@@ -42,7 +56,14 @@ pub type ProbeFn<'a> = dyn FnMut(&Path, u8, BusProbe) -> Result<(), BusFault> + 
 /// Returns a [`BusFault`] if no device answers or the bus does not work.
 pub fn touch(bus: &Path, address: u8, touch: BusProbe) -> Result<(), BusFault> {
     let path = bus.to_owned();
-    let mut i2c = LinuxBus { path, address }.open()?;
+    let mut bus = LinuxBus {
+        path,
+        address,
+        dc: None,
+        // The panel of a running ticker must not be reset.
+        reset: None,
+    };
+    let mut i2c = bus.open()?;
     match touch {
         BusProbe::Nop => i2c.write(address, &NOP),
         BusProbe::Empty => match i2c.write(address, &[]) {
@@ -75,24 +96,58 @@ pub(super) fn stuck(root: &Path) -> Option<Finding> {
     ))
 }
 
-pub(super) fn look(bus: &Path, address: u8, touch: &mut ProbeFn<'_>) -> Finding {
+/// Checks the GPIO line at a pin of the panel. The line keeps its level. `pin` is the name of the
+/// setting and of the check.
+pub(super) fn line(root: &Path, pin: &'static str, line: GpioLine) -> Finding {
+    let fault = match user_of_line(line, &below(root, &line.path())) {
+        Ok(None) => return Finding::ok(pin, format!("{line} is free")),
+        Ok(Some(user)) if user == GpioLine::USER => {
+            return Finding::ok(pin, format!("a running deskticker uses {line}"));
+        }
+        Ok(Some(user)) => {
+            let user = match user.as_str() {
+                "" => "another program or a driver",
+                user => user,
+            };
+            let remedy = format!(
+                "Stop this program, or remove the dtoverlay of this driver from config.txt; or use \
+                 another GPIO:\n  [panel]\n  {pin} = N"
+            );
+            return Finding::failed(pin, format!("{user} uses {line}"), remedy);
+        }
+        Err(fault) => fault,
+    };
+    let advice = fault.advice(Path::new(""), 0);
+    let (found, remedy) = advice
+        .split_once(": ")
+        .unwrap_or((&advice, "`gpioinfo` lists the lines."));
+    Finding::failed(pin, found, remedy)
+}
+
+pub(super) fn look(oled: &PanelSettings, board: &Board, touch: &mut ProbeFn<'_>) -> Finding {
+    let (bus, address) = (oled.bus.as_path(), oled.address);
+    let needs_reset = oled.chip == Chip::Ssd1309 && oled.reset.is_none();
     let fault = match touch(bus, address, BusProbe::Nop) {
         Ok(()) => {
-            let found = format!("{address:#04x} answers on {}", bus.display());
+            let mut found = format!("{address:#04x} answers on {}", bus.display());
+            if needs_reset {
+                found += &format!("; if the panel stays dark: {RESET_PIN}");
+            }
             return Finding::ok("panel", found);
         }
         Err(fault) => fault,
     };
+    let wiring = wiring(board);
     if fault != BusFault::NoAnswer {
         let advice = fault.advice(bus, address);
         // The advice has the form "problem: remedy", unless the whole advice describes the problem.
         let (found, remedy) = match (fault, advice.split_once(": ")) {
-            (BusFault::Errno(_), _) | (_, None) => (advice.as_str(), WIRING),
+            (BusFault::Errno(_), _) | (_, None) => (advice.as_str(), wiring.as_str()),
             (_, Some(halves)) => halves,
         };
         return Finding::failed("panel", found, remedy);
     }
-    let found = format!("nothing answers at {address:#04x} on {}", bus.display());
+    let found = format!("nothing answers at {}", place(bus, address));
     let mut others = USUAL.into_iter().filter(|other| *other != address);
     let other = others.find(|other| touch(bus, *other, BusProbe::Empty).is_ok());
     match other {
@@ -101,6 +156,9 @@ pub(super) fn look(bus: &Path, address: u8, touch: &mut ProbeFn<'_>) -> Finding 
             format!("{found}, but {other:#04x} does"),
             format!("Set this address in the configuration:\n  [panel]\n  address = {other:#04x}"),
         ),
-        None => Finding::failed("panel", found, WIRING),
+        None if needs_reset => {
+            Finding::failed("panel", found, format!("{wiring}\nAnd {RESET_PIN}."))
+        }
+        None => Finding::failed("panel", found, wiring),
     }
 }

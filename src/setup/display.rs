@@ -151,6 +151,8 @@ async fn choose_panel(
             "bus" => new.oled.bus.clone_from(&given.oled.bus),
             "address" => new.oled.address = given.oled.address,
             "rotation" => new.oled.rotation = given.oled.rotation,
+            "dc" => new.oled.dc = given.oled.dc,
+            "reset" => new.oled.reset = given.oled.reset,
             _ => {}
         }
     }
@@ -172,7 +174,7 @@ async fn choose_panel(
             } else {
                 None
             };
-            new.oled = panel::find(new.oled, !gave("bus"), console)?;
+            new.oled = panel::find(new.oled, !gave("bus"), board, console)?;
             drop(running);
         }
     }
@@ -208,7 +210,7 @@ const fn kind_name(kind: PanelKind) -> &'static str {
 }
 
 /// The settings of a panel, as the configuration has them.
-fn settings(panel: &PanelConfig) -> [(&'static str, String); 7] {
+fn settings(panel: &PanelConfig) -> [(&'static str, String); 9] {
     let oled = &panel.oled;
     [
         ("kind", quoted(kind_name(panel.kind))),
@@ -218,6 +220,8 @@ fn settings(panel: &PanelConfig) -> [(&'static str, String); 7] {
         ("bus", quoted(&oled.bus.display().to_string())),
         ("address", format!("{:#04x}", oled.address)),
         ("rotation", panel::degrees(oled.rotation).to_string()),
+        ("dc", oled.dc.map_or(String::new(), panel::line)),
+        ("reset", oled.reset.map_or(String::new(), panel::line)),
     ]
 }
 

@@ -7,10 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::console::{Console, Question};
 use super::edit;
+use super::quoted;
 use super::service::system;
-use crate::board::Board;
-use crate::display::{BusFault, Chip, Oled, PanelLight, PanelSettings, Rotation};
-use crate::doctor::{self, BusProbe, USUAL, WIRING, buses};
+use crate::board::{Board, CONFIG_TXT};
+use crate::display::{
+    Bus, BusFault, Chip, GpioLine, LinuxBus, Oled, PanelLight, PanelSettings, Rotation, is_spi,
+    place,
+};
+use crate::doctor::{self, BusProbe, USUAL, buses, wiring};
 use crate::render::{Size, notice, test_picture};
 
 /// The digits of the test number. A 6 and a 9 are missing, because they look like each other on a
@@ -18,10 +22,7 @@ use crate::render::{Size, notice, test_picture};
 const DIGITS: [char; 6] = ['2', '3', '4', '5', '7', '8'];
 /// The longest wait for the device file of a bus, after its driver has been loaded.
 const BUS_LIMIT: Duration = Duration::from_secs(3);
-/// The module that creates the device files of the buses.
-const MODULE: &str = "i2c-dev";
-
-/// Enables the I2C bus if its device file is missing: in the boot configuration, by its module,
+/// Enables the bus if its device file is missing: in the boot configuration, by its module,
 /// and, where the system can, without a restart of the machine. `root` is usually `/`.
 ///
 /// # Errors
@@ -37,21 +38,26 @@ pub(super) fn enable_bus(
     if below(bus).exists() {
         return Ok(());
     }
+    // The module creates the device files of the buses.
+    let (module, parameter, lines) = match is_spi(bus) {
+        true => ("spidev", "spi=on", board.spi),
+        false => ("i2c-dev", "i2c_arm=on", board.i2c),
+    };
     let mut changes = Vec::new();
     let name = bus.file_name().unwrap_or_default();
     let driven = root.join("sys/bus/i2c/devices").join(name).exists();
     let boot = ["boot/firmware/config.txt", "boot/config.txt"].map(|file| root.join(file));
     let boot = boot.into_iter().find(|file| file.exists() && !driven);
-    if let Some(file) = boot {
+    if let Some(file) = boot.filter(|_| board.boot_file == CONFIG_TXT) {
         let old = std::fs::read_to_string(&file)
             .map_err(|error| format!("{}: {error}", file.display()))?;
-        let new = edit::boot_lines(&old, board.config_txt);
+        let new = edit::boot_lines(&old, lines);
         changes.push((file, old, new));
     }
     let modules = root.join("etc/modules-load.d/deskticker.conf");
-    if !root.join("usr/lib/modules-load.d/deskticker.conf").exists() {
+    if !is_spi(bus) && !root.join("usr/lib/modules-load.d/deskticker.conf").exists() {
         let old = std::fs::read_to_string(&modules).unwrap_or_default();
-        changes.push((modules, old, format!("{MODULE}\n")));
+        changes.push((modules, old, format!("{module}\n")));
     }
     changes.retain(|(_, old, new)| old != new);
     console.say(&format!(
@@ -62,7 +68,7 @@ pub(super) fn enable_bus(
         let lines = edit::difference(old, new);
         console.say(&format!("  changes {}:{lines}", file.display()));
     }
-    console.say(&format!("  runs modprobe {MODULE} and dtparam i2c_arm=on"));
+    console.say(&format!("  runs modprobe {module} and dtparam {parameter}"));
     if dry_run || !console.agrees("Enable the bus?")? {
         return Ok(());
     }
@@ -71,7 +77,7 @@ pub(super) fn enable_bus(
     }
     if root == Path::new("/") {
         // dtparam is only on Raspberry Pi OS; a failure leaves the restart of the machine.
-        for command in [&["dtparam", "i2c_arm=on"][..], &["modprobe", MODULE]] {
+        for command in [&["dtparam", parameter], &["modprobe", module]] {
             let _ = system(command);
         }
         let end = Instant::now() + BUS_LIMIT;
@@ -89,8 +95,19 @@ pub(super) fn enable_bus(
 }
 
 /// Returns the places where a panel can be, each a bus and an address, and prints the addresses at
-/// which a device answers. `bus` comes first; without `others` it is the only bus.
-fn scan(bus: &Path, others: bool, console: &Console) -> Vec<(PathBuf, u8)> {
+/// which a device answers. The bus of `wanted` comes first; without `others` it is the only bus.
+fn scan(
+    wanted: &PanelSettings,
+    others: bool,
+    board: &Board,
+    console: &Console,
+) -> Vec<(PathBuf, u8)> {
+    let bus = wanted.bus.as_path();
+    // Some panels answer only after a reset.
+    let reset = LinuxBus::of(wanted).open();
+    if let Err(fault @ BusFault::Gpio(..)) = &reset {
+        console.say(&fault.advice(bus, wanted.address));
+    }
     let mut all = vec![bus.to_owned()];
     let more = buses(Path::new("/")).into_iter().map(PathBuf::from);
     all.extend(more.filter(|other| others && other != bus));
@@ -122,7 +139,8 @@ fn scan(bus: &Path, others: bool, console: &Console) -> Vec<(PathBuf, u8)> {
             [] => "nothing answers".to_owned(),
             devices => format!("no panel answers, only {}", devices.join(", ")),
         };
-        console.say(&format!("On {} {devices}. {WIRING}", bus.display()));
+        let advice = wiring(board);
+        console.say(&format!("On {} {devices}. {advice}", bus.display()));
     }
     found
 }
@@ -136,17 +154,22 @@ fn scan(bus: &Path, others: bool, console: &Console) -> Vec<(PathBuf, u8)> {
 pub(super) fn find(
     wanted: PanelSettings,
     others: bool,
+    board: &Board,
     console: &Console,
 ) -> Result<PanelSettings, String> {
-    let mut places = scan(&wanted.bus, others, console);
+    let own = (wanted.bus.clone(), wanted.address);
+    let mut places = match is_spi(&wanted.bus) {
+        // A panel on SPI sends no answer.
+        true => vec![own.clone()],
+        false => scan(&wanted, others, board, console),
+    };
     while places.is_empty() && console.asks() {
         if console.agrees("Scan again? (no: go on without a test picture)")? {
-            places = scan(&wanted.bus, others, console);
+            places = scan(&wanted, others, board, console);
         } else {
             return Ok(wanted);
         }
     }
-    let own = (wanted.bus.clone(), wanted.address);
     places.sort_by_key(|place| *place != own);
     let Some((bus, address)) = places.first().cloned() else {
         return Ok(wanted);
@@ -169,7 +192,8 @@ pub(super) fn find(
             .map(|_| DIGITS[fastrand::usize(..DIGITS.len())])
             .collect();
         let words = describe(&settings);
-        let shown = Oled::linux(settings.clone());
+        // The panel keeps its reset line while the user looks at the picture.
+        let mut shown = Oled::linux(settings.clone());
         let frame = test_picture(settings.size, &number);
         if let Err(fault) = shown.leave(&frame, PanelLight::default()) {
             console.say(&fault.advice(&settings.bus, settings.address));
@@ -179,6 +203,7 @@ pub(super) fn find(
         let text = "The number, if the picture is upright and complete (Enter: it is not, u: upside \
                     down, s: keep these settings)";
         let answer = console.ask(&Question::new(text, "", ""))?;
+        drop(shown);
         if answer == number || answer == "s" {
             let frame = notice(settings.size, "SETUP", "at the terminal");
             // The ticker draws over this picture soon.
@@ -192,7 +217,8 @@ pub(super) fn find(
         }
     }
     Err("no combination of chip, size, rotation and address was right, and nothing was changed. Is it \
-         one of these chips: ssd1306, ssd1315, ssd1309, sh1106? A panel with other columns needs \
+         one of these chips: ssd1306, ssd1315, ssd1309, sh1106? A panel with a RES pin usually needs \
+         this pin at a GPIO, and --reset with the number of the GPIO. A panel with other columns needs \
          column_offset in the configuration"
         .into())
 }
@@ -211,13 +237,12 @@ fn combinations(first: &PanelSettings, places: &[(PathBuf, u8)]) -> VecDeque<Pan
     for first in [first.clone(), turned(first)] {
         for (bus, address) in places.iter().cloned() {
             for (chip, size) in likely {
-                let (bus, rotation) = (bus.clone(), first.rotation);
                 let settings = PanelSettings {
                     chip,
                     size,
-                    bus,
+                    bus: bus.clone(),
                     address,
-                    rotation,
+                    ..first.clone()
                 };
                 if !all.contains(&settings) {
                     all.push_back(settings);
@@ -239,18 +264,10 @@ fn turned(settings: &PanelSettings) -> PanelSettings {
 }
 
 fn describe(settings: &PanelSettings) -> String {
-    let PanelSettings {
-        chip,
-        size,
-        bus,
-        address,
-        rotation,
-    } = settings;
-    let (chip, rotation) = (chip_name(*chip), degrees(*rotation));
-    format!(
-        "{chip}, {size}, {address:#04x} on {}, rotation {rotation}",
-        bus.display()
-    )
+    let PanelSettings { chip, size, .. } = settings;
+    let (chip, rotation) = (chip_name(*chip), degrees(settings.rotation));
+    let place = place(&settings.bus, settings.address);
+    format!("{chip}, {size}, {place}, rotation {rotation}")
 }
 
 /// The name of a chip in the configuration.
@@ -260,6 +277,14 @@ pub(super) const fn chip_name(chip: Chip) -> &'static str {
         Chip::Ssd1315 => "ssd1315",
         Chip::Ssd1309 => "ssd1309",
         Chip::Sh1106 { .. } => "sh1106",
+    }
+}
+
+/// A GPIO line in the configuration.
+pub(super) fn line(line: GpioLine) -> String {
+    match line.chip {
+        0 => line.line.to_string(),
+        chip => quoted(&format!("gpiochip{chip}:{}", line.line)),
     }
 }
 

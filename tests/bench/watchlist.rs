@@ -218,6 +218,8 @@ fn serve_glass(slot: &Mailbox, shown: &Shown, sink: Sink, clock: &Clock) {
         bus: "/dev/i2c-1".into(),
         address: 0x3c,
         rotation: Rotation::Upright,
+        dc: None,
+        reset: None,
     };
     let mut oled = Oled::new(settings, sink);
     let mut frame = Box::new(Frame::new(Size::Tall));

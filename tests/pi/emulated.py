@@ -6,6 +6,7 @@ Usage: emulated.py FOLDER FONTS KERNEL TREE INITRAMFS DISPLAY HUB ARM64, called 
 """
 
 import os
+import re
 import signal
 import sys
 import time
@@ -32,6 +33,10 @@ PROVEN = 11
 # The greatest work of the emulator from user space to the first picture, as a share of its work for the
 # start of the kernel.
 FIRST_PICTURE = 0.15
+
+# The least time in seconds for which the reset line of a panel is low, and for which the panel then
+# rests (SH1106 data sheet, "Reset Timing").
+RESET = 10e-6
 
 # Symbols of three clusters; each cluster has its own connection.
 MANY = '["SPX", "VIX", "SPY", "NVDA", "O:SPY261218C00650000"]'
@@ -134,6 +139,25 @@ class Test:
         check(self.prices.of(first) == (None, None), "a price before there was a network")
         proven(f"a picture {shown - began:.2f} s after user space began; no price, no network yet")
         self.drop([waiting])
+
+    def reset(self):
+        """Checks the reset line, by the levels and the messages that the kernel has recorded."""
+        trace = "/sys/kernel/tracing"
+        self.guest.do(f"echo 0 >{trace}/events/i2c/i2c_write/enable")
+        held = "\n".join(self.guest.do("cat /sys/kernel/debug/gpio"))
+        line = re.search(r"gpio-(\d+) .*\|deskticker *\) out hi", held)
+        check(line, f"the reset line is not held high:\n{held}")
+        events = "\n".join(self.guest.do(f"cat {trace}/trace"))
+        levels = re.findall(rf" ([\d.]+): gpio_value: {line[1]} set (\d)", events)
+        messages = re.findall(r" ([\d.]+): i2c_write: i2c-1 ", events)
+        check([level for _, level in levels[-2:]] == ["0", "1"], f"no pulse: {levels}")
+        fell, rose, first = (float(at) for at in (levels[-2][0], levels[-1][0], messages[0]))
+        low, rest = rose - fell, first - rose
+        check(low >= RESET and rest >= RESET, f"low for {low} s, then {rest} s to the first message")
+        proven(
+            f"/dev/gpiochip0 resets the panel: low for {1000 * low:.1f} ms, the first message "
+            f"{1000 * rest:.1f} ms later, then held high"
+        )
 
     def unset(self, hub, client):
         """Checks that a display without a clock shows prices but no change, because the day of the
@@ -350,6 +374,7 @@ def main():
     client = Client(hub.port)
     try:
         test.start(hub, (kernel, tree, initramfs))
+        test.reset()
         test.unset(hub, client)
         test.steady(hub, client)
         test.absent()

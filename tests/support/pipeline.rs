@@ -73,6 +73,8 @@ impl<B: Bus> StraightLine<B> {
             bus: "/dev/i2c-1".into(),
             address: 0x3c,
             rotation: Rotation::Upright,
+            dc: None,
+            reset: None,
         };
         Self {
             link,

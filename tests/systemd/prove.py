@@ -18,8 +18,20 @@ ROOT = Path(__file__).resolve().parents[2]
 UNITS = ["deskticker.service", "deskticker-hub.service"]
 # The greatest exposure, in tenths, that `systemd-analyze security` may report for each unit.
 EXPOSURE = {"deskticker.service": 13, "deskticker-hub.service": 11}
-# The classes of devices that a configuration can name: panel.bus is an I2C bus (char-89).
-CLASSES = {"deskticker.service": {"char-i2c rw", "char-89 rw"}, "deskticker-hub.service": set()}
+# The classes of devices that a configuration can name: panel.bus is an I2C bus (char-89) or an SPI
+# bus (char-153), and panel.dc and panel.reset are lines of a GPIO chip.
+CLASSES = {
+    "deskticker.service": {
+        "char-i2c rw",
+        "char-89 rw",
+        "char-spi rw",
+        "char-153 rw",
+        "char-gpiochip rw",
+    },
+    "deskticker-hub.service": set(),
+}
+# The groups of these devices.
+GROUPS = ("i2c", "spi", "gpio")
 
 
 def said_by(*command):
@@ -102,10 +114,13 @@ def static(tree):
         check(allowed == CLASSES[unit], f"{unit} allows the devices {allowed}")
 
     groups = tree / "etc/group"
-    check("\ni2c:" not in groups.read_text(), "this Debian has a group i2c, and nothing is proven")
+    def missing():
+        return [group for group in GROUPS if f"\n{group}:" not in groups.read_text()]
+
+    check(missing() == [*GROUPS], "this Debian has such a group, and nothing is proven")
     code, said = said_by("systemd-sysusers", f"--root={tree}", "deskticker.conf")
-    check(code == 0 and "\ni2c:" in groups.read_text(), f"systemd-sysusers: {code}\n{said}")
-    proven("sysusers makes the group i2c, which plain Debian has not")
+    check(code == 0 and not missing(), f"systemd-sysusers: {code}\n{said}")
+    proven("sysusers makes the groups i2c, spi and gpio, which plain Debian has not")
 
     rules = tree / "usr/lib/udev/rules.d/60-deskticker.rules"
     if version >= 254:
@@ -398,7 +413,7 @@ def hang(pid):
 def buses(machine, desk):
     (machine.tree / "etc/deskticker/deskticker.toml").write_text(configuration("oled", '["SPX"]'))
     machine.run("systemctl", "restart", desk.name)
-    desk.says("/dev/i2c-1")
+    desk.says("/dev/i2c-")
     check(desk.runs(), "it has ended for want of a bus")
     proven("without an I2C bus the display says so, and lives")
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use deskticker::board::{self, Board};
 use deskticker::command_line::{self, Commands};
 use deskticker::config::{DEFAULT_PATH, PanelConfig, PanelKind};
-use deskticker::display::Rotation;
+use deskticker::display::{Rotation, is_spi};
 use deskticker::market::{Symbol, Watchlist};
 use deskticker::setup::DisplayOptions;
 
@@ -35,8 +35,11 @@ Options for demo:
       --speed X        let prices move X times as fast (default: 1, SPX then moves once a second)
       --size SIZE      128x64 (default) or 128x32
       --chip CHIP      the chip of an oled: ssd1306 (default), ssd1315, ssd1309, sh1106
-      --bus PATH       the I2C bus of an oled (default: the bus of the board, usually /dev/i2c-1)
+      --bus PATH       the bus of an oled: I2C (default: the bus of the board, usually /dev/i2c-1),
+                       or SPI, /dev/spidev0.0
       --address N      the I2C address of an oled (default: 0x3c)
+      --dc N           the GPIO at the DC pin of an oled on SPI
+      --reset N        the GPIO at the RES pin of an oled, if this pin is connected to a GPIO
       --output FILE    the file of a png (default: deskticker.png)
 
 Options for run:
@@ -51,8 +54,8 @@ Options for setup (a value that is not given is asked for at the terminal):
                        the file with the token of the hub; - reads it from the standard input
       --ca-file FILE   the certificate that identifies the hub, if no public authority has signed it
       --watchlist LIST the symbols, separated by commas
-      --panel KIND     oled, png or terminal; for an oled also --chip, --size, --bus, --address as
-                       for demo, and --rotation 0 or 180; for a png --output
+      --panel KIND     oled, png or terminal; for an oled also --chip, --size, --bus, --address,
+                       --dc and --reset as for demo, and --rotation 0 or 180; for a png --output
       --config FILE    the configuration to write (default: /etc/deskticker/deskticker.toml); with
                        another file, the set-up writes the token beside this file, and leaves the
                        service as it is
@@ -110,13 +113,13 @@ pub(super) enum Command {
 const COMMANDS: &Commands = &[
     (
         "demo",
-        "panel seconds speed watchlist size chip bus address output",
+        "panel seconds speed watchlist size chip bus address dc reset output",
     ),
     ("run", "config last-good"),
     (
         "setup",
-        "config hub token-file ca-file watchlist panel chip size bus address rotation output yes \
-         dry-run",
+        "config hub token-file ca-file watchlist panel chip size bus address dc reset rotation output \
+         yes dry-run",
     ),
     ("check", "config"),
     ("snapshot", "output config demo seconds"),
@@ -257,6 +260,8 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
             Long("address") => {
                 oled.address = address(&command_line::text(&mut parser, "address")?)?
             }
+            Long("dc") => oled.dc = Some(command_line::value(&mut parser, "dc")?),
+            Long("reset") => oled.reset = Some(command_line::value(&mut parser, "reset")?),
             Long("rotation") => {
                 oled.rotation = match parser.value()?.to_str() {
                     Some("0") => Rotation::Upright,
@@ -296,6 +301,11 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
         options.watchlist = symbols(list)?;
     }
     let gave = |option: &str| options.given.iter().any(|name| name == option);
+    if gave("bus") && is_spi(&options.panel.oled.bus) && !gave("dc") {
+        return Err(
+            "--bus with an SPI bus needs --dc N, the GPIO at the pin DC of the panel".into(),
+        );
+    }
     match command {
         Command::Snapshot if !gave("output") => {
             Err("the command snapshot needs --output FILE".into())

@@ -178,6 +178,8 @@ pub(in crate::config) const KEYS: &[Key] = &[
     key("panel", "size", Kind::Text, "\"128x64\""),
     key("panel", "bus", Kind::Text, "\"/dev/i2c-1\""),
     key("panel", "address", Kind::Whole, "0x3c"),
+    key("panel", "dc", Kind::Text, "24"),
+    key("panel", "reset", Kind::Text, "17"),
     key("panel", "rotation", Kind::Whole, "180"),
     key("panel", "brightness", Kind::Whole, "127"),
     key("panel", "shift", Kind::Flag, "false"),

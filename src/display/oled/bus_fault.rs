@@ -1,19 +1,22 @@
 //! The reasons why a panel does not respond, with advice for the owner of the panel. This module
-//! owns the meaning of the kernel's error numbers for I2C (kernel documentation, i2c/fault-codes);
-//! it never retries.
+//! owns the meaning of the kernel's error numbers for I2C (kernel documentation, i2c/fault-codes),
+//! SPI and GPIO lines; it never retries.
 
 use std::io;
 use std::path::Path;
 
+use embedded_hal::digital;
 use embedded_hal::i2c::{Error, ErrorKind, NoAcknowledgeSource};
 use rustix::io::Errno;
 
-/// A fault of the I2C bus.
+use super::gpio_line::GpioLine;
+
+/// A fault of the bus.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BusFault {
-    /// The bus does not exist: I2C is switched off, or the adapter is unplugged.
+    /// The bus does not exist: it is switched off, or the adapter is unplugged.
     NoBus,
-    /// The file exists but is not an I2C bus.
+    /// The file exists but is not a bus of this kind.
     NotABus,
     /// The user of the program has no permission to open the bus.
     Denied,
@@ -24,6 +27,8 @@ pub enum BusFault {
     Stuck,
     /// A kernel driver uses the address.
     Claimed,
+    /// A GPIO line of the panel cannot be used, with the error number from the kernel.
+    Gpio(GpioLine, i32),
     /// Any other error number from the kernel.
     Errno(i32),
     /// A message does not fit into the buffer. Such a message is a bug of this program.
@@ -50,26 +55,30 @@ impl BusFault {
     /// Returns the fault as a sentence for the owner of the panel at `address` (7 bits) on `bus`,
     /// with advice on how to fix the fault.
     pub fn advice(self, bus: &Path, address: u8) -> String {
-        let path = bus.display();
+        let (path, place) = (bus.display(), place(bus, address));
+        let (kind, group, parameter, all) = match is_spi(bus) {
+            true => ("SPI", "spi", "spi", "/dev/spidev*"),
+            false => ("I2C", "i2c", "i2c_arm", "/dev/i2c-*"),
+        };
         match self {
             BusFault::NoBus => format!(
-                "there is no {path}: enable I2C with `sudo raspi-config nonint do_i2c 0` (or \
-                 dtparam=i2c_arm=on in /boot/firmware/config.txt and a reboot), or set the bus to \
-                 one of `ls /dev/i2c-*`"
+                "there is no {path}: enable {kind} with `sudo raspi-config nonint do_{group} 0` (or \
+                 dtparam={parameter}=on in /boot/firmware/config.txt and a reboot), or set the bus \
+                 to one of `ls {all}`"
             ),
             BusFault::NotABus => {
-                format!("{path} is not an I2C bus: set the bus to one of `ls /dev/i2c-*`")
+                format!("{path} is not an {kind} bus: set the bus to one of `ls {all}`")
             }
             BusFault::Denied => format!(
-                "no permission to open {path}: `sudo usermod -aG i2c $USER`, then log in again \
-                 (for a service: SupplementaryGroups=i2c)"
+                "no permission to open {path}: `sudo usermod -aG {group} $USER`, then log in again \
+                 (for a service: SupplementaryGroups={group})"
             ),
             BusFault::NoAnswer => {
                 let scan = bus_number(bus).map(|number| {
                     format!(" (`i2cdetect -y {number}` lists the addresses that answer)")
                 });
                 format!(
-                    "nothing answers at {address:#04x} on {path}: check the wiring (SDA, SCL, 3V3, \
+                    "nothing answers at {place}: check the wiring (SDA, SCL, 3V3, \
                      GND), or the address{}",
                     scan.unwrap_or_default()
                 )
@@ -83,8 +92,9 @@ impl BusFault {
                 "a kernel driver uses {address:#04x} on {path}: remove the dtoverlay of that \
                  driver (such as ssd1306) from config.txt"
             ),
+            BusFault::Gpio(line, errno) => gpio_advice(line, errno),
             BusFault::Errno(errno) => format!(
-                "writing to {address:#04x} on {path} failed: {}",
+                "writing to {place} failed: {}",
                 io::Error::from_raw_os_error(errno)
             ),
             BusFault::TooLong => "a message is longer than its buffer".to_owned(),
@@ -99,6 +109,52 @@ impl Error for BusFault {
             BusFault::Stuck => ErrorKind::Bus,
             _ => ErrorKind::Other,
         }
+    }
+}
+
+impl digital::Error for BusFault {
+    fn kind(&self) -> digital::ErrorKind {
+        digital::ErrorKind::Other
+    }
+}
+
+fn gpio_advice(line: GpioLine, errno: i32) -> String {
+    let chip = line.path();
+    let chip = chip.display();
+    match Errno::from_raw_os_error(errno) {
+        Errno::NOENT | Errno::NXIO | Errno::NODEV => {
+            format!("there is no {chip}: set the line to one of a chip in `ls /dev/gpiochip*`")
+        }
+        Errno::ACCESS | Errno::PERM => format!(
+            "no permission to open {chip}: `sudo usermod -aG gpio $USER`, then log in again (for a \
+             service: SupplementaryGroups=gpio)"
+        ),
+        Errno::BUSY => format!(
+            "{line} is in use: stop the other program, or remove the dtoverlay of its driver \
+             (`gpioinfo` names both)"
+        ),
+        Errno::INVAL => {
+            format!(
+                "{chip} has no line {}: `gpioinfo` lists its lines",
+                line.line
+            )
+        }
+        Errno::NOTTY => format!("{chip} is not a GPIO chip: `gpiodetect` lists the chips"),
+        errno => format!("{line} cannot be used: {}", io::Error::from(errno)),
+    }
+}
+
+/// Returns true if this is the path of an SPI bus, such as `/dev/spidev0.0`.
+pub fn is_spi(bus: &Path) -> bool {
+    let name = bus.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with("spidev"))
+}
+
+/// Returns the place of a panel in words: `0x3c on /dev/i2c-1`, or `/dev/spidev0.0`.
+pub fn place(bus: &Path, address: u8) -> String {
+    match is_spi(bus) {
+        true => bus.display().to_string(),
+        false => format!("{address:#04x} on {}", bus.display()),
     }
 }
 
@@ -130,6 +186,44 @@ mod tests {
             (Errno::IO, "0x3c on /dev/i2c-1 failed"),
         ] {
             let advice = advice(errno);
+            assert!(advice.contains(expected), "{errno:?}: {advice}");
+        }
+    }
+
+    #[test]
+    fn the_advice_for_an_spi_bus_names_spi() {
+        for (errno, expected) in [
+            (
+                Errno::NOENT,
+                "there is no /dev/spidev0.0: enable SPI with `sudo raspi-config nonint do_spi 0`",
+            ),
+            (Errno::ACCESS, "usermod -aG spi"),
+            (Errno::NOTTY, "/dev/spidev0.0 is not an SPI bus: "),
+            (Errno::IO, "writing to /dev/spidev0.0 failed: "),
+        ] {
+            let fault = BusFault::from_io(&io::Error::from_raw_os_error(errno.raw_os_error()));
+            let advice = fault.advice(Path::new("/dev/spidev0.0"), 0x3c);
+            assert!(advice.contains(expected), "{errno:?}: {advice}");
+            assert!(
+                !advice.contains("i2c") && !advice.contains("0x3c"),
+                "{advice}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_common_error_of_a_line_has_a_remedy() {
+        let line = GpioLine { chip: 4, line: 17 };
+        for (errno, expected) in [
+            (Errno::NOENT, "there is no /dev/gpiochip4: "),
+            (Errno::ACCESS, "usermod -aG gpio"),
+            (Errno::BUSY, "line 17 of /dev/gpiochip4 is in use: "),
+            (Errno::INVAL, "/dev/gpiochip4 has no line 17: "),
+            (Errno::NOTTY, "not a GPIO chip"),
+            (Errno::IO, "line 17 of /dev/gpiochip4 cannot be used: "),
+        ] {
+            let fault = BusFault::Gpio(line, errno.raw_os_error());
+            let advice = fault.advice(Path::new("/dev/i2c-1"), 0x3c);
             assert!(advice.contains(expected), "{errno:?}: {advice}");
         }
     }

@@ -16,6 +16,7 @@ use ssd1306::size::{DisplaySize, DisplaySize128x32, DisplaySize128x64};
 
 use super::dirty_runs;
 use super::dirty_windows::{self, Window, WindowPlan};
+use super::gpio_line::GpioLine;
 use super::i2c_message::I2cMessage;
 use crate::display::PanelLight;
 use crate::render::{Frame, Size};
@@ -79,12 +80,16 @@ pub struct PanelSettings {
     pub chip: Chip,
     /// The size of the panel.
     pub size: Size,
-    /// The bus of the panel, such as `/dev/i2c-1`.
+    /// The bus of the panel, such as `/dev/i2c-1` or `/dev/spidev0.0`.
     pub bus: PathBuf,
-    /// The I2C address in 7 bits: `0x3c`, on some panels `0x3d`.
+    /// The I2C address in 7 bits: `0x3c`, on some panels `0x3d`. SPI has no addresses.
     pub address: u8,
+    /// The GPIO line at the DC pin of a panel on SPI; `None` for I2C.
+    pub dc: Option<GpioLine>,
     /// The orientation of the mounted panel.
     pub rotation: Rotation,
+    /// The GPIO line at the RES pin of the panel; `None` if the pin is not connected to a line.
+    pub reset: Option<GpioLine>,
 }
 
 type BufferResult<T> = Result<T, DisplayError>;

@@ -1,4 +1,4 @@
-//! A panel on an I2C bus. This module owns the picture on the panel and the steps that restore the
+//! A panel on an I2C or SPI bus. This module owns the picture on the panel and the steps that restore the
 //! picture. [`PanelRecovery`] decides when to do a step, [`PanelSettings`] selects the commands for
 //! the chip, and [`I2cMessage`] sends the bytes. The program retries a lost panel without end, and
 //! never trusts the panel's memory after an error.
@@ -7,19 +7,23 @@ pub(crate) mod bus_fault;
 pub(crate) mod controller;
 pub(crate) mod dirty_runs;
 pub mod dirty_windows;
+pub(crate) mod gpio;
+pub(crate) mod gpio_line;
 pub(crate) mod i2c;
 pub(crate) mod i2c_message;
+pub(crate) mod linux_bus;
 pub(crate) mod recovery;
+pub mod spi;
 
 use embedded_hal::i2c::I2c;
 use log::{debug, info, warn};
 use ssd1306::command::Command;
 
-use super::oled::bus_fault::BusFault;
+use super::oled::bus_fault::{BusFault, place};
 use super::oled::controller::PanelSettings;
 use super::oled::dirty_windows::Window;
-use super::oled::i2c::LinuxBus;
 use super::oled::i2c_message::I2cMessage;
+use super::oled::linux_bus::LinuxBus;
 use super::oled::recovery::{PanelRecovery, RecoveryStep};
 use super::{DisplayDevice, PanelLight};
 use crate::render::Frame;
@@ -42,7 +46,7 @@ pub trait Bus {
     fn open(&mut self) -> Result<Self::I2c, BusFault>;
 }
 
-/// A panel on an I2C bus.
+/// A panel on a bus.
 #[derive(Debug)]
 pub struct Oled<B: Bus> {
     settings: PanelSettings,
@@ -63,12 +67,9 @@ pub struct Oled<B: Bus> {
 }
 
 impl Oled<LinuxBus> {
-    /// Creates a panel on an I2C bus of this machine.
+    /// Creates a panel on a bus of this machine.
     pub fn linux(settings: PanelSettings) -> Self {
-        let bus = LinuxBus {
-            path: settings.bus.clone(),
-            address: settings.address,
-        };
+        let bus = LinuxBus::of(&settings);
         Self::new(settings, bus)
     }
 
@@ -97,11 +98,12 @@ impl<B: Bus> Oled<B> {
     }
 
     /// Shows a picture that stays on the panel after the program has ended. The picture must
-    /// therefore stay true without the program.
+    /// therefore stay true without the program. A panel with a reset line can become dark at the
+    /// drop of this value, because the kernel may then make the line an input.
     ///
     /// # Errors
     /// Returns the first fault of the bus. There is no retry.
-    pub fn leave(mut self, frame: &Frame, light: PanelLight) -> Result<(), BusFault> {
+    pub fn leave(&mut self, frame: &Frame, light: PanelLight) -> Result<(), BusFault> {
         self.wanted = Some(frame.clone());
         self.light = light;
         self.connect()
@@ -122,7 +124,7 @@ impl<B: Bus> Oled<B> {
             let PanelSettings { bus, address, .. } = &self.settings;
             let Err(fault) = done else {
                 if self.health.worked(step, now) {
-                    info!("panel: {address:#04x} on {} answers again", bus.display());
+                    info!("panel: {} answers again", place(bus, *address));
                 }
                 return;
             };

@@ -88,6 +88,8 @@ fn ticker(address: SocketAddr) {
         bus: "/dev/null".into(),
         address: 0x3c,
         rotation: Rotation::Upright,
+        dc: None,
+        reset: None,
     };
     let panel = PanelThread::spawn(Oled::new(settings, FileBus), Size::Tall, clock.clone());
     let (mailbox, _panel) = panel.unwrap();

@@ -19,6 +19,8 @@ pub(crate) fn panel_settings(chip: display::Chip, size: Size) -> PanelSettings {
         bus: "/dev/i2c-1".into(),
         address: ADDRESS,
         rotation: Rotation::Upright,
+        dc: None,
+        reset: None,
     }
 }
 

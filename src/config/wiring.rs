@@ -1,0 +1,145 @@
+//! The wiring of an OLED panel in the configuration: its bus, its address, and its GPIO lines.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+
+use super::{ConfigReader, ConfigTable, Mistake};
+use crate::display::{GpioLine, PanelSettings, is_spi};
+
+impl ConfigReader<'_> {
+    /// Reads the wiring from the table `[panel]`.
+    pub(super) fn wiring(&self, table: &mut ConfigTable<'_, '_>, oled: &mut PanelSettings) {
+        let named = table.text("bus");
+        self.set(&mut oled.bus, "bus", &named, bus);
+        if let Some(named) = named.as_ref().filter(|_| is_other_file(&oled.bus)) {
+            let (path, kind) = (
+                oled.bus.display(),
+                match is_spi(&oled.bus) {
+                    true => "no SPI bus, like /dev/spidev0.0",
+                    false => "no I2C bus, like /dev/i2c-1",
+                },
+            );
+            self.warn(&named.span(), format!("bus: {path} is {kind}"));
+        }
+        let spi = named.filter(|_| is_spi(&oled.bus));
+        let has_dc = table.has("dc");
+        let line = |key: &str, text: &Spanned<String>| {
+            self.read(key, text, |text: &str| text.parse::<GpioLine>())
+        };
+        match (table.text("dc"), &spi) {
+            (Some(dc), Some(_)) => oled.dc = line("dc", &dc),
+            (Some(dc), None) => {
+                let reason = "only a panel on SPI has this setting; remove this line, or write \
+                              bus = \"/dev/spidev0.0\"";
+                self.mistake("dc", dc.span(), reason);
+            }
+            (None, Some(named)) if !has_dc => {
+                let reason = "a panel on SPI also needs the GPIO at its pin DC; add a line, for \
+                              example: dc = 24";
+                self.mistake("bus", named.span(), reason);
+            }
+            (None, _) => {}
+        }
+        if let Some(reset) = table.text("reset") {
+            oled.reset = line("reset", &reset);
+        }
+        match table.text("address") {
+            Some(address) if spi.is_some() => {
+                let text = "address: a panel on SPI has no address, so this setting has no effect";
+                self.warn(&address.span(), text);
+            }
+            Some(address) => self.address(&address, oled),
+            None => {}
+        }
+    }
+
+    fn address(&self, address: &Spanned<String>, oled: &mut PanelSettings) {
+        let read = self.read("address", address, panel_address);
+        oled.address = read.unwrap_or(oled.address);
+        if let Some(printed) = read.and_then(printed_address)
+            && address.get_ref().to_ascii_lowercase().ends_with(&printed)
+        {
+            let read = oled.address;
+            let text = format!(
+                "address: 0x{printed}, as printed on the module, is {read:#04x} here; write: \
+                 address = {read:#04x}"
+            );
+            self.warn(&address.span(), text);
+        } else if let Some(read @ ..0x3c | read @ 0x3e..) = read {
+            let text = format!("address: {read:#04x}, but these panels have 0x3c or 0x3d");
+            self.warn(&address.span(), text);
+        }
+    }
+}
+
+/// Returns true if the path exists and is no bus: in Linux, I2C buses have the major number 89, and
+/// SPI buses 153.
+fn is_other_file(path: &Path) -> bool {
+    let wanted = if is_spi(path) { 153 } else { 89 };
+    let data = std::fs::metadata(path);
+    data.is_ok_and(|data| rustix::fs::major(data.rdev()) != wanted)
+}
+
+/// Reads the path of a bus; `1`, `i2c-1` and `/dev/i2c-1` mean the same bus, and so do `spi0.0`,
+/// `spidev0.0` and `/dev/spidev0.0`.
+fn bus(text: &str) -> Result<PathBuf, Mistake> {
+    let text = text.trim();
+    let select = text.trim_start_matches("/dev/").strip_prefix("spi");
+    let select = select.map(|rest| rest.trim_start_matches("dev"));
+    if let Some((controller, chip)) = select.and_then(|select| select.split_once('.')) {
+        let numbers = [controller, chip].map(|number| number.parse::<u8>().is_ok());
+        if numbers == [true; 2] {
+            return Ok(PathBuf::from(format!("/dev/spidev{controller}.{chip}")));
+        }
+    }
+    let number = text.trim_start_matches("/dev/").trim_start_matches("i2c");
+    let number = number.trim_start_matches('-');
+    if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(PathBuf::from(format!("/dev/i2c-{number}")));
+    }
+    match text.starts_with('/') {
+        true => Ok(PathBuf::from(text)),
+        false => {
+            let expected = "expected the path of a bus, like \"/dev/i2c-1\" or \"/dev/spidev0.0\"";
+            Err(format!("{text:?}, {expected}").into())
+        }
+    }
+}
+
+/// Returns the hexadecimal digits that many modules have printed on them for an address.
+fn printed_address(address: u8) -> Option<String> {
+    matches!(address, 0x3c | 0x3d).then(|| format!("{:x}", address << 1))
+}
+
+/// Reads the I2C address of a panel: `0x3c`, `3c`, `60`; also `0x78` and `0x7a`, which are printed
+/// on many modules.
+///
+/// # Errors
+/// The text is no address, or it can mean two addresses.
+fn panel_address(text: &str) -> Result<u8, Mistake> {
+    const EXPECTED: &str = "expected a 7-bit address, usually 0x3c or 0x3d";
+    let lower = text.trim().to_ascii_lowercase();
+    let reason = || format!("{text}, {EXPECTED}");
+    let hex = |digits: &str| u8::from_str_radix(digits, 16).ok();
+    let decimal = lower.bytes().all(|byte| byte.is_ascii_digit());
+    let number = match lower.strip_prefix("0x") {
+        Some(digits) => hex(digits),
+        None if decimal => lower.parse().ok(),
+        None => hex(lower.trim_end_matches('h')),
+    };
+    match number {
+        // Without 0x, this is most likely the number on the module.
+        Some(78) if decimal => Err(Mistake::with(
+            "78 is the decimal form of 0x4e; if the text on the module is 0x78, its address is 0x3c",
+            "0x3c",
+        )),
+        Some(0x78) => Ok(0x3c),
+        Some(0x7a) => Ok(0x3d),
+        Some(0x79) => Err(Mistake::with(reason(), "0x3c")),
+        Some(0x7b) => Err(Mistake::with(reason(), "0x3d")),
+        Some(number @ 0x08..=0x77) => Ok(number),
+        _ => Err(reason().into()),
+    }
+}

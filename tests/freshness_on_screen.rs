@@ -57,7 +57,7 @@ fn large(word: &str) -> Vec<u8> {
 /// Removes the data of a page that do not belong to its instruments.
 fn bare(view: &mut View<'_>) {
     match &mut view.page {
-        PageView::Big(_, day, _) => *day = DayStats::default(),
+        PageView::Big(_, day) => *day = DayStats::default(),
         PageView::Contract(sheet) => {
             (sheet.book, sheet.last, sheet.analytics) = (None, None, None);
             sheet.day = DayStats::default();

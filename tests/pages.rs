@@ -11,12 +11,14 @@ use deskticker::market::{
 };
 use deskticker::phone::notice;
 use deskticker::render::{
-    AlertView, ClockFault, ExtendedQuote, Format, LinkHop, LinkIcon, LinkReport, OptionView,
+    AlertView, ClockFault, Format, InstrumentView, LinkHop, LinkIcon, LinkReport, OptionView,
     PageView, PriceSummary, Threshold, TimeSource, View,
 };
 
 use views::goldens::Album;
-use views::{HOPS, day, line, option, ordinary, price, report, sheet, symbol, view, waiting, walk};
+use views::{
+    HOPS, day, line, option, ordinary, price, report, sheet, stale, symbol, view, waiting, walk,
+};
 
 #[test]
 fn every_alert_matches_its_golden_picture() {
@@ -59,7 +61,7 @@ fn every_alert_matches_its_golden_picture() {
         ..base
     };
     album.add_each_freshness("pair, simulated and misconfigured, ", worst);
-    let big = PageView::Big(line("SPX", 5912.41, 5887.61, &history), day(), None);
+    let big = PageView::Big(line("SPX", 5912.41, 5887.61, &history), day());
     album.add_each_freshness("big, ", View { page: big, ..base });
     let contract = PageView::Contract(sheet(&spy, &history));
     album.add_each_freshness(
@@ -91,7 +93,7 @@ fn every_page_of_one_instrument_matches_its_golden_picture() {
     let spy = symbol("O:SPY251219C00650000");
     let spx = line("SPX", 5912.41, 5887.61, &history);
     let mut album = Album::new("big");
-    let base = view(PageView::Big(spx, day(), None));
+    let base = view(PageView::Big(spx, day()));
     album.add_each_freshness("", base);
     let worst = View {
         simulated: true,
@@ -99,10 +101,7 @@ fn every_page_of_one_instrument_matches_its_golden_picture() {
         ..base
     };
     album.add_each_freshness("simulated and misconfigured, ", worst);
-    album.add(
-        "no day",
-        view(PageView::Big(spx, DayStats::default(), None)),
-    );
+    album.add("no day", view(PageView::Big(spx, DayStats::default())));
     let range = |low, high| DayStats {
         range: Some((price(low), price(high))),
         volume: None,
@@ -133,59 +132,22 @@ fn every_page_of_one_instrument_matches_its_golden_picture() {
     ] {
         album.add(
             name,
-            view(PageView::Big(line("SPX", now, before, &history), day, None)),
+            view(PageView::Big(line("SPX", now, before, &history), day)),
         );
     }
     let contract = option(&spy, 12.34, 12.0, &history);
     album.add_each_freshness(
         "option, ",
-        view(PageView::Big(contract, range(11.9, 13.05), None)),
+        view(PageView::Big(contract, range(11.9, 13.05))),
     );
     let mut share = line("NVDA", 187.9, 190.02, &history);
     share.part = Some(SessionPart::Post);
-    album.add(
-        "post",
-        view(PageView::Big(share, range(186.2, 191.0), None)),
-    );
+    album.add("post", view(PageView::Big(share, range(186.2, 191.0))));
     share.part = Some(SessionPart::Outside);
-    album.add(
-        "outside",
-        view(PageView::Big(share, range(186.2, 191.0), None)),
-    );
-    share.freshness = Freshness::Closed;
-    share.part = None;
-    for (name, outside, before, minutes) in [
-        ("its close and a price outside", 189.25, 187.9, 15),
-        (
-            "its close and an old price outside",
-            5_912.41,
-            5_887.61,
-            600,
-        ),
-        (
-            "its close and the largest price outside",
-            99_999_999.99,
-            1.0,
-            60 * 24 * 999,
-        ),
-    ] {
-        let outside = ExtendedQuote {
-            price: price(outside),
-            change: Some(price(outside).change_from(price(before))),
-            age: Duration::from_secs(60 * minutes),
-        };
-        let base = view(PageView::Big(share, range(186.2, 191.0), Some(outside)));
-        album.add(name, base);
-        let worst = View {
-            simulated: true,
-            misconfigured: true,
-            ..base
-        };
-        album.add(&format!("{name}, simulated and misconfigured"), worst);
-    }
+    album.add("outside", view(PageView::Big(share, range(186.2, 191.0))));
     (share.freshness, share.part) = (Freshness::Live, Some(SessionPart::Post));
     share.denial = Some(Denial::NotEntitled);
-    album.add("not in the plan", view(PageView::Big(share, day(), None)));
+    album.add("not in the plan", view(PageView::Big(share, day())));
     let twelve = View {
         time: Some((12, 32)),
         format: Format {
@@ -198,6 +160,45 @@ fn every_page_of_one_instrument_matches_its_golden_picture() {
         ..base
     };
     album.add("twelve hours and German", twelve);
+    album.check();
+}
+
+#[test]
+fn every_page_of_a_close_and_a_later_price_matches_its_golden_picture() {
+    let history = walk(100, 187.9);
+    let closed = InstrumentView {
+        freshness: Freshness::Closed,
+        ..line("NVDA", 187.9, 190.02, &history)
+    };
+    let mut album = Album::new("after-hours");
+    for (name, label, later, freshness) in [
+        ("post, live", "POST", 189.25, Freshness::Live),
+        ("post, stale", "POST", 189.25, stale(12 * 60)),
+        ("post, two days old", "POST", 189.25, stale(49 * 3600)),
+        ("pre, delayed", "PRE", 186.41, Freshness::Delayed),
+        ("outside the known hours", "EXT", 187.9, Freshness::Live),
+        ("largest", "EXT", 99_999_999.99, Freshness::Live),
+    ] {
+        let later = InstrumentView {
+            freshness,
+            ..line(label, later, 187.9, &history)
+        };
+        let base = view(PageView::Pair(closed, Some(later)));
+        album.add(name, base);
+        let worst = View {
+            simulated: true,
+            misconfigured: true,
+            ..base
+        };
+        album.add(&format!("{name}, simulated and misconfigured"), worst);
+    }
+    // In the morning, the close of the day before has no change.
+    let morning = InstrumentView {
+        change: None,
+        ..closed
+    };
+    let early = line("PRE", 189.25, 187.9, &history);
+    album.add("in the morning", view(PageView::Pair(morning, Some(early))));
     album.check();
 }
 

@@ -91,11 +91,7 @@ fn every_expired_contract_matches_its_golden_picture() {
         line("SPX", 5912.41, 5887.61, &history),
         Some(option(&spy, 12.34, 12.0, &[])),
     );
-    let alone = PageView::Big(
-        option(&spy, 12.34, 12.0, &history),
-        range(11.9, 13.05),
-        None,
-    );
+    let alone = PageView::Big(option(&spy, 12.34, 12.0, &history), range(11.9, 13.05));
     let unknown = PageView::Pair(option(&spy, 12.34, 12.0, &[]), None);
     for (name, page) in [
         ("both", contracts),
@@ -203,7 +199,7 @@ fn every_number_of_decimals_matches_its_golden_picture() {
     let big = |(now, before): (f64, f64), decimals| {
         let spx = line("SPX", now, before, &history);
         let line = InstrumentView { decimals, ..spx };
-        view(PageView::Big(line, range(now * 0.998, now), None))
+        view(PageView::Big(line, range(now * 0.998, now)))
     };
     let (spx, vix) = ((5912.3456, 5887.6), (17.2549, 17.4812));
     for decimals in 0..=4 {
@@ -294,7 +290,6 @@ fn every_value_of_zero_or_below_matches_its_golden_picture() {
         let mut big = view(PageView::Big(
             line("TICK", first, before, &history),
             range(-1_400.0, 1_250.0),
-            None,
         ));
         album.add(name, pair);
         album.add(&format!("{name}, alone"), big);
@@ -327,7 +322,7 @@ fn every_change_that_rounds_to_zero_matches_its_golden_picture() {
         );
         album.add(
             &format!("{name}, alone"),
-            view(PageView::Big(spx, range(5880.12, 5930.55), None)),
+            view(PageView::Big(spx, range(5880.12, 5930.55))),
         );
     }
     album.check();

@@ -114,12 +114,6 @@ impl<'a> StalenessCheck<'a> {
         };
         let counted = quote.counted(age, now);
         let part = quote.outside.then_some(SessionPart::Outside).or(part);
-        let of = |freshness, until| DisplayedQuote {
-            quote: Some(quote),
-            freshness,
-            until,
-            part,
-        };
         // The time at which the value was true decides if the value belongs to extended hours.
         let as_of = quote.as_of.utc(now);
         let own = quote.source.limit(self.usual_limit);
@@ -141,21 +135,17 @@ impl<'a> StalenessCheck<'a> {
             (own, own + EXTENDED_TO_CLOSE_AFTER)
         };
         let young = counted <= limit;
-        let fresh = || {
-            let freshness = if quote.delayed {
-                Freshness::Delayed
-            } else {
-                Freshness::Live
-            };
-            let left = limit.saturating_sub(counted) + Duration::from_millis(1);
-            of(freshness, now.monotonic + left)
-        };
-        let stale = || {
-            let next_text = now.monotonic + until_next_age_text(age);
-            of(Freshness::Stale(age), next_text)
+        let aged = || {
+            let (freshness, until) = self.aged(quote, age, limit);
+            DisplayedQuote {
+                quote: Some(quote),
+                freshness,
+                until,
+                part,
+            }
         };
         let Some(phase) = self.phase else {
-            return if young { fresh() } else { stale() };
+            return aged();
         };
         let from_session = !quote.outside && !extended;
         if !phase.is_open() && from_session {
@@ -169,14 +159,14 @@ impl<'a> StalenessCheck<'a> {
             }
         }
         if young {
-            return fresh();
+            return aged();
         }
         let close = if !phase.is_open() && !from_session {
             let left = replaced_at.saturating_sub(counted);
             match self.closed() {
                 Some(close) if left.is_zero() => return self.as_close(close, None),
                 Some(_) => {
-                    let shown = stale();
+                    let shown = aged();
                     let until = shown.until.min(now.monotonic + left);
                     return DisplayedQuote { until, ..shown };
                 }
@@ -199,7 +189,55 @@ impl<'a> StalenessCheck<'a> {
             };
             self.closed().filter(is_later)
         };
-        close.map_or_else(stale, |close| self.as_close(close, part))
+        close.map_or_else(aged, |close| self.as_close(close, part))
+    }
+
+    /// Returns the freshness of a quote of this age, and the time until which it lasts.
+    fn aged(&self, quote: &Quote, age: Duration, limit: Duration) -> (Freshness, Moment) {
+        let now = self.now;
+        let counted = quote.counted(age, now);
+        if counted > limit {
+            let next_text = now.monotonic + until_next_age_text(age);
+            return (Freshness::Stale(age), next_text);
+        }
+        let freshness = if quote.delayed {
+            Freshness::Delayed
+        } else {
+            Freshness::Live
+        };
+        let left = limit.saturating_sub(counted) + Duration::from_millis(1);
+        (freshness, now.monotonic + left)
+    }
+
+    /// Returns the close of the last session and the latest price from after it, each with its own
+    /// freshness. `None` in the regular hours, or if one of the two is unknown.
+    pub(super) fn outside_hours(&self) -> Option<(DisplayedQuote<'a>, DisplayedQuote<'a>)> {
+        let phase = self.phase?;
+        let latest = self
+            .latest
+            .filter(|latest| !latest.void && !latest.is_close)?;
+        let (close, age) = (self.closed()?, latest.age(self.now)?);
+        let as_of = latest.as_of.utc(self.now)?;
+        let is_traded = self.class == AssetClass::Equity && as_of > phase.bell;
+        if phase.part == Some(SessionPart::Regular) || !latest.outside && !is_traded {
+            return None;
+        }
+        let usual = latest.source.limit(self.usual_limit);
+        let (part, limit) = match phase.part {
+            _ if latest.outside => (SessionPart::Outside, usual),
+            Some(SessionPart::Pre) if as_of >= phase.since => {
+                (SessionPart::Pre, usual.max(EXTENDED_STALE_AFTER))
+            }
+            _ => (SessionPart::Post, usual.max(EXTENDED_STALE_AFTER)),
+        };
+        let (freshness, until) = self.aged(latest, age, limit);
+        let outside = DisplayedQuote {
+            quote: Some(latest),
+            freshness,
+            until,
+            part: Some(part),
+        };
+        Some((self.as_close(close, None), outside))
     }
 
     /// Returns the close of the last session while the close may be shown instead of a current

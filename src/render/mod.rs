@@ -15,8 +15,8 @@ pub use frame::{Frame, Size, WIDTH};
 pub use layouts::message::{notice, test_picture};
 use layouts::{link_status, message, option, pair_short, pair_tall, single};
 pub use view::{
-    AlertView, ClockFault, ExtendedQuote, Format, InstrumentView, LinkHop, LinkIcon, LinkReport,
-    OptionView, PageView, PriceSummary, Threshold, TimeSource, View,
+    AlertView, ClockFault, Format, InstrumentView, LinkHop, LinkIcon, LinkReport, OptionView,
+    PageView, PriceSummary, Threshold, TimeSource, View,
 };
 pub use words::words;
 
@@ -35,12 +35,8 @@ pub fn draw(view: &View<'_>, draw_cache: &mut DrawCache, frame: &mut Frame) {
         (PageView::Pair(primary, secondary), Size::Short) => {
             pair_short::draw(view, primary, secondary.as_ref(), frame);
         }
-        (PageView::Big(line, day, outside), Size::Tall) => {
-            single::tall(view, line, *day, *outside, frame);
-        }
-        (PageView::Big(line, day, outside), Size::Short) => {
-            single::low(view, line, *day, *outside, frame);
-        }
+        (PageView::Big(line, day), Size::Tall) => single::tall(view, line, *day, frame),
+        (PageView::Big(line, day), Size::Short) => single::low(view, line, *day, frame),
         (PageView::Contract(sheet), Size::Tall) => option::tall(view, sheet, frame),
         (PageView::Contract(sheet), Size::Short) => option::low(view, sheet, frame),
         (PageView::Link(report), Size::Tall) => link_status::tall(view, report, frame),

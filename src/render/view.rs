@@ -33,9 +33,9 @@ pub struct View<'a> {
 pub enum PageView<'a> {
     /// Two instruments, the first with the large digits. The second instrument may be missing.
     Pair(InstrumentView<'a>, Option<InstrumentView<'a>>),
-    /// One instrument alone, with the statistics of its day. The third field is the last price from
-    /// outside the trading hours, while the closing price is shown as the main price.
-    Big(InstrumentView<'a>, DayStats, Option<ExtendedQuote>),
+    /// One instrument alone, with the statistics of its day. Outside the regular hours, the page is
+    /// a pair of the close and the latest price.
+    Big(InstrumentView<'a>, DayStats),
     /// An option contract with all its known values.
     Contract(OptionView<'a>),
     /// The state of the connection.
@@ -112,18 +112,6 @@ pub struct OptionView<'a> {
     pub day: DayStats,
     /// The calculated values of the contract; `None` if they are unknown or too old.
     pub analytics: Option<OptionAnalytics>,
-}
-
-/// The last price from outside the trading hours of the calendar. The view contains this price when
-/// it is too old to be shown as the main price.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ExtendedQuote {
-    /// The price.
-    pub price: Price,
-    /// The change against the close; `None` if it is unknown.
-    pub change: Option<Change>,
-    /// The age of the price.
-    pub age: Duration,
 }
 
 /// The state of the connection.

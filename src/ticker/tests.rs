@@ -1,7 +1,9 @@
 use super::*;
 use crate::feed::connection_status::{ConnectionAction, ConnectionEvent, ConnectionPhase};
 use crate::feed::{Connection, ConnectionStatus, Update};
-use crate::market::{ChannelKind, Cluster, Price, Symbol, Ticker, TopOfBook};
+use crate::market::{
+    ChannelKind, Cluster, Price, Provenance, Quote, QuoteSource, Symbol, Ticker, TopOfBook,
+};
 use crate::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
 use crate::massive::websocket::{MarketData, MarketEvent};
 use crate::net::failure::Failure;
@@ -841,4 +843,47 @@ fn a_configured_number_of_decimals_is_shown_and_another_one_redraws_the_price() 
     assert_ne!(pictures[1], pictures[2]);
     assert_ne!(pictures[1], pictures[3]);
     assert_ne!(pictures[2], pictures[3]);
+}
+
+#[test]
+fn the_big_page_has_the_close_and_the_later_price_each_with_its_own_change_and_freshness() {
+    let mut state = ticker_state(&["SPY"]);
+    let big = TickerSettings {
+        pages: vec![PageSpec::Big(0)],
+        ..state.settings().clone()
+    };
+    // One minute before the bell.
+    let start = Utc(MONDAY.0 + 6 * HOUR + 24 * 60_000);
+    let moment = |secs| at(secs, Some(start));
+    state.apply(big, moment(0)).unwrap();
+    state.set_described(true);
+    agree(&mut state, moment(0));
+    link(&mut state, Cluster::Stocks, Some(false), moment(0));
+    let calendar = state.calendar;
+    (state.watchlist).set_previous_close("SPY", price(80), start, &calendar);
+    for (whole, secs) in [(100, 58), (101, 600)] {
+        let now = moment(secs);
+        agree(&mut state, now);
+        state.watchlist.heard(Cluster::Stocks, now.monotonic);
+        let provenance = Provenance {
+            epoch: state.watchlist.link(Cluster::Stocks).epoch,
+            ..Provenance::default()
+        };
+        let quote = Quote::streamed(price(whole), now.utc, QuoteSource::Tick, provenance, now);
+        state.watchlist.value("SPY", quote, now, &calendar);
+    }
+    let mut words = |secs| {
+        let now = moment(secs);
+        agree(&mut state, now);
+        state.draw(now);
+        let until = state.good_until(now);
+        (state.take_words(), until.since(now.monotonic))
+    };
+    let (fresh, until) = words(899);
+    assert_eq!(fresh[0], "SPY 100.00 +25.00%, CLOSED");
+    assert_eq!(fresh[1], "POST 101.00 +1.00%, live");
+    assert!(until <= Duration::from_millis(1_001), "{until:?}");
+    let (old, _) = words(901);
+    assert_eq!(old[0], "SPY 100.00 +25.00%, CLOSED");
+    assert_eq!(old[1], "POST 101.00, struck out: 5m old");
 }

@@ -4,8 +4,8 @@ use core::cell::Cell;
 use core::time::Duration;
 
 use crate::config::settings::PageSpec;
-use crate::market::{Calendar, Freshness, Instrument, Quote, QuoteSource, Watchlist, limit};
-use crate::render::{ExtendedQuote, InstrumentView, OptionView, PageView, PriceSummary};
+use crate::market::{Calendar, Freshness, Instrument, QuoteSource, SessionPart, Watchlist, limit};
+use crate::render::{InstrumentView, OptionView, PageView, PriceSummary};
 use crate::time::{Moment, Now};
 
 /// The maximum age of the computed values of a contract. REST is polled for them every 15 s while
@@ -38,17 +38,19 @@ impl<'a> ViewBuilder<'a> {
         Some(match page_spec {
             PageSpec::Link => return None,
             PageSpec::Pair(first, second) => {
-                let (line, ..) = self.line(first)?;
+                let (line, _) = self.line(first)?;
                 let second = second.and_then(|second| self.line(second));
-                PageView::Pair(line, second.map(|(line, ..)| line))
+                PageView::Pair(line, second.map(|(line, _)| line))
             }
             PageSpec::Big(index) => {
-                let (line, instrument, quote) = self.line(index)?;
-                let outside = quote.and_then(|quote| self.outside(instrument, quote));
-                PageView::Big(line, instrument.day(self.now), outside)
+                let (line, instrument) = self.line(index)?;
+                match self.outside_hours(index, line, instrument) {
+                    Some((close, outside)) => PageView::Pair(close, Some(outside)),
+                    None => PageView::Big(line, instrument.day(self.now)),
+                }
             }
             PageSpec::Contract(index) => {
-                let (line, instrument, _) = self.line(index)?;
+                let (line, instrument) = self.line(index)?;
                 match self.sheet(line, instrument) {
                     Some(sheet) => PageView::Contract(sheet),
                     None => PageView::Pair(line, None),
@@ -89,17 +91,46 @@ impl<'a> ViewBuilder<'a> {
         })
     }
 
-    fn outside(self, instrument: &Instrument, shown: &Quote) -> Option<ExtendedQuote> {
-        let (quote, age) = instrument.outside(shown, self.now)?;
-        Some(ExtendedQuote {
-            price: quote.price,
-            change: instrument.change(&quote, self.now),
-            age,
-        })
+    /// Returns two lines for an instrument outside the regular hours: the close with the change of
+    /// its day, and the latest price with its change since the close. `line` is the usual line.
+    fn outside_hours(
+        self,
+        index: usize,
+        line: InstrumentView<'a>,
+        instrument: &Instrument,
+    ) -> Option<(InstrumentView<'a>, InstrumentView<'a>)> {
+        let (close, outside) = (self.watchlist).outside_hours(index, self.now, self.calendar)?;
+        let (close, latest) = (close.quote?, outside.quote?);
+        if line.expired || line.denial.is_some() {
+            return None;
+        }
+        if matches!(outside.freshness, Freshness::Live | Freshness::Delayed) {
+            self.limit_validity(outside.until);
+        }
+        let closed = InstrumentView {
+            part: None,
+            price: Some(close.price),
+            change: instrument.change(close, self.now),
+            freshness: Freshness::Closed,
+            ..line
+        };
+        let moved = InstrumentView {
+            label: match outside.part {
+                Some(SessionPart::Pre) => "PRE",
+                Some(SessionPart::Post) => "POST",
+                _ => "EXT",
+            },
+            contract: None,
+            price: Some(latest.price),
+            change: Some(latest.price.change_from(close.price)),
+            freshness: outside.freshness,
+            ..closed
+        };
+        Some((closed, moved))
     }
 
-    /// Returns the view of an instrument, the instrument, and the quote that the view shows.
-    fn line(self, index: usize) -> Option<(InstrumentView<'a>, &'a Instrument, Option<&'a Quote>)> {
+    /// Returns the view of an instrument, and the instrument.
+    fn line(self, index: usize) -> Option<(InstrumentView<'a>, &'a Instrument)> {
         let instrument = self.watchlist.instruments().get(index)?;
         let shown = self.watchlist.shown(index, self.now, self.calendar)?;
         if matches!(shown.freshness, Freshness::Live | Freshness::Delayed) {
@@ -118,7 +149,7 @@ impl<'a> ViewBuilder<'a> {
             freshness: shown.freshness,
             history: instrument.minutes().points(),
         };
-        Some((line, instrument, shown.quote))
+        Some((line, instrument))
     }
 
     fn limit_validity(self, until: Moment) {

@@ -356,18 +356,20 @@ impl Judge<'_> {
         if !struck && !closed {
             return self.plain(place, sight, index, standing);
         }
-        if closed && !struck && !self.may_be_close(place, index) {
+        let later = page.second.filter(|second| second.later);
+        if closed && !struck && !self.may_be_close(place, index, later.is_some()) {
             return Some((Rule::FalseClose, told("CLOSED")?));
         }
         let fresh = self.fresh(place);
         // At the bell the last value becomes the closing price even if it is still fresh.
-        if let Some(fresh) = fresh
+        // Below the close stands the later price, which is judged on its own.
+        if let Some(fresh) = fresh.filter(|_| sight.later || later.is_none())
             && (struck || tape.get(fresh).shown() != scaled)
         {
             let told = self.of(place, tape.get(fresh));
             return Some((Rule::Hidden, format!("fresh is {told}")));
         }
-        if !closed && self.demands[place].closed {
+        if !closed && !sight.later && self.demands[place].closed {
             return Some((Rule::NotClosed, told("the close is known")?));
         }
         let long = self.moment.now - value.at > limit(place, Part::Regular);
@@ -540,8 +542,9 @@ impl Judge<'_> {
         (now - value.at < most).then_some(index as u32)
     }
 
-    /// Returns true if a value may be shown as the closing price now.
-    fn may_be_close(&self, place: usize, index: u32) -> bool {
+    /// Returns true if a value may be shown as the closing price now. If a `later` price stands below
+    /// it, a value from outside the regular hours does not make the closing price old.
+    fn may_be_close(&self, place: usize, index: u32, later: bool) -> bool {
         let (tape, known) = (&self.tapes[place], &self.known[place]);
         let value = tape.get(index);
         let now = self.moment.now - self.moment.delay;
@@ -563,6 +566,7 @@ impl Judge<'_> {
         let mut come = come.map(|come| tape.get(come));
         let newer = come.any(|come| match come.sort {
             Sort::Told(Part::Outside) => false,
+            Sort::Told(Part::Pre | Part::Post) if later => false,
             Sort::NoPrice if known.outside > 0 => false,
             // The program may ignore a single value until REST has returned it, too.
             Sort::Told(Part::Close) => {
@@ -615,7 +619,12 @@ impl Judge<'_> {
         // before the bell.
         let by = self.hushed[place].map_or(now - way, |since| since.min(now - way));
         let told = |value: &&Value| {
-            value.at <= by && matches!(value.sort, Sort::Told(part) if part != Part::Outside)
+            let counts = |part| match part {
+                Part::Outside => false,
+                Part::Pre | Part::Post => !later,
+                _ => true,
+            };
+            value.at <= by && matches!(value.sort, Sort::Told(part) if counts(part))
         };
         let last = tape.values.iter().rev().find(told);
         if last.is_some_and(|last| last.shown() == value.shown() || last.at <= value.at) {

@@ -95,6 +95,9 @@ pub(crate) struct Sight {
     pub(crate) place: Option<usize>,
     pub(crate) figure: Figure,
     pub(crate) words: Words,
+    /// True if this is the price of the first instrument from outside the regular hours. It has the
+    /// name PRE, POST or EXT and stands below the close.
+    pub(crate) later: bool,
 }
 
 /// The content of the display.
@@ -170,6 +173,7 @@ impl Reader {
             place,
             figure: self.number.0,
             words,
+            later: false,
         };
         if number || below {
             self.page.book = self.book(glass);
@@ -246,7 +250,10 @@ impl Reader {
             end = lines.max().unwrap_or(0);
         } else if let Some(found) = self.place(&name) {
             (place, end) = (Some(found), after);
+        } else if matches!(&*name, "PRE" | "POST" | "EXT") {
+            (place, end) = (self.header.0, after);
         }
+        let later = place.is_some() && place == self.header.0;
         place?;
         let mut words = Words::default();
         let part = self.badges(glass, 5..8, &mut words);
@@ -254,6 +261,7 @@ impl Reader {
             place,
             figure: Figure::Nothing,
             words,
+            later,
         };
         let ends = [end, part.unwrap_or(0).max(end)];
         for x in ends.map(|end| end + 4) {

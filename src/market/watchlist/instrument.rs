@@ -241,14 +241,6 @@ impl Instrument {
             .is_none()
     }
 
-    /// The last price from outside the trading hours and its age, while the close is shown instead
-    /// of it.
-    pub fn outside(&self, shown: &Quote, now: Now) -> Option<(Quote, Duration)> {
-        let is_hidden = |quote: &Quote| quote.outside && !shown.outside;
-        let quote = self.quote().filter(is_hidden)?;
-        Some((quote, quote.age(now)?))
-    }
-
     /// Returns the quote to show now and its freshness.
     pub(super) fn shown(&self, context: Context<'_>) -> DisplayedQuote<'_> {
         let mut shown = self.judge(context).shown();

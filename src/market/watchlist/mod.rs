@@ -352,6 +352,19 @@ impl Watchlist {
         Some(instrument.shown(instrument.context(&self.links, now, calendar)))
     }
 
+    /// Returns the close of the last session and the latest price from outside the regular hours,
+    /// each with its own freshness. `None` in the regular hours, or if one of the two is unknown.
+    pub fn outside_hours(
+        &self,
+        index: usize,
+        now: Now,
+        calendar: &Calendar,
+    ) -> Option<(DisplayedQuote<'_>, DisplayedQuote<'_>)> {
+        let instrument = self.instruments.get(index)?;
+        let context = instrument.context(&self.links, now, calendar);
+        instrument.judge(context).outside_hours()
+    }
+
     /// Returns the next time at which the freshness of an instrument, or its displayed age, changes
     /// without new data and without a clock change. [`Moment::NEVER`] if `index` is out of range.
     pub fn deadline(&self, index: usize, now: Now, calendar: &Calendar) -> Moment {

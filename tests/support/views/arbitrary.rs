@@ -8,8 +8,8 @@ use deskticker::market::{
     TopOfBook, Trade,
 };
 use deskticker::render::{
-    AlertView, ClockFault, ExtendedQuote, Format, InstrumentView, LinkIcon, LinkReport, OptionView,
-    PageView, PriceSummary, Threshold, TimeSource, View,
+    AlertView, ClockFault, Format, InstrumentView, LinkIcon, LinkReport, OptionView, PageView,
+    PriceSummary, Threshold, TimeSource, View,
 };
 use proptest::prelude::*;
 
@@ -141,7 +141,6 @@ pub(crate) struct Glass {
     book: Option<TopOfBook>,
     last: Option<(Trade, Duration)>,
     day: DayStats,
-    outside: Option<ExtendedQuote>,
     analytics: Option<OptionAnalytics>,
     report: LinkReport,
     words: (String, String),
@@ -163,7 +162,7 @@ impl Glass {
                 self.first.line(history),
                 self.second.as_ref().map(|parts| parts.line(&[])),
             ),
-            1 => PageView::Big(self.first.line(history), self.day, self.outside),
+            1 => PageView::Big(self.first.line(history), self.day),
             2 => {
                 let line = self.contract.line(history);
                 PageView::Contract(OptionView {
@@ -249,16 +248,6 @@ pub(crate) fn some_day() -> impl Strategy<Value = DayStats> {
             range: range.map(|(a, b)| (a.min(b), a.max(b))),
             volume,
         })
-}
-
-pub(crate) fn some_outside() -> impl Strategy<Value = ExtendedQuote> {
-    (some_price(), prop::option::of(some_price()), some_age()).prop_map(|(price, close, age)| {
-        ExtendedQuote {
-            price,
-            change: close.map(|close| price.change_from(close)),
-            age,
-        }
-    })
 }
 
 pub(crate) fn some_report() -> impl Strategy<Value = LinkReport> {
@@ -367,7 +356,6 @@ pub(crate) fn some_glass(pages: Range<usize>) -> impl Strategy<Value = Glass> {
             some_age(),
         )),
         some_day(),
-        prop::option::of(some_outside()),
         prop::option::of(some_analysis()),
         some_report(),
         (".{0,40}", "(/?[a-z:0-9\u{e4}\u{20ac}./]{1,40} ?){0,12}"),
@@ -383,7 +371,7 @@ pub(crate) fn some_glass(pages: Range<usize>) -> impl Strategy<Value = Glass> {
     let (prices, details, around) = (prices.boxed(), details.boxed(), around.boxed());
     (pages, prices, details, around).prop_map(|(page, prices, details, around)| {
         let (first, second, contract) = prices;
-        let (days, book, last, day, outside, analytics, report, words) = details;
+        let (days, book, last, day, analytics, report, words) = details;
         let (alert, time, sign, flags, numbers) = around;
         Glass {
             page,
@@ -394,7 +382,6 @@ pub(crate) fn some_glass(pages: Range<usize>) -> impl Strategy<Value = Glass> {
             book,
             last,
             day,
-            outside,
             analytics,
             report,
             words,

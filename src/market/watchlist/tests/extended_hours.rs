@@ -108,10 +108,9 @@ fn a_moving_price_outside_the_known_hours_is_live_and_marked_from_its_second_val
         let seen = (shown.freshness, shown.quote.unwrap().price);
         assert_eq!(seen, (Freshness::Closed, price(100)), "{name} {time}");
         // A layout with enough space shows the value next to the close, with its own age.
-        let (outside, age) = list.instruments()[0]
-            .outside(shown.quote.unwrap(), back)
-            .unwrap();
-        assert_eq!((outside.price, age.as_secs()), (price(200), 960));
+        let (_, outside) = list.outside_hours(0, back, &US).unwrap();
+        let seen = (outside.quote.unwrap().price, outside.freshness);
+        assert_eq!(seen, (price(200), stale(960)));
     }
 }
 
@@ -193,4 +192,67 @@ fn the_change_of_a_price_outside_the_known_hours_is_relative_to_the_close() {
     let spx = &list.instruments()[0];
     let change = spx.change(&spx.quote().unwrap(), later(now, 1)).unwrap();
     assert_eq!(change.absolute(), price(2));
+}
+
+/// Returns the close and the later price of the first instrument, with the freshness and the part
+/// of the later price.
+fn both(list: &Watchlist, now: Now) -> Option<(Price, Price, Freshness, SessionPart)> {
+    let (close, later) = list.outside_hours(0, now, &US)?;
+    assert_eq!(close.freshness, Freshness::Closed);
+    let part = later.part.unwrap();
+    Some((
+        close.quote?.price,
+        later.quote?.price,
+        later.freshness,
+        part,
+    ))
+}
+
+#[test]
+fn a_share_has_its_close_and_its_later_price_from_the_bell_until_the_next_open() {
+    let mut list = linked(&["SPY"], tuesday("15:59:00"));
+    tick(&mut list, "SPY", 100, tuesday("15:59:58"));
+    assert_eq!(both(&list, tuesday("15:59:58")), None, "regular hours");
+    tick(&mut list, "SPY", 101, tuesday("16:10:00"));
+    let seen = |now| both(&list, now);
+    let post = |freshness| Some((price(100), price(101), freshness, SessionPart::Post));
+    assert_eq!(seen(tuesday("16:10:00")), post(Freshness::Live));
+    assert_eq!(seen(tuesday("16:15:00")), post(Freshness::Live));
+    assert_eq!(seen(tuesday("16:15:01")), post(stale(301)));
+    assert_eq!(seen(tuesday("20:30:00")), post(stale(15_600)));
+    // Wednesday morning: the price of the evening stays until the first price of the morning.
+    let wednesday = |time| later(tuesday(time), 86_400);
+    list.start_days(wednesday("04:30:00"), &US);
+    assert_eq!(both(&list, wednesday("04:30:00")), post(stale(44_400)));
+    tick(&mut list, "SPY", 102, wednesday("05:00:00"));
+    let early = Some((price(100), price(102), Freshness::Live, SessionPart::Pre));
+    assert_eq!(both(&list, wednesday("05:00:00")), early);
+    tick(&mut list, "SPY", 103, wednesday("09:30:01"));
+    assert_eq!(both(&list, wednesday("09:30:01")), None);
+}
+
+#[test]
+fn a_share_without_a_known_close_or_without_a_later_price_has_no_pair() {
+    let mut list = linked(&["SPY"], tuesday("16:30:00"));
+    tick(&mut list, "SPY", 101, tuesday("16:30:00"));
+    assert_eq!(both(&list, tuesday("16:30:00")), None, "no close");
+    let mut list = linked(&["SPY"], tuesday("20:30:00"));
+    fetch_close(
+        &mut list,
+        "SPY",
+        100,
+        tuesday("16:00:00").utc,
+        tuesday("20:30:00"),
+    );
+    assert_eq!(both(&list, tuesday("20:30:00")), None, "no later price");
+}
+
+#[test]
+fn an_index_that_settles_after_the_bell_has_no_price_outside_the_hours() {
+    let mut list = linked(&["SPX"], tuesday("15:59:00"));
+    tick(&mut list, "I:SPX", 100, tuesday("15:59:59"));
+    tick(&mut list, "I:SPX", 101, tuesday("16:00:20"));
+    for time in ["16:00:20", "16:10:00", "18:00:00"] {
+        assert_eq!(both(&list, tuesday(time)), None, "{time}");
+    }
 }

@@ -37,6 +37,8 @@ pub struct Board {
     pub i2c: &'static [&'static str],
     /// The lines of this file that enable the SPI bus on the header.
     pub spi: &'static [&'static str],
+    /// Examples of lines of this file for two buttons and a knob at GPIOs.
+    pub buttons: &'static [&'static str],
     /// The Rust target triple to build for.
     pub target: &'static str,
 }
@@ -102,6 +104,7 @@ impl fmt::Display for Board {
         let all = [
             (format!("I2C at {wanted} kHz"), self.i2c),
             ("SPI".to_owned(), self.spi),
+            ("two buttons and a knob".to_owned(), self.buttons),
         ];
         for (what, lines) in all.iter().filter(|(_, lines)| !lines.is_empty()) {
             writeln!(f, "  for {what} in {}:", self.boot_file)?;

@@ -22,6 +22,7 @@ struct File {
     boot_file: String,
     i2c: Vec<String>,
     spi: Vec<String>,
+    buttons: Vec<String>,
     target: String,
 }
 
@@ -70,6 +71,7 @@ fn every_board_file_matches_a_board_of_the_library() {
         assert_eq!(file.boot_file, board.boot_file);
         assert_eq!(file.i2c, board.i2c);
         assert_eq!(file.spi, board.spi);
+        assert_eq!(file.buttons, board.buttons);
         assert_eq!(file.target, board.target);
     }
 }
@@ -166,7 +168,7 @@ fn the_board_list_names_every_board_and_marks_this_machine() {
     for board in Board::all() {
         assert!(list.contains(board.name), "{list}");
         assert!(list.contains(board.model), "{list}");
-        for line in board.i2c.iter().chain(board.spi) {
+        for line in board.i2c.iter().chain(board.spi).chain(board.buttons) {
             assert!(list.contains(&format!("    {line}\n")), "{list}");
         }
     }

@@ -477,6 +477,7 @@ fn the_default_bus_is_the_bus_of_the_board() {
         boot_file: "",
         i2c: &[],
         spi: &[],
+        buttons: &[],
         target: "aarch64-unknown-linux-gnu",
     };
     let environment = Environment {
@@ -515,6 +516,16 @@ fn a_panel_on_spi_needs_its_dc_line_and_has_no_address() {
         panic!("{:?}", config.warnings);
     };
     assert!(told.contains("a panel on SPI has no address"), "{told}");
+}
+
+#[test]
+fn the_buttons_are_those_at_the_gpios_or_the_named_devices() {
+    let buttons = |line: &str| settings(line).buttons;
+    assert_eq!(buttons(""), ["gpio"]);
+    assert_eq!(buttons("buttons = \"AB Shutter3\""), ["AB Shutter3"]);
+    let two = "buttons = [\"gpio\", \"/dev/input/event3\"]";
+    assert_eq!(buttons(two), ["gpio", "/dev/input/event3"]);
+    assert!(buttons("buttons = []").is_empty());
 }
 
 #[test]

@@ -144,6 +144,12 @@ impl Config {
             &root.text("clock"),
             pages::twelve_hours,
         );
+        if let Some(buttons) = root.list("buttons") {
+            let names = buttons.into_inner().into_iter();
+            settings.buttons = names
+                .map(|name| name.into_inner().trim().to_owned())
+                .collect();
+        }
         if let Some(table) = root.table("pages") {
             reader.pages(table, &mut settings, &lines);
         }

@@ -5,6 +5,7 @@ use core::time::Duration;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use crate::display::buttons::GPIO;
 use crate::market::{AssetClass, Symbol};
 use crate::render::{Format, Threshold};
 
@@ -36,6 +37,8 @@ pub struct TickerSettings {
     pub dimming_periods: Vec<DimmingPeriod>,
     /// True if the picture moves by a row from time to time, to prevent burn-in.
     pub shift: bool,
+    /// The input devices whose buttons turn the pages; see [`crate::display::buttons::watch`].
+    pub buttons: Vec<String>,
 }
 
 impl TickerSettings {
@@ -56,6 +59,7 @@ impl TickerSettings {
             brightness: 0x7f,
             dimming_periods: Vec::new(),
             shift: true,
+            buttons: vec![GPIO.to_owned()],
         }
     }
 

@@ -2,6 +2,7 @@
 //! panel thread and the mailbox for one picture; it never interprets a price, and the sender of a
 //! frame never waits for the panel.
 
+pub mod buttons;
 pub mod caption;
 pub mod keyboard;
 pub(crate) mod lit_minutes;

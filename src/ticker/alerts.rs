@@ -102,6 +102,19 @@ impl Alerts {
         Some((*rule, (now.as_millis() / FLASH).is_multiple_of(2)))
     }
 
+    /// Ends the alerts on the display, because a person has seen them. Returns true if there were
+    /// any.
+    pub(crate) fn acknowledge(&mut self, now: Moment) -> bool {
+        let mut ended = false;
+        for known in &mut self.rules {
+            if matches!(known.state, AlertState::Shown { until } if now < until) {
+                known.state = AlertState::Seen { since: now };
+                ended = true;
+            }
+        }
+        ended
+    }
+
     /// Returns the time of the next change of the flash; [`Moment::NEVER`] if no alert is active.
     pub(crate) fn deadline(&self, now: Moment) -> Moment {
         match self.on(now) {
@@ -167,6 +180,17 @@ mod tests {
         assert!(!check(&mut alerts, 9, 70), "it trembles at the threshold");
         assert!(!check(&mut alerts, 11, 360));
         assert!(check(&mut alerts, 9, 361));
+    }
+
+    #[test]
+    fn an_acknowledged_alert_ends_and_is_not_raised_again_by_the_same_crossing() {
+        let mut alerts = alerts(Threshold::Above(price(10)));
+        assert!(!alerts.acknowledge(at(0)));
+        assert!(check(&mut alerts, 10, 1));
+        assert!(alerts.acknowledge(at(2)));
+        assert_eq!(alerts.on(at(2)), None);
+        assert!(!check(&mut alerts, 12, 3));
+        assert!(!alerts.acknowledge(at(4)));
     }
 
     #[test]

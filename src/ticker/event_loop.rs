@@ -13,6 +13,7 @@ use super::failover::Failover;
 use super::state::{ConfigProblem, TickerState};
 use crate::config::settings::TickerSettings;
 use crate::display::Mailbox;
+use crate::display::buttons::Button;
 use crate::feed::connection_status::ConnectionPhase;
 use crate::feed::poll_schedule::{PollRequest, RestDemand};
 use crate::feed::session::{Session, SubscriptionDemand};
@@ -65,6 +66,8 @@ pub enum ControlMessage {
     Apply(Box<TickerSettings>),
     /// Show this problem of the configuration; `None` means that the problem is solved.
     Fault(Option<ConfigProblem>),
+    /// A person has pressed this button.
+    Press(Button),
     /// Close the connections and end.
     Stop,
 }
@@ -217,6 +220,11 @@ async fn serve(
                     event_loop.send_demand();
                 }
                 Some(ControlMessage::Fault(fault)) => event_loop.state.set_fault(fault),
+                Some(ControlMessage::Press(button)) => {
+                    let now = event_loop.clock.now();
+                    event_loop.state.press(button, now.monotonic);
+                    needs_other = true;
+                }
                 Some(ControlMessage::Stop) | None => break,
             },
         }

@@ -44,6 +44,50 @@ pub(crate) fn light(settings: &TickerSettings, local: Option<DateTime>, now: Mom
     }
 }
 
+/// The levels of brightness that a person can choose.
+const LEVELS: [u8; 5] = [0, 16, 64, 127, 255];
+
+/// The brightness that a person has chosen. It stays in effect until the schedule changes the light,
+/// so that a bright evening does not become a bright night.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct ChosenLevel {
+    level: Option<u8>,
+    /// The light of the schedule at the last call: on or off, and the brightness.
+    scheduled: (bool, u8),
+}
+
+impl ChosenLevel {
+    /// Returns the light of the panel for the light of the schedule.
+    pub(crate) fn apply(&mut self, light: PanelLight) -> PanelLight {
+        let scheduled = (light.on, light.brightness);
+        if scheduled != self.scheduled {
+            self.scheduled = scheduled;
+            self.level = None;
+        }
+        match self.level {
+            // A person who presses the button wants to see something, also at night.
+            Some(brightness) => PanelLight {
+                on: true,
+                brightness,
+                ..light
+            },
+            None => light,
+        }
+    }
+
+    /// Chooses the next level above or below the present light.
+    pub(crate) fn step(&mut self, brighter: bool, present: PanelLight) {
+        let level = match (brighter, present.on) {
+            (true, false) => Some(LEVELS[0]),
+            (true, true) => LEVELS.into_iter().find(|level| *level > present.brightness),
+            (false, _) => LEVELS
+                .into_iter()
+                .rfind(|level| *level < present.brightness),
+        };
+        self.level = level.or(self.level);
+    }
+}
+
 /// Returns the time of the next shift of the picture, or [`Moment::NEVER`] if shifting is disabled.
 pub(crate) fn deadline(shift: bool, now: Moment) -> Moment {
     if !shift {
@@ -103,6 +147,31 @@ mod tests {
             let expected = (true, if dimmed { 9 } else { 200 });
             assert_eq!(at(&dimming_periods, local), expected, "{local}");
         }
+    }
+
+    #[test]
+    fn a_chosen_brightness_lasts_until_the_schedule_changes_the_light() {
+        let mut chosen = ChosenLevel::default();
+        let day = PanelLight {
+            brightness: 127,
+            ..PanelLight::default()
+        };
+        let mut shown = chosen.apply(day);
+        assert_eq!(shown, day);
+        for (brighter, expected) in [(true, 255), (true, 255), (false, 127), (false, 64)] {
+            chosen.step(brighter, shown);
+            shown = chosen.apply(day);
+            assert_eq!((shown.on, shown.brightness), (true, expected));
+        }
+        let off = PanelLight { on: false, ..day };
+        shown = chosen.apply(off);
+        assert_eq!(shown, off);
+        chosen.step(true, shown);
+        assert_eq!(
+            (chosen.apply(off).on, chosen.apply(off).brightness),
+            (true, 0)
+        );
+        assert_eq!(chosen.apply(day), day);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) struct PageRotation {
     since: Moment,
     /// True if the connection was in trouble at the last call.
     troubled: bool,
+    /// True while a person looks at a link page that is not one of the pages.
+    asked: bool,
 }
 
 impl PageRotation {
@@ -29,6 +31,7 @@ impl PageRotation {
             at: 0,
             since: now,
             troubled: false,
+            asked: false,
         }
     }
 
@@ -48,7 +51,7 @@ impl PageRotation {
     /// the trouble, the link page is shown at once.
     pub(crate) fn current(&mut self, now: Moment, troubled: bool) -> Option<PageSpec> {
         if let Some(pin) = self.pin {
-            return self.page_specs.get(pin).copied();
+            return self.page(pin);
         }
         let count = self.count(troubled);
         let was_troubled = std::mem::replace(&mut self.troubled, troubled);
@@ -68,8 +71,47 @@ impl PageRotation {
         if self.at >= count {
             self.at = 0;
         }
-        let page_spec = self.page_specs.get(self.at).copied();
-        page_spec.or((self.at < count).then_some(PageSpec::Link))
+        self.asked &= self.at == self.page_specs.len();
+        self.page(self.at)
+    }
+
+    /// Moves to the next or to the previous page; a pinned page makes way for it.
+    pub(crate) fn turn(&mut self, forward: bool, now: Moment, troubled: bool) {
+        let count = self.count(troubled).max(1);
+        let by = if forward { 1 } else { count - 1 };
+        self.go((self.pin.unwrap_or(self.at) + by) % count, now);
+    }
+
+    /// Pins the current page, or lets the pages change again.
+    pub(crate) fn toggle_pin(&mut self, now: Moment) {
+        match self.pin.take() {
+            Some(pin) => self.go(pin, now),
+            None => self.pin = Some(self.at),
+        }
+    }
+
+    /// Shows the link page, or the next page if the link page is shown.
+    pub(crate) fn show_link(&mut self, now: Moment, troubled: bool) {
+        let place = self.position(PageSpec::Link);
+        let place = place.unwrap_or(self.page_specs.len());
+        if self.pin.unwrap_or(self.at) == place {
+            return self.turn(true, now, troubled);
+        }
+        self.asked = true;
+        self.go(place, now);
+    }
+
+    fn go(&mut self, at: usize, now: Moment) {
+        (self.at, self.since) = (at, now);
+        if self.pin.is_some() {
+            self.pin = Some(at);
+        }
+    }
+
+    /// Returns the page at this place. The place behind the last page is the link page.
+    fn page(&self, at: usize) -> Option<PageSpec> {
+        let behind = (at == self.page_specs.len()).then_some(PageSpec::Link);
+        self.page_specs.get(at).copied().or(behind)
     }
 
     /// Returns the page for an alert of this instrument.
@@ -93,7 +135,7 @@ impl PageRotation {
 
     /// Returns the number of pages, with the link page that is added while there is trouble.
     fn count(&self, troubled: bool) -> usize {
-        let adds_link = troubled && self.position(PageSpec::Link).is_none();
+        let adds_link = (troubled || self.asked) && self.position(PageSpec::Link).is_none();
         self.page_specs.len() + usize::from(adds_link)
     }
 }
@@ -160,6 +202,49 @@ mod tests {
         assert_eq!(pages.deadline(true), Moment::NEVER);
         assert_eq!(pages.showing(1), PageSpec::Pair(0, Some(1)));
         assert_eq!(pages.showing(2), PageSpec::Big(2));
+    }
+
+    #[test]
+    fn a_person_turns_the_pages_and_pins_one() {
+        let mut pages = PageRotation::new(&settings(&["SPX", "VIX", "DJI", "NDX"]), at(0));
+        let (first, second) = (PageSpec::Pair(0, Some(1)), PageSpec::Pair(2, Some(3)));
+        pages.turn(true, at(5), false);
+        assert_eq!(
+            pages.current(at(14), false),
+            Some(second),
+            "for a full interval"
+        );
+        assert_eq!(pages.current(at(15), false), Some(first));
+        pages.turn(false, at(16), false);
+        assert_eq!(pages.current(at(16), false), Some(second));
+        pages.toggle_pin(at(17));
+        assert_eq!(pages.current(at(99), false), Some(second));
+        assert_eq!(pages.deadline(false), Moment::NEVER);
+        pages.turn(true, at(100), false);
+        assert_eq!(pages.current(at(199), false), Some(first), "pinned as well");
+        pages.toggle_pin(at(200));
+        assert_eq!(pages.current(at(209), false), Some(first));
+        assert_eq!(pages.current(at(210), false), Some(second));
+    }
+
+    #[test]
+    fn the_link_page_is_shown_on_request_for_one_interval() {
+        let mut pages = PageRotation::new(&settings(&["SPX", "VIX"]), at(0));
+        let only = PageSpec::Pair(0, Some(1));
+        pages.show_link(at(1), false);
+        assert_eq!(pages.current(at(1), false), Some(PageSpec::Link));
+        assert_eq!(pages.deadline(false), at(11));
+        assert_eq!(pages.current(at(11), false), Some(only));
+        assert_eq!(pages.deadline(false), Moment::NEVER);
+        pages.show_link(at(12), false);
+        pages.toggle_pin(at(13));
+        assert_eq!(pages.current(at(99), false), Some(PageSpec::Link));
+        pages.show_link(at(100), false);
+        assert_eq!(
+            pages.current(at(100), false),
+            Some(only),
+            "the same button leads back"
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! judges the freshness of the values and draws the frame. It reads no clock and never blocks: time
 //! is an argument.
 
+mod buttons;
 mod ingest;
 mod report;
 
@@ -12,7 +13,7 @@ use jiff::civil::DateTime;
 
 use super::alerts::Alerts;
 
-use super::light_schedule;
+use super::light_schedule::{self, ChosenLevel};
 use super::link_monitor::LinkMonitor;
 use super::page_rotation::PageRotation;
 use super::time_consensus::TimeConsensus;
@@ -78,6 +79,7 @@ pub struct TickerState {
     search: Option<ConfigProblem>,
     lit_minutes: LitMinutes,
     light: PanelLight,
+    chosen_level: ChosenLevel,
     draw_cache: DrawCache,
     frame: Frame,
     /// The time at which the first fresh value on the frame becomes stale.
@@ -118,6 +120,7 @@ impl TickerState {
             search: None,
             lit_minutes: LitMinutes::new(),
             light: PanelLight::default(),
+            chosen_level: ChosenLevel::default(),
             draw_cache: DrawCache::new(),
             frame: Frame::new(size),
             valid_until: Moment::NEVER,
@@ -269,7 +272,8 @@ impl TickerState {
         }
         render::draw(&view, &mut self.draw_cache, &mut self.frame);
         self.valid_until = valid_until.get();
-        self.light = light_schedule::light(&self.settings, local, now.monotonic);
+        let light = light_schedule::light(&self.settings, local, now.monotonic);
+        self.light = self.chosen_level.apply(light);
         &self.frame
     }
 

@@ -19,7 +19,7 @@ UNITS = ["deskticker.service", "deskticker-hub.service"]
 # The greatest exposure, in tenths, that `systemd-analyze security` may report for each unit.
 EXPOSURE = {"deskticker.service": 13, "deskticker-hub.service": 11}
 # The classes of devices that a configuration can name: panel.bus is an I2C bus (char-89) or an SPI
-# bus (char-153), and panel.dc and panel.reset are lines of a GPIO chip.
+# bus (char-153), panel.dc and panel.reset are lines of a GPIO chip, and buttons are input devices.
 CLASSES = {
     "deskticker.service": {
         "char-i2c rw",
@@ -27,6 +27,7 @@ CLASSES = {
         "char-spi rw",
         "char-153 rw",
         "char-gpiochip rw",
+        "char-input r",
     },
     "deskticker-hub.service": set(),
 }

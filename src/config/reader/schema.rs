@@ -125,6 +125,7 @@ pub(in crate::config) const KEYS: &[Key] = &[
     key("", "clock", Kind::Text, "\"24h\""),
     key("", "numbers", Kind::Text, "\"1,234.56\""),
     key("", "decimals", Kind::List, "[\"SPX 2\", \"VIX 3\"]"),
+    key("", "buttons", Kind::List, "[\"gpio\"]"),
     key("", "hub", Kind::Table, ""),
     key("hub", "url", Kind::Text, "\"ws://hub.local:3000\""),
     key(

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use super::event_loop::{self, ControlMessage, RunUntil, TickerSetup};
 use super::state::ConfigProblem;
 use crate::config::{self, Config, ConfigErrors, PanelKind};
+use crate::display::buttons;
 use crate::display::caption::Caption;
 use crate::display::{
     self, FinalPicture, Locked, Mailbox, Oled, PanelLight, PanelLock, PanelThread, Png, Terminal,
@@ -242,6 +243,8 @@ impl Running {
         controls: mpsc::Sender<ControlMessage>,
     ) -> Option<Box<LoadedConfig>> {
         let mut look = self.clock.now().monotonic + panel_host::CHECK_INTERVAL;
+        let watch = |names: &[String]| buttons::watch(names.to_owned(), Path::new("/"));
+        let mut pressed = watch(&loaded.config.settings.buttons);
         loop {
             let news = tokio::select! {
                 _ = self.stops.recv() => {
@@ -253,6 +256,10 @@ impl Running {
                     if self.panel_host.look() {
                         return Some(loaded);
                     }
+                    continue;
+                }
+                Some(button) = pressed.recv() => {
+                    controls.send(ControlMessage::Press(button)).await.ok();
                     continue;
                 }
                 // The event loop has ended by itself and returns its reason.
@@ -272,6 +279,9 @@ impl Running {
             let title = format!("showing {}", next.names());
             log::info!("the new configuration is in effect; {title}");
             self.panel_host.set_title(title);
+            if next.config.settings.buttons != loaded.config.settings.buttons {
+                pressed = watch(&next.config.settings.buttons);
+            }
             loaded = next;
             let settings = Box::new(loaded.config.settings.clone());
             controls.send(ControlMessage::Apply(settings)).await.ok();

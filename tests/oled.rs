@@ -71,7 +71,7 @@ fn a_notice_stays_after_the_end_of_the_program_until_the_next_program_draws() {
 }
 
 #[test]
-fn a_random_walk_needs_at_most_74_bytes_per_tick_on_average() {
+fn a_random_walk_needs_at_most_67_bytes_per_tick_on_average() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
     let mut random = fastrand::Rng::with_seed(1);
@@ -93,7 +93,6 @@ fn a_random_walk_needs_at_most_74_bytes_per_tick_on_average() {
         rig.assert_shows(&frame);
         let messages = rig.messages();
         if i > 0 {
-            assert!(messages.len() <= 1);
             ticks += 1;
             bytes += messages.iter().sum::<usize>();
             worst = worst.max(messages.iter().sum());
@@ -101,7 +100,7 @@ fn a_random_walk_needs_at_most_74_bytes_per_tick_on_average() {
     }
     let mean = bytes as f64 / f64::from(ticks);
     println!("the walk: {mean:.1} bytes a tick, at most {worst}");
-    assert!(mean <= 74.0, "{mean}");
+    assert!(mean <= 67.0, "{mean}");
 }
 
 #[test]
@@ -165,7 +164,7 @@ fn a_panel_mounted_upside_down_shows_the_rotated_picture() {
 }
 
 #[test]
-fn dimming_sets_contrast_precharge_and_vcomh_in_the_message_of_the_picture() {
+fn dimming_sets_contrast_precharge_and_vcomh_with_one_message_of_eight_bytes() {
     let rig = Rig::new();
     let mut oled = rig.oled(settings(Size::Tall));
     for (i, (brightness, expected)) in [
@@ -183,8 +182,8 @@ fn dimming_sets_contrast_precharge_and_vcomh_in_the_message_of_the_picture() {
         let chip = rig.chip();
         assert_eq!((chip.contrast, chip.precharge, chip.vcomh), expected);
         drop(chip);
-        assert!(i == 0 || rig.messages().len() == 1);
-        rig.messages();
+        let messages = rig.messages();
+        assert!(i == 0 || messages[0] == 8, "{messages:?}");
         // The next message does not repeat the brightness.
         oled.show(&frame, light, at(i as u64));
         assert!(rig.messages().is_empty());
@@ -192,7 +191,7 @@ fn dimming_sets_contrast_precharge_and_vcomh_in_the_message_of_the_picture() {
 }
 
 #[test]
-fn a_shift_sends_five_bytes_and_moves_the_picture() {
+fn a_shift_sends_four_bytes_and_moves_the_picture() {
     for size in [Size::Tall, Size::Short] {
         for rotation in [Rotation::Upright, Rotation::UpsideDown] {
             let rig = Rig::new();
@@ -211,7 +210,7 @@ fn a_shift_sends_five_bytes_and_moves_the_picture() {
                     seen = turned(&seen);
                 }
                 assert_eq!(seen, light.on_glass(&frame), "{shift}");
-                assert_eq!(rig.messages(), [5]);
+                assert_eq!(rig.messages(), [4]);
             }
         }
     }
@@ -391,6 +390,25 @@ fn a_message_cut_off_within_a_command_does_not_corrupt_the_next_message() {
     }
 }
 
+#[test]
+fn a_failure_between_two_messages_of_an_update_is_repaired_at_once_and_sends_nothing_twice() {
+    let rig = Rig::new();
+    let mut oled = rig.oled(settings(Size::Tall));
+    oled.show(&digits("5,912.34", "+0.12%"), DAY, at(0));
+    rig.messages();
+    // The percent has its own window, which arrives. The window of the price fails.
+    let frame = digits("5,912.41", "+0.13%");
+    rig.fail_after(1, 20, BusFault::NoAnswer);
+    oled.show(&frame, DAY, at(0));
+    rig.assert_shows(&frame);
+    let messages = rig.messages();
+    let first = messages[0];
+    println!("an update that failed in its second message: {messages:?} bytes");
+    assert!(first < 30, "the percent: {messages:?}");
+    // After the failure, the driver sends the settings that may have changed, and the price.
+    assert_eq!(messages[1..], [12, 44], "{messages:?}");
+}
+
 /// The number of bytes that a bus at 100 kHz transfers in 100 ms, with nine clock cycles per byte.
 const TORN: usize = 1111;
 
@@ -548,7 +566,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_panel_shows_every_picture_of_any_sequence_with_one_message_each(
+    fn the_panel_shows_every_picture_of_any_sequence_and_never_costs_more_than_a_redraw(
         tall: bool,
         changes in prop::collection::vec((change(), light()), 1..20),
     ) {
@@ -564,11 +582,11 @@ proptest! {
             oled.show(&frame, *light, at(i as u64));
             rig.assert_glows(&frame, *light);
             let messages = rig.messages();
-            // A panel that was off receives the whole picture, and then the command that turns the
-            // panel on.
+            // A panel that was off receives all settings and the whole picture. A panel that is on
+            // receives at most the whole picture, its brightness and its shift.
             let woken = !on && light.on;
-            prop_assert!(messages.len() <= 1 + usize::from(woken));
-            prop_assert!(woken || messages.iter().all(|bytes| *bytes <= 1054));
+            let most = WIDTH * size.pages() + if woken { 14 + 29 + 3 } else { 14 + 8 + 2 };
+            prop_assert!(messages.iter().sum::<usize>() <= most, "{messages:?}");
             on = light.on;
         }
         prop_assert!(!rig.chip().snow);

@@ -11,13 +11,16 @@ use std::str::FromStr;
 
 use display_interface::DataFormat::U8;
 use display_interface::{DisplayError, WriteOnlyDataCommand};
+use embedded_hal::i2c::I2c;
 use ssd1306::command::{AddrMode, Command, Page};
 use ssd1306::size::{DisplaySize, DisplaySize128x32, DisplaySize128x64};
 
+use super::bus_fault::BusFault;
 use super::dirty_runs;
-use super::dirty_windows::{self, Window, WindowPlan};
+use super::dirty_windows;
 use super::gpio_line::GpioLine;
 use super::i2c_message::I2cMessage;
+use super::window::{self, Window, WindowPlan};
 use crate::display::PanelLight;
 use crate::render::{Frame, Size};
 
@@ -118,6 +121,14 @@ impl PanelSettings {
         }
     }
 
+    /// Returns the length of the messages for these windows in bytes.
+    pub(crate) fn price(&self, plan: &[Window], current: Option<Window>) -> usize {
+        match self.paged() {
+            None => window::price(plan, current),
+            Some(_) => dirty_runs::price(plan, current),
+        }
+    }
+
     /// Adds the window commands and the picture data of one window to the message.
     pub(crate) fn send<I>(
         &self,
@@ -147,16 +158,17 @@ impl PanelSettings {
             .try_for_each(|row| message.send_data(U8(row)))
     }
 
-    /// Adds the whole picture to the message, for any position of the chip's pointer, and clears
-    /// all other memory that can be visible. Returns the window that is set in the chip afterwards.
-    pub(crate) fn redraw<I>(
+    /// Sends the whole picture, for any position of the chip's pointer, and clears all other memory
+    /// that can be visible. Returns the window that is set in the chip afterwards.
+    pub(crate) fn redraw<I: I2c<Error = BusFault>>(
         &self,
         message: &mut I2cMessage<I>,
         frame: &Frame,
-    ) -> BufferResult<Window> {
+    ) -> Result<Window, BusFault> {
         let whole = Window::whole(frame);
         let Some(first) = self.paged() else {
             self.send(message, frame, whole, None)?;
+            message.flush()?;
             return Ok(whole);
         };
         // If the configured first column is wrong, the panel also shows memory beside the picture,
@@ -169,6 +181,7 @@ impl PanelSettings {
             for part in [left, frame.page(usize::from(page)), right] {
                 message.send_data(U8(part))?;
             }
+            message.flush()?;
         }
         Ok(Window {
             top: whole.bottom,

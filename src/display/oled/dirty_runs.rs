@@ -1,124 +1,60 @@
 //! Plans the runs to send to a chip that is written page by page and does not support windows
-//! (SH1106), so that the panel shows the next picture. This module owns the cost of such a message
-//! in bytes; it never accesses a bus, and it never allocates.
+//! (SH1106), so that the panel shows the next picture with the fewest bytes. This module owns the
+//! cost of such a run in bytes; it never accesses a bus, and it never allocates.
 //!
-//! A run is a window of one page. Each run sets its own address, because the chip's pointer does
-//! not return to the start of a run.
+//! A run is a window of one page. Each run sets its own column address, because the chip's pointer
+//! does not return to the start of a run.
 
-use super::dirty_windows::{Window, WindowPlan, changed_columns, changed_runs, message_length};
-use crate::render::{Frame, WIDTH};
+use super::dirty_windows::{changed_columns, runs};
+use super::window::{MESSAGE, Window, WindowPlan};
+use crate::render::Frame;
 
 /// The cost of the column address in bytes: two command bytes, each with a control byte.
 const COLUMN: usize = 4;
 /// The cost of the page address in bytes: one command byte with its control byte.
 const PAGE: usize = 2;
-/// The longest gap of unchanged columns that is sent as part of a run. Each column costs two bytes,
-/// and the column address of a separate run costs four.
-const GAP: u32 = 2;
+/// The longest gap of unchanged columns that is sent as part of a run: a separate run costs as much.
+const GAP: u32 = (MESSAGE + COLUMN) as u32;
 
-/// Returns the length of the message for these runs in bytes, with the address byte. `current` is
-/// the window whose page is set in the chip. All runs except the last send pairs of a control byte
-/// and a data byte; the last run needs only one control byte. An empty plan needs no message, so
-/// its cost is 0.
+/// Returns the length of the messages for these runs in bytes, with the address byte of each
+/// message. `current` is the window whose page is set in the chip.
 pub(crate) fn price(plan: &[Window], current: Option<Window>) -> usize {
-    message_length(plan, current, |run, before| match before {
-        Some(before) if before.bottom == run.top => COLUMN,
-        _ => PAGE + COLUMN,
-    })
+    let mut before = current;
+    plan.iter()
+        .map(|run| {
+            let page = match before.replace(*run) {
+                Some(before) if before.bottom == run.top => 0,
+                _ => PAGE,
+            };
+            MESSAGE + page + COLUMN + run.area()
+        })
+        .sum()
 }
 
 /// Returns the runs that change the panel from `shown` to `next`. `current` is the window whose
-/// page is set in the chip; `None` if the page is unknown. The plan never costs more than one run
-/// around all changes of each page.
+/// page is set in the chip; `None` if the page is unknown. No plan costs less: the pages are
+/// independent of each other, and only the page that is set needs no page address if it comes
+/// first. The other pages follow from the top.
 pub(crate) fn plan(shown: &Frame, next: &Frame, current: Option<Window>) -> WindowPlan {
-    let each = ordered_for_cost(pages(shown, next), current);
-    match runs(shown, next).map(|runs| ordered_for_cost(runs, current)) {
-        // One long run at the end of the message can cost less than its parts, because its data
-        // needs only one control byte.
-        Some(runs) if price(&runs, current) <= price(&each, current) => runs,
-        _ => each,
-    }
-}
-
-/// Returns one run around all changes of each page.
-fn pages(shown: &Frame, next: &Frame) -> WindowPlan {
+    let set = current.map(|current| usize::from(current.bottom));
     let mut found = WindowPlan::new();
-    for page in 0..next.size().pages() {
-        let columns = changed_columns(shown.page(page), next.page(page));
-        if columns != 0 {
-            let right = WIDTH as u32 - 1 - columns.leading_zeros();
-            // The list has space for all pages.
-            found.extend([Window::run(page, columns.trailing_zeros(), right)]);
+    for is_set in [true, false] {
+        for page in 0..next.size().pages() {
+            if (Some(page) == set) == is_set {
+                let columns = changed_columns(shown.page(page), next.page(page));
+                // The list has space for all runs, because the gaps between them are longer than
+                // `GAP`.
+                found.extend(runs::<GAP>(page, columns));
+            }
         }
     }
     found
 }
 
-/// Returns the runs of changed columns, with only short gaps between them. Returns `None` if the
-/// list has no space for all runs.
-fn runs(shown: &Frame, next: &Frame) -> Option<WindowPlan> {
-    let mut found = WindowPlan::new();
-    for page in 0..next.size().pages() {
-        let (old, new) = (shown.page(page), next.page(page));
-        if old != new {
-            for run in changed_runs::<GAP>(page, old, new) {
-                found.push(run).ok()?;
-            }
-        }
-    }
-    Some(found)
-}
-
-/// Returns the runs in the cheapest order. Neighbours on one page are joined to one run at the end
-/// of the message, where a data byte costs one byte and not two.
-fn ordered_for_cost(runs: WindowPlan, current: Option<Window>) -> WindowPlan {
-    let set = current.map(|current| current.bottom);
-    let spread = runs.first().map(|run| run.top) != runs.last().map(|run| run.top);
-    // The best gain in bytes, and the runs `first..=last` that are joined to the last run for this
-    // gain.
-    let mut best = (0, 0, 0);
-    for first in 0..runs.len() {
-        // The page that is set in the chip needs no page command at the start of the message. At
-        // the end of the message, this page needs a page command.
-        let late = spread && Some(runs[first].top) == set;
-        let mut gain = if late { -(PAGE as isize) } else { 0 };
-        for last in first..runs.len() {
-            if runs[last].top != runs[first].top {
-                break;
-            }
-            gain += (COLUMN + 2 * runs[last].area()) as isize;
-            let joined = COLUMN + runs[first].union(runs[last]).area();
-            if gain - joined as isize > best.0 {
-                best = (gain - joined as isize, first, last);
-            }
-        }
-    }
-    let (gain, first, last) = best;
-    if gain == 0 {
-        return runs;
-    }
-    let end = runs[first].union(runs[last]);
-    // The page that is set in the chip comes first. The other runs on the page of the last run come
-    // directly before the last run.
-    let rank = |run: &Window| match run.top {
-        page if page == end.top => 2,
-        page if Some(page) == set => 0,
-        _ => 1,
-    };
-    let mut ordered = WindowPlan::new();
-    for wanted in 0..=2 {
-        let rest = runs[..first].iter().chain(&runs[last + 1..]);
-        // Both lists have the same capacity.
-        ordered.extend(rest.filter(|run| rank(run) == wanted).copied());
-    }
-    ordered.extend([end]);
-    ordered
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::Size;
+    use crate::render::{Size, WIDTH};
     use proptest::prelude::*;
 
     fn frame(changes: &[(usize, usize)]) -> Frame {
@@ -140,71 +76,67 @@ mod tests {
     }
 
     #[test]
-    fn runs_merge_across_two_unchanged_columns_but_not_across_three() {
-        // This long run is on another page, so that it becomes the last run of the plan.
-        let long: Vec<_> = (0..9).map(|column| (column, 1)).collect();
-        let near = planned(&[&long[..], &[(10, 0), (13, 0)]].concat(), None);
-        assert_eq!(near, [Window::run(0, 10, 13), Window::run(1, 0, 8)]);
-        let far = planned(&[&long[..], &[(10, 0), (14, 0)]].concat(), None);
-        assert_eq!(
-            far,
-            [
-                Window::run(0, 10, 10),
-                Window::run(0, 14, 14),
-                Window::run(1, 0, 8)
-            ]
-        );
+    fn runs_merge_across_six_unchanged_columns_but_not_across_seven() {
+        let near = planned(&[(10, 0), (17, 0)], None);
+        assert_eq!(near, [Window::run(0, 10, 17)]);
+        assert_eq!(price(&near, None), 2 + 2 + 4 + 8);
+        let far = planned(&[(10, 0), (18, 0)], None);
+        assert_eq!(far, [Window::run(0, 10, 10), Window::run(0, 18, 18)]);
+        assert_eq!(price(&far, None), (2 + 2 + 4 + 1) + (2 + 4 + 1));
     }
 
     #[test]
-    fn the_run_that_saves_most_bytes_is_last_and_its_page_is_set_once() {
-        let changes = [(5, 0), (20, 0), (21, 0), (22, 0), (90, 0), (7, 3)];
-        let plan = planned(&changes, None);
-        assert_eq!(
-            plan,
-            [
-                Window::run(3, 7, 7),
-                Window::run(0, 5, 5),
-                Window::run(0, 90, 90),
-                Window::run(0, 20, 22)
-            ]
-        );
-        assert_eq!(
-            price(&plan, None),
-            1 + (6 + 2) + (6 + 2) + (4 + 2) + (4 + 1 + 3)
-        );
-    }
-
-    #[test]
-    fn a_page_that_is_already_set_is_not_set_again() {
+    fn a_page_that_is_already_set_comes_first_and_is_not_set_again() {
         let digits: Vec<_> = [1, 2]
             .iter()
             .flat_map(|page| (97..111).map(|column| (column, *page)))
             .collect();
         let fresh = planned(&digits, None);
-        assert_eq!(price(&fresh, None), 1 + (6 + 28) + (6 + 1 + 14));
+        assert_eq!(price(&fresh, None), 2 * (2 + 2 + 4 + 14));
         let current = Some(Window::run(2, 97, 110));
         let kept = planned(&digits, current);
-        assert!(price(&kept, current) <= price(&fresh, None));
+        assert_eq!(kept, [Window::run(2, 97, 110), Window::run(1, 97, 110)]);
+        assert_eq!(price(&kept, current), price(&fresh, None) - 2);
     }
 
     #[test]
-    fn too_many_runs_become_a_single_run_for_each_page() {
+    fn a_plan_has_space_for_the_largest_number_of_runs() {
         let scattered: Vec<_> = (0..8)
             .flat_map(|page| (0..16).map(move |i| (i * 8, page)))
             .collect();
-        let plan = planned(&scattered, None);
-        assert_eq!(plan.len(), 8);
+        assert_eq!(planned(&scattered, None).len(), 128);
+    }
+
+    /// The fewest bytes for the changed columns of one page, with every possible cut between two
+    /// changes.
+    fn fewest(changes: &[usize]) -> usize {
+        let cuts = changes.len().saturating_sub(1);
+        let price = |cut: usize| {
+            let mut bytes = 0;
+            let mut start = changes[0];
+            for (i, column) in changes.iter().enumerate() {
+                if i == cuts || cut >> i & 1 == 1 {
+                    bytes += MESSAGE + COLUMN + column - start + 1;
+                    start = changes.get(i + 1).copied().unwrap_or(0);
+                }
+            }
+            bytes
+        };
+        (0..1 << cuts).map(price).min().unwrap()
     }
 
     proptest! {
         #[test]
-        fn a_plan_covers_every_change_and_costs_at_most_a_single_run_per_page(
-            changes in prop::collection::vec((0usize..128, 0usize..8), 0..60),
+        fn a_plan_covers_every_change_and_no_plan_costs_less(
+            columns in prop::collection::btree_set(0usize..40, 1..9),
+            others in prop::collection::btree_set(0usize..40, 1..9),
             current in prop::option::of(0usize..8),
         ) {
+            let changes: Vec<_> = columns.iter().map(|column| (*column, 1))
+                .chain(others.iter().map(|column| (*column, 5)))
+                .collect();
+            let set = matches!(current, Some(1 | 5));
             let current = current.map(|page| Window::run(page, 0, 127));
-            let next = frame(&changes);
             let plan = planned(&changes, current);
             for (column, page) in &changes {
                 let covered = plan.iter().any(|run| {
@@ -214,8 +146,9 @@ mod tests {
                 prop_assert!(covered, "{column} {page} {plan:?}");
             }
             prop_assert!(plan.iter().all(|run| run.top == run.bottom));
-            let each = pages(&Frame::new(Size::Tall), &next);
-            prop_assert!(price(&plan, current) <= price(&each, current));
+            let lists = [columns, others].map(|columns| columns.into_iter().collect::<Vec<_>>());
+            let least: usize = lists.iter().map(|columns| PAGE + fewest(columns)).sum();
+            prop_assert_eq!(price(&plan, current), least - if set { PAGE } else { 0 });
         }
     }
 }

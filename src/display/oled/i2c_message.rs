@@ -1,38 +1,37 @@
-//! Builds one I2C message for each update of the panel. This module owns the control bytes and the
-//! buffer of the message; it never decides what to send, and it accesses the bus only in
-//! [`I2cMessage::flush`].
+//! Builds one I2C message after the other. This module owns the control bytes and the buffer of the
+//! message; it never decides what to send, and it accesses the bus only in [`I2cMessage::flush`].
 
 use display_interface::{DataFormat, DisplayError, WriteOnlyDataCommand};
 use embedded_hal::i2c::I2c;
 
 use super::bus_fault::BusFault;
 
-/// The size of the buffer in bytes, enough for a full redraw. A redraw with windows is 60 bytes of
-/// settings as pairs and 1 KiB of picture. A page-by-page redraw is 2,029 bytes, with all pages
-/// except the last as pairs. No planned update is longer. Linux accepts up to 8,192 bytes in one
-/// message.
-const CAPACITY: usize = 2112;
+/// The size of the buffer in bytes. The longest message is a whole picture with the commands of its
+/// window: 1,037 bytes. Linux accepts up to 8,192 bytes in one message.
+const CAPACITY: usize = 1088;
 
-/// A display interface that collects commands and data in any order, and sends them as one I2C
+/// A display interface that collects commands, or commands and then data, and sends them as one I2C
 /// message.
 ///
-/// Each byte of a message has a control byte before it (Co=1: `80` for a command, `C0` for data).
-/// Only the data at the end of a message shares one control byte (Co=0: `40`); SSD1306 data sheet,
-/// 8.1.5.2. Commands at the end could also share a control byte, but no message here ends with more
-/// than one command.
+/// Commands before data each have their own control byte (Co=1: `80`), and the data up to the end of
+/// the message share one (Co=0: `40`). A message of commands alone needs only one control byte
+/// (Co=0: `00`); SSD1306 data sheet, 8.1.5.2. A control byte for each data byte (`C0`) is never sent,
+/// because no public driver of an SSD1306, SSD1309 or SSD1315 is known that sends it. So nothing can
+/// follow data in the same message.
 #[derive(Debug)]
 pub(crate) struct I2cMessage<I2C> {
     i2c: I2C,
     address: u8,
     bytes: heapless::Vec<u8, CAPACITY>,
-    /// The index of the control byte of the last data bytes; `None` if the message ends with a
-    /// command.
-    data: Option<usize>,
+    /// True if the message contains data.
+    has_data: bool,
 }
 
+/// The control byte for one command, with another control byte after it.
 const COMMAND: u8 = 0x80;
-const DATA: u8 = 0xC0;
-/// The control byte for data up to the end of the message, without further control bytes.
+/// The control byte for commands up to the end of the message.
+const COMMANDS_TO_THE_END: u8 = 0x00;
+/// The control byte for data up to the end of the message.
 const DATA_TO_THE_END: u8 = 0x40;
 
 impl<I2C> I2cMessage<I2C> {
@@ -41,42 +40,32 @@ impl<I2C> I2cMessage<I2C> {
             i2c,
             address,
             bytes: heapless::Vec::new(),
-            data: None,
+            has_data: false,
         }
     }
 
-    /// Returns the number of collected bytes.
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Inserts a control byte before each data byte at the end, because more bytes follow.
-    fn add_control_bytes(&mut self) -> Result<(), DisplayError> {
-        let Some(start) = self.data.take() else {
-            return Ok(());
-        };
-        let count = self.bytes.len() - start - 1;
-        self.bytes
-            .resize_default(start + 2 * count)
-            .map_err(|_| TOO_LONG)?;
-        let section = &mut self.bytes[start..];
-        // The loop moves the last byte first, so that no byte is overwritten before it has moved.
-        for i in (0..count).rev() {
-            let byte = section[1 + i];
-            section[2 * i] = DATA;
-            section[2 * i + 1] = byte;
+    /// Replaces the control bytes of a message without data by one control byte.
+    fn share_control_byte(&mut self) {
+        if self.has_data || self.bytes.is_empty() {
+            return;
         }
-        Ok(())
+        let commands = self.bytes.len() / 2;
+        self.bytes[0] = COMMANDS_TO_THE_END;
+        for i in 0..commands {
+            self.bytes[1 + i] = self.bytes[1 + 2 * i];
+        }
+        self.bytes.truncate(1 + commands);
     }
 }
 
-/// The only error of collecting: the buffer is full.
+/// The only error of collecting: the buffer is full, or a command comes after data.
 const TOO_LONG: DisplayError = DisplayError::OutOfBoundsError;
 
 impl<I2C: I2c<Error = BusFault>> I2cMessage<I2C> {
     /// Sends the collected bytes as one message; an empty message is not sent. The buffer is empty
     /// afterwards, even after an error.
     pub(crate) fn flush(&mut self) -> Result<(), BusFault> {
+        self.share_control_byte();
         let sent = match self.bytes.as_slice() {
             [] => Ok(()),
             bytes => self.i2c.write(self.address, bytes),
@@ -88,7 +77,7 @@ impl<I2C: I2c<Error = BusFault>> I2cMessage<I2C> {
     /// Discards the collected bytes.
     pub(crate) fn forget(&mut self) {
         self.bytes.clear();
-        self.data = None;
+        self.has_data = false;
     }
 }
 
@@ -97,7 +86,9 @@ impl<I2C> WriteOnlyDataCommand for I2cMessage<I2C> {
         let DataFormat::U8(commands) = commands else {
             return Err(DisplayError::DataFormatNotImplemented);
         };
-        self.add_control_bytes()?;
+        if self.has_data {
+            return Err(TOO_LONG);
+        }
         let start = self.bytes.len();
         let end = start + 2 * commands.len();
         self.bytes.resize(end, COMMAND).map_err(|_| TOO_LONG)?;
@@ -112,15 +103,15 @@ impl<I2C> WriteOnlyDataCommand for I2cMessage<I2C> {
         let DataFormat::U8(data) = data else {
             return Err(DisplayError::DataFormatNotImplemented);
         };
-        if self.data.is_none() {
-            self.data = Some(self.bytes.len());
+        if !self.has_data {
+            self.has_data = true;
             self.bytes.push(DATA_TO_THE_END).map_err(|_| TOO_LONG)?;
         }
         self.bytes.extend_from_slice(data).map_err(|_| TOO_LONG)
     }
 }
 
-/// Collecting bytes fails only if the buffer is full.
+/// Collecting bytes fails only if the message does not fit.
 impl From<DisplayError> for BusFault {
     fn from(_: DisplayError) -> Self {
         BusFault::TooLong
@@ -133,20 +124,33 @@ mod tests {
     use display_interface::DataFormat::U8;
 
     #[test]
-    fn every_byte_before_the_final_data_has_its_own_control_byte() {
+    fn each_command_before_the_data_has_its_own_control_byte() {
         let mut message = I2cMessage::new((), 0x3c);
         message.send_commands(U8(&[0x21, 1])).unwrap();
         message.send_commands(U8(&[2])).unwrap();
         message.send_data(U8(&[7, 8])).unwrap();
         message.send_data(U8(&[9])).unwrap();
+        message.share_control_byte();
         assert_eq!(message.bytes, [0x80, 0x21, 0x80, 1, 0x80, 2, 0x40, 7, 8, 9]);
-        message.send_commands(U8(&[0xAF])).unwrap();
-        assert_eq!(
-            message.bytes,
-            [
-                0x80, 0x21, 0x80, 1, 0x80, 2, 0xC0, 7, 0xC0, 8, 0xC0, 9, 0x80, 0xAF
-            ]
-        );
+    }
+
+    #[test]
+    fn commands_without_data_share_one_control_byte() {
+        let mut message = I2cMessage::new((), 0x3c);
+        message.share_control_byte();
+        assert!(message.bytes.is_empty());
+        message.send_commands(U8(&[0x21, 1])).unwrap();
+        message.send_commands(U8(&[2])).unwrap();
+        message.share_control_byte();
+        assert_eq!(message.bytes, [0x00, 0x21, 1, 2]);
+    }
+
+    #[test]
+    fn a_command_after_data_is_refused() {
+        let mut message = I2cMessage::new((), 0x3c);
+        message.send_data(U8(&[7])).unwrap();
+        assert!(message.send_commands(U8(&[0xAF])).is_err());
+        assert_eq!(message.bytes, [0x40, 7]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 pub(crate) mod bus_fault;
 pub(crate) mod controller;
 pub(crate) mod dirty_runs;
-pub mod dirty_windows;
+pub(crate) mod dirty_windows;
 pub(crate) mod gpio;
 pub(crate) mod gpio_line;
 pub(crate) mod i2c;
@@ -14,6 +14,8 @@ pub(crate) mod i2c_message;
 pub(crate) mod linux_bus;
 pub(crate) mod recovery;
 pub mod spi;
+pub(crate) mod window;
+mod window_search;
 
 use embedded_hal::i2c::I2c;
 use log::{debug, info, warn};
@@ -21,16 +23,16 @@ use ssd1306::command::Command;
 
 use super::oled::bus_fault::{BusFault, place};
 use super::oled::controller::PanelSettings;
-use super::oled::dirty_windows::Window;
 use super::oled::i2c_message::I2cMessage;
 use super::oled::linux_bus::LinuxBus;
 use super::oled::recovery::{PanelRecovery, RecoveryStep};
+use super::oled::window::Window;
 use super::{DisplayDevice, PanelLight};
 use crate::render::Frame;
 use crate::time::{Moment, Now};
 
-/// The message length in bytes above which a user can see the transfer: 512 bytes take 46 ms on a
-/// bus at 100 kHz.
+/// The length of an update in bytes above which a user can see the transfer: 512 bytes take 46 ms
+/// on a bus at 100 kHz.
 const LONG: usize = 512;
 
 /// A bus that can be opened again after each failure, because a USB adapter returns as a new
@@ -159,8 +161,8 @@ impl<B: Bus> Oled<B> {
         self.send_all(true)
     }
 
-    /// Sends all settings and the whole picture in one message, and then turns the panel on. If the
-    /// panel must be off, only the settings are sent, because its memory is not visible.
+    /// Sends all settings and the whole picture, and then turns the panel on. If the panel must be
+    /// off, only the settings are sent, because its memory is not visible.
     ///
     /// Regular repairs do not turn the panel off first (`dark` is false), so a working panel shows
     /// no visible change. A panel that has lost power is already dark with random data in its
@@ -171,18 +173,15 @@ impl<B: Bus> Oled<B> {
         };
         let dark = dark || !self.light.on;
         self.settings.initialise(message, self.light, dark)?;
+        message.flush()?;
         if !self.light.on {
             self.window = None;
-            message.flush()?;
             self.lit = self.light;
             return Ok(());
         }
         let window = self.settings.redraw(message, wanted)?;
-        message.flush()?;
         self.shown.clone_from(wanted);
         self.window = Some(window);
-        // This command is a separate message. A command after the picture in the same message would
-        // require a control byte for each data byte.
         self.switch(true)
     }
 
@@ -196,17 +195,17 @@ impl<B: Bus> Oled<B> {
         Ok(())
     }
 
-    /// Sends the last message of the program. The panel is dark and its memory is empty afterwards,
+    /// Sends the last messages of the program. The panel is dark and its memory is empty afterwards,
     /// for any previous state of the chip.
     fn blank(&self, mut message: I2cMessage<B::I2c>) -> Result<(), BusFault> {
         let dark = Frame::new(self.settings.size);
         self.settings.initialise(&mut message, self.light, true)?;
-        self.settings.redraw(&mut message, &dark)?;
-        message.flush()
+        message.flush()?;
+        self.settings.redraw(&mut message, &dark).map(drop)
     }
 
-    /// Sends the changes in one message. If `again` is true, the previous message failed. The
-    /// function then also sends all state that the failed message may have changed.
+    /// Sends the changes, one message for each window. If `again` is true, the previous message
+    /// failed. The function then also sends all state that the failed message may have changed.
     fn update(&mut self, again: bool) -> Result<(), BusFault> {
         match (self.lit.on, self.light.on) {
             (true, true) => self.refresh(again),
@@ -223,33 +222,30 @@ impl<B: Bus> Oled<B> {
             return Ok(());
         };
         let plan = self.settings.plan(&self.shown, wanted, self.window);
+        if again && self.settings.price(&plan, self.window) > LONG {
+            // A user could see a torn picture during this long update, so the panel is turned off
+            // first.
+            return self.send_all(true);
+        }
         if again {
             // After an interrupted message, the chip may wait for arguments of a command, and takes
             // these two commands as the arguments.
             Command::Noop.send(message)?;
             Command::Noop.send(message)?;
         }
-        // These commands come before the data, so that the data can be at the end of the message.
         if again || self.light.brightness != self.lit.brightness {
             self.settings.brighten(message, self.light.brightness)?;
         }
         if again || self.light.first_row() != self.lit.first_row() {
             Command::DisplayOffset(self.light.first_row()).send(message)?;
         }
-        for window in &plan {
-            self.settings.send(message, wanted, *window, self.window)?;
-            self.window = Some(*window);
-        }
-        if again && message.len() > LONG {
-            // A user could see a torn picture during this long message, so the panel is turned off
-            // first.
-            message.forget();
-            return self.send_all(true);
-        }
         message.flush()?;
         self.lit = self.light;
-        // Outside the windows, the two pictures are equal.
         for window in &plan {
+            self.settings.send(message, wanted, *window, self.window)?;
+            message.flush()?;
+            self.window = Some(*window);
+            // If the next message fails, only the windows that did not arrive are sent again.
             window.copy(wanted, &mut self.shown);
         }
         Ok(())

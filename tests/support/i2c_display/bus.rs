@@ -34,6 +34,8 @@ struct Inside {
     messages: RefCell<Vec<usize>>,
     /// The number of bytes after which each of the next messages fails, and the fault.
     failures: RefCell<Vec<(usize, BusFault)>>,
+    /// The number of messages before the next failure.
+    working: Cell<usize>,
     /// The fault of each attempt to open the bus.
     missing: Cell<Option<BusFault>>,
     opened: Cell<usize>,
@@ -50,6 +52,7 @@ impl Rig {
             chip: RefCell::new(chip),
             messages: RefCell::default(),
             failures: RefCell::default(),
+            working: Cell::new(0),
             missing: Cell::new(None),
             opened: Cell::new(0),
         }))
@@ -80,6 +83,12 @@ impl Rig {
 
     pub(crate) fn fail_next(&self, after: usize, fault: BusFault) {
         self.0.failures.borrow_mut().push((after, fault));
+    }
+
+    /// Lets a number of messages arrive, and then lets one message fail.
+    pub(crate) fn fail_after(&self, messages: usize, after: usize, fault: BusFault) {
+        self.0.working.set(messages);
+        self.fail_next(after, fault);
     }
 
     pub(crate) fn assert_shows(&self, frame: &Frame) {
@@ -128,7 +137,9 @@ impl I2c for Rig {
             panic!("not one write");
         };
         let mut failures = self.0.failures.borrow_mut();
-        if !failures.is_empty() {
+        let working = self.0.working.get();
+        self.0.working.set(working.saturating_sub(1));
+        if !failures.is_empty() && working == 0 {
             let (after, fault) = failures.remove(0);
             let arrived = &bytes[..after.min(bytes.len())];
             self.0.chip.borrow_mut().receive(arrived);

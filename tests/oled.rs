@@ -15,7 +15,7 @@ use deskticker::render::{Frame, Size, WIDTH, notice};
 use deskticker::time::{Moment, Now};
 use proptest::prelude::*;
 
-use i2c_display::bus::{Quiet, Rig, panel_settings};
+use i2c_display::bus::{Quiet, Rig, panel_settings, tick};
 use i2c_display::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
 
 fn settings(size: Size) -> PanelSettings {
@@ -41,13 +41,13 @@ fn a_change_of_two_digits_is_one_message_of_at_most_44_bytes() {
     let mut oled = rig.oled(settings(Size::Tall));
     oled.show(&digits("5,912.34", "+0.12%"), DAY, at(0));
     rig.messages();
-    oled.show(&digits("5,912.41", "+0.12%"), DAY, at(1000));
+    oled.show(&digits("5,912.41", "+0.12%"), DAY, at(100));
     rig.assert_shows(&digits("5,912.41", "+0.12%"));
     let first = rig.messages();
     println!("the tick: {first:?} bytes");
     assert_eq!(first.len(), 1);
     assert!(first[0] <= 44, "{first:?}");
-    oled.show(&digits("5,912.38", "+0.12%"), DAY, at(2000));
+    oled.show(&digits("5,912.38", "+0.12%"), DAY, at(200));
     let kept = rig.messages();
     println!("the tick with the window kept: {kept:?} bytes");
     assert!(kept[0] <= 32, "{kept:?}");
@@ -279,7 +279,7 @@ fn a_refresh_keeps_a_panel_that_is_off_dark() {
     // A glitch on the bus can turn the panel on.
     rig.chip().on = true;
     for second in 1..=40 {
-        oled.tick(secs(second));
+        tick(&mut oled, secs(second));
     }
     assert!(!rig.chip().is_lit());
     // The panel still has the settings for its next start.
@@ -299,7 +299,7 @@ fn a_refresh_sends_brightness_and_shift_again() {
     oled.show(&frame, light, at(0));
     rig.chip().brown_out(5);
     for second in 1..=6 {
-        oled.tick(secs(second));
+        tick(&mut oled, secs(second));
     }
     rig.assert_glows(&frame, light);
     assert_eq!(rig.chip().contrast, 3);
@@ -351,10 +351,68 @@ fn a_refresh_repairs_an_unnoticed_glitch_without_turning_the_panel_off() {
             rig.chip().corrupt(3, 64);
             assert_ne!(rig.seen(Size::Tall).unwrap(), frame);
         }
-        oled.tick(secs(second));
+        tick(&mut oled, secs(second));
     }
     rig.assert_shows(&frame);
     assert_eq!(rig.chip().darkened, darkened);
+}
+
+#[test]
+fn a_lost_byte_is_repaired_within_ten_seconds_by_pieces_of_at_most_120_bytes() {
+    for size in [Size::Tall, Size::Short] {
+        let rig = Rig::new();
+        let mut oled = rig.oled(settings(size));
+        let mut random = fastrand::Rng::with_seed(5);
+        let frame = random_frame(size, 1);
+        oled.show(&frame, DAY, at(0));
+        rig.messages();
+        let (mut lost, mut longest, mut most) = (None, 0, 0);
+        for now in (100..400_000).step_by(100) {
+            if lost.is_none() && random.u8(..) < 8 {
+                rig.chip()
+                    .corrupt(random.usize(..size.pages()), random.usize(..WIDTH));
+                lost = Some(now);
+            }
+            while oled.deadline() <= at(now) {
+                oled.tick(at(now));
+                most = most.max(rig.messages().iter().sum());
+            }
+            if let Some(since) = lost
+                && rig.seen(size).as_ref() == Some(&frame)
+            {
+                longest = longest.max(now - since);
+                lost = None;
+            }
+        }
+        println!("{size}: a lost byte for at most {longest} ms, a piece of at most {most} bytes");
+        assert!((5_000..=10_000).contains(&longest), "{longest}");
+        assert!((100..=120).contains(&most), "{most}");
+    }
+}
+
+#[test]
+fn a_piece_of_the_picture_leaves_the_window_of_the_last_update_set() {
+    let rig = Rig::new();
+    let mut oled = rig.oled(settings(Size::Tall));
+    oled.show(&digits("5,912.34", "+0.12%"), DAY, at(0));
+    oled.show(&digits("5,912.41", "+0.12%"), DAY, at(500));
+    rig.messages();
+    tick(&mut oled, at(1_000));
+    assert!(!rig.messages().is_empty());
+    oled.show(&digits("5,912.38", "+0.12%"), DAY, at(1_500));
+    rig.assert_shows(&digits("5,912.38", "+0.12%"));
+    let kept = rig.messages();
+    assert!(kept.len() == 1 && kept[0] <= 32, "{kept:?}");
+}
+
+#[test]
+fn a_new_price_comes_before_the_piece_of_the_picture_that_is_due() {
+    let rig = Rig::new();
+    let mut oled = rig.oled(settings(Size::Tall));
+    oled.show(&digits("5,912.34", "+0.12%"), DAY, at(0));
+    rig.messages();
+    oled.show(&digits("5,912.41", "+0.12%"), DAY, at(1_000));
+    assert_eq!(rig.messages()[0], 44);
 }
 
 #[test]
@@ -367,6 +425,7 @@ fn a_panel_after_an_unnoticed_power_loss_shows_the_picture_and_never_noise() {
     for second in 1..=31 {
         frame.set(0, 0, second % 2 == 0);
         oled.show(&frame, DAY, secs(second));
+        tick(&mut oled, secs(second));
     }
     rig.assert_shows(&frame);
     assert!(!rig.chip().snow);
@@ -437,8 +496,7 @@ fn an_update_cut_off_at_any_byte_is_repaired_within_100_ms_of_bus_time() {
     oled.show(&last, DAY, at(0));
     rig.messages();
     let (mut repeated, mut longest) = (0, 0);
-    // The number of ticks is small enough to end before the first periodic refresh.
-    for (tick, frame) in (1..5_000).zip(walk(3)) {
+    for frame in walk(3).take(5_000) {
         let arrived = match random.bool() {
             // Most messages of the walk are shorter than 80 bytes.
             true => random.usize(0..=80),
@@ -448,7 +506,8 @@ fn an_update_cut_off_at_any_byte_is_repaired_within_100_ms_of_bus_time() {
         if frame != last {
             rig.fail_next(arrived, BusFault::NoAnswer);
         }
-        oled.show(&frame, DAY, at(tick));
+        // The time stands still, so that no piece of the picture is due.
+        oled.show(&frame, DAY, at(0));
         rig.assert_shows(&frame);
         let sent: usize = rig.messages().iter().sum();
         if frame == last {

@@ -14,7 +14,7 @@ use deskticker::render::{Frame, Size, WIDTH};
 use deskticker::time::{Moment, Now};
 use proptest::prelude::*;
 
-use i2c_display::bus::{Quiet, Rig, panel_settings};
+use i2c_display::bus::{Quiet, Rig, panel_settings, tick};
 use i2c_display::chip;
 use i2c_display::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
 
@@ -132,7 +132,7 @@ fn an_update_cut_off_at_any_byte_is_repaired_at_once() {
 }
 
 #[test]
-fn a_start_and_a_refresh_need_at_most_1150_bytes() {
+fn a_start_needs_at_most_1150_bytes_and_a_refresh_never_darkens_the_panel() {
     let rig = rig(2);
     let mut oled = rig.oled(settings(Size::Tall, 2));
     let frame = random_frame(Size::Tall, 1);
@@ -145,13 +145,46 @@ fn a_start_and_a_refresh_need_at_most_1150_bytes() {
     assert!(messages.iter().sum::<usize>() <= 1150, "{messages:?}");
     let darkened = rig.chip().darkened;
     rig.chip().brown_out(7);
-    oled.tick(Moment::from_secs(6));
+    tick(&mut oled, Moment::from_secs(6));
     rig.assert_shows(&frame);
-    let messages = rig.messages();
-    assert!(messages.iter().sum::<usize>() <= 1150, "{messages:?}");
     // The panel did not turn itself off, and it never showed unwritten memory.
     assert_eq!(rig.chip().darkened, darkened);
     assert!(!rig.chip().snow);
+}
+
+#[test]
+fn a_lost_byte_is_repaired_within_ten_seconds_by_pieces_of_at_most_120_bytes() {
+    for size in [Size::Tall, Size::Short] {
+        let rig = rig(2);
+        let mut oled = rig.oled(settings(size, 2));
+        let mut random = fastrand::Rng::with_seed(5);
+        let frame = random_frame(size, 1);
+        oled.show(&frame, DAY, at(0));
+        rig.messages();
+        let (mut lost, mut longest, mut most) = (None, 0, 0);
+        for now in (100..400_000).step_by(100) {
+            if lost.is_none() && random.u8(..) < 8 {
+                rig.chip()
+                    .corrupt(random.usize(..size.pages()), random.usize(..132));
+                lost = Some(now);
+            }
+            while oled.deadline() <= at(now) {
+                oled.tick(at(now));
+                most = most.max(rig.messages().iter().sum());
+            }
+            let right = rig.seen(size).as_ref() == Some(&frame)
+                && rig.chip().is_blank_outside(size.height());
+            if let Some(since) = lost
+                && right
+            {
+                longest = longest.max(now - since);
+                lost = None;
+            }
+        }
+        println!("{size}: a lost byte for at most {longest} ms, a piece of at most {most} bytes");
+        assert!((5_000..=10_000).contains(&longest), "{longest}");
+        assert!((100..=120).contains(&most), "{most}");
+    }
 }
 
 #[test]

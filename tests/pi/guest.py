@@ -11,6 +11,11 @@ import decode
 from host import TOKEN, Program
 
 
+# An update can have several messages. The time in seconds within which a message belongs to the same
+# update as the message before; updates are about a second apart.
+TOGETHER = 0.05
+
+
 class Guest(Program):
     """An emulated Raspberry Pi 3B, with an SSD1306 at 0x3c that acknowledges each byte."""
 
@@ -115,8 +120,11 @@ class Shown:
             self.messages.append((when, len(payload)))
             self.panel.message(payload)
             dots = self.panel.dots()
-            if not self.pictures or self.pictures[-1][1] != dots:
-                self.pictures.append((when, dots))
+            if self.pictures and self.pictures[-1][1] == dots:
+                continue
+            if self.pictures and when - self.pictures[-1][0] < TOGETHER:
+                self.pictures.pop()
+            self.pictures.append((when, dots))
 
     def lit(self, since=0.0, until=float("inf")):
         """Returns (time, picture) for the pictures between two times, without those of a dark

@@ -123,13 +123,14 @@ impl<B: Bus> StraightLine<B> {
         self.oled.show(&self.taken, LIGHT, now.monotonic);
     }
 
-    /// Runs the periodic work of the panel if it is due. Returns true if it was due.
-    pub(crate) fn heal(&mut self, now: Now) -> bool {
-        let due = self.oled.deadline() <= now.monotonic;
-        if due {
+    /// Runs the periodic work of the panel if it is due. Returns the number of its parts.
+    pub(crate) fn heal(&mut self, now: Now) -> usize {
+        let mut parts = 0;
+        while self.oled.deadline() <= now.monotonic {
             self.oled.tick(now.monotonic);
+            parts += 1;
         }
-        due
+        parts
     }
 
     /// The last picture for the panel.

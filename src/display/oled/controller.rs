@@ -4,8 +4,9 @@
 //!
 //! The commands come from the ssd1306 crate, but the order of the initialisation does not. The
 //! crate's `init` turns the panel on before the memory contains a picture, and turns the panel off
-//! and on at each call. With a full redraw every half minute, a user would see that.
+//! and on at each call. The settings are sent again every few seconds, so a user would see that.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -22,7 +23,7 @@ use super::gpio_line::GpioLine;
 use super::i2c_message::I2cMessage;
 use super::window::{self, Window, WindowPlan};
 use crate::display::PanelLight;
-use crate::render::{Frame, Size};
+use crate::render::{Frame, Size, WIDTH};
 
 /// The controller chip of a panel. The program cannot detect the chip, because the status byte is
 /// wrong on real boards.
@@ -97,6 +98,18 @@ pub struct PanelSettings {
 
 type BufferResult<T> = Result<T, DisplayError>;
 
+/// The number of memory columns of an SH1106.
+const ROW: usize = WIDTH + Chip::SPARE as usize;
+/// The number of bytes in a piece of the picture that is sent again, for a chip that supports
+/// windows. The piece is a strip of columns over all pages.
+const STRIP: usize = 96;
+/// The number of columns in the first strip. The settings are sent before it, so it is short.
+const FIRST_STRIP: usize = 8;
+/// The number of memory bytes in a piece for a chip that is written page by page.
+const RUN: usize = 100;
+/// The number of memory bytes in the first of these pieces.
+const FIRST_RUN: usize = 72;
+
 impl PanelSettings {
     /// Returns the memory column of the picture's first column for a chip that is written page by
     /// page. Returns `None` for a chip that supports windows: its picture starts at memory column
@@ -146,11 +159,10 @@ impl PanelSettings {
             Command::ColStart(first + window.left).send(message)?;
         } else {
             if !current.is_some_and(|current| current.same_columns(window)) {
-                Command::ColumnAddress(window.left, window.right).send(message)?;
+                set_columns(message, window)?;
             }
             if !current.is_some_and(|current| current.same_pages(window)) {
-                Command::PageAddress(Page::from(window.top * 8), Page::from(window.bottom * 8))
-                    .send(message)?;
+                set_pages(message, window)?;
             }
         }
         window
@@ -171,16 +183,8 @@ impl PanelSettings {
             message.flush()?;
             return Ok(whole);
         };
-        // If the configured first column is wrong, the panel also shows memory beside the picture,
-        // so that memory is cleared.
-        let spare = [0; Chip::SPARE as usize];
-        let (left, right) = spare.split_at(usize::from(first));
         for page in 0..=whole.bottom {
-            Command::PageStart(Page::from(page * 8)).send(message)?;
-            Command::ColStart(0).send(message)?;
-            for part in [left, frame.page(usize::from(page)), right] {
-                message.send_data(U8(part))?;
-            }
+            self.send_row(message, frame, first, page, 0..ROW)?;
             message.flush()?;
         }
         Ok(Window {
@@ -189,13 +193,104 @@ impl PanelSettings {
         })
     }
 
+    /// Adds some memory columns of one page to the message, for a chip that is written page by page.
+    /// `first` is the memory column of the picture's first column. If the configured first column is
+    /// wrong, the panel also shows memory beside the picture, so that memory is cleared.
+    fn send_row<I>(
+        &self,
+        message: &mut I2cMessage<I>,
+        frame: &Frame,
+        first: u8,
+        page: u8,
+        columns: Range<usize>,
+    ) -> BufferResult<()> {
+        let mut row = [0; ROW];
+        row[usize::from(first)..][..WIDTH].copy_from_slice(frame.page(usize::from(page)));
+        Command::PageStart(Page::from(page * 8)).send(message)?;
+        Command::ColStart(columns.start as u8).send(message)?;
+        message.send_data(U8(&row[columns]))
+    }
+
+    /// Returns the number of pieces of a picture for [`PanelSettings::heal`].
+    pub(crate) fn pieces(&self) -> u8 {
+        let pages = self.size.pages();
+        let rest = match self.paged() {
+            None => ((WIDTH - FIRST_STRIP) * pages).div_ceil(STRIP),
+            Some(_) => (ROW * pages - FIRST_RUN).div_ceil(RUN),
+        };
+        1 + rest as u8
+    }
+
+    /// Sends a piece of the picture again, with all settings before the first piece. `window` is the
+    /// window that is set in the chip. Returns the window that is set afterwards: the same one if
+    /// the chip supports windows, so that the next update costs no more. With `wake`, the panel is
+    /// turned on after the piece. A piece has at most 120 bytes with all its address bytes.
+    pub(crate) fn heal<I: I2c<Error = BusFault>>(
+        &self,
+        message: &mut I2cMessage<I>,
+        frame: &Frame,
+        piece: u8,
+        window: Option<Window>,
+        wake: bool,
+    ) -> Result<Option<Window>, BusFault> {
+        let piece = usize::from(piece);
+        let after = match self.paged() {
+            None => {
+                let pages = self.size.pages();
+                let width = STRIP / pages;
+                let (left, width) = match piece {
+                    0 => (0, FIRST_STRIP),
+                    _ => (FIRST_STRIP + width * (piece - 1), width),
+                };
+                let strip = Window {
+                    left: left as u8,
+                    right: (left + width - 1) as u8,
+                    ..Window::whole(frame)
+                };
+                self.send(message, frame, strip, None)?;
+                message.flush()?;
+                match window {
+                    None => Some(strip),
+                    Some(window) => {
+                        set(message, window)?;
+                        Some(window)
+                    }
+                }
+            }
+            Some(first) => {
+                let from = match piece {
+                    0 => 0,
+                    _ => FIRST_RUN + RUN * (piece - 1),
+                };
+                let to = (FIRST_RUN + RUN * piece).min(ROW * self.size.pages());
+                let (mut at, mut page) = (from, 0);
+                while at < to {
+                    page = at / ROW;
+                    let end = to.min((page + 1) * ROW);
+                    let columns = at - page * ROW..end - page * ROW;
+                    self.send_row(message, frame, first, page as u8, columns)?;
+                    message.flush()?;
+                    at = end;
+                }
+                Some(Window::run(page, 0, WIDTH as u32 - 1))
+            }
+        };
+        if wake {
+            Command::DisplayOn(true).send(message)?;
+        }
+        message.flush()?;
+        Ok(after)
+    }
+
     /// Adds all settings of the chip to the message, for any previous state of the chip. If `dark`
-    /// is true, the panel is off afterwards.
+    /// is true, the panel is off afterwards. If `whole` is true, the caller sends the whole picture
+    /// directly afterwards.
     pub(crate) fn initialise<I>(
         &self,
         message: &mut I2cMessage<I>,
         light: PanelLight,
         dark: bool,
+        whole: bool,
     ) -> BufferResult<()> {
         // After an interrupted message, the chip may wait for up to two arguments of a command. The
         // chip takes these two Noop commands as the arguments, or ignores the commands.
@@ -240,9 +335,9 @@ impl PanelSettings {
         match self.chip {
             // The SH1106 has no scroll function.
             Chip::Sh1106 { .. } => Ok(()),
-            // After this command the memory must be written again (SSD1306 data sheet, 10.1.7). The
-            // redraw does that.
-            _ => Command::EnableScroll(false).send(message),
+            // After this command the memory must be written again (SSD1306 data sheet, 10.1.7).
+            _ if whole => Command::EnableScroll(false).send(message),
+            _ => Ok(()),
         }
     }
 
@@ -275,4 +370,18 @@ impl PanelSettings {
         message.send_commands(U8(&[0xDB, vcomh]))?;
         Command::Contrast(level).send(message)
     }
+}
+
+/// Adds the commands that set a window to the message.
+fn set<I>(message: &mut I2cMessage<I>, window: Window) -> BufferResult<()> {
+    set_columns(message, window)?;
+    set_pages(message, window)
+}
+
+fn set_columns<I>(message: &mut I2cMessage<I>, window: Window) -> BufferResult<()> {
+    Command::ColumnAddress(window.left, window.right).send(message)
+}
+
+fn set_pages<I>(message: &mut I2cMessage<I>, window: Window) -> BufferResult<()> {
+    Command::PageAddress(Page::from(window.top * 8), Page::from(window.bottom * 8)).send(message)
 }

@@ -25,7 +25,7 @@ use super::oled::bus_fault::{BusFault, place};
 use super::oled::controller::PanelSettings;
 use super::oled::i2c_message::I2cMessage;
 use super::oled::linux_bus::LinuxBus;
-use super::oled::recovery::{PanelRecovery, RecoveryStep};
+use super::oled::recovery::{PanelRecovery, Piece, RecoveryStep};
 use super::oled::window::Window;
 use super::{DisplayDevice, PanelLight};
 use crate::render::Frame;
@@ -87,9 +87,9 @@ impl<B: Bus> Oled<B> {
     pub fn new(settings: PanelSettings, bus: B) -> Self {
         Self {
             shown: Frame::new(settings.size),
+            health: PanelRecovery::new(settings.pieces()),
             settings,
             bus,
-            health: PanelRecovery::new(),
             message: None,
             wanted: None,
             lit: PanelLight::default(),
@@ -111,15 +111,16 @@ impl<B: Bus> Oled<B> {
         self.connect()
     }
 
-    /// Performs the step that is due. If a step fails on a connected panel, the repair steps follow
-    /// at once, until one of them succeeds or a new connection fails.
+    /// Performs the step that is due. The changes come first, and then a piece of the picture that is
+    /// sent again, if one is due. If a step fails on a connected panel, the repair steps follow at
+    /// once, until one of them succeeds or a new connection fails.
     fn step(&mut self, now: Moment) {
+        let mut step = self.health.step(now);
         loop {
-            let step = self.health.step(now);
             let done = match step {
                 RecoveryStep::Wait => Ok(()),
                 RecoveryStep::Connect => self.connect(),
-                RecoveryStep::Heal => self.send_all(false),
+                RecoveryStep::Heal(piece) => self.heal(piece),
                 RecoveryStep::Update => self.update(false),
                 RecoveryStep::Repeat => self.update(true),
             };
@@ -128,11 +129,20 @@ impl<B: Bus> Oled<B> {
                 if self.health.worked(step, now) {
                     info!("panel: {} answers again", place(bus, *address));
                 }
-                return;
+                match step {
+                    RecoveryStep::Update => match self.health.heal(now) {
+                        Some(heal) => step = heal,
+                        None => return,
+                    },
+                    _ => return,
+                }
+                continue;
             };
             self.window = None;
             match &mut self.message {
-                Some(message) if step == RecoveryStep::Update => message.forget(),
+                Some(message) if matches!(step, RecoveryStep::Update | RecoveryStep::Heal(_)) => {
+                    message.forget();
+                }
                 message => *message = None,
             }
             let is_new = self.health.failed(step, fault, now);
@@ -148,6 +158,7 @@ impl<B: Bus> Oled<B> {
             if step == RecoveryStep::Connect {
                 return;
             }
+            step = self.health.step(now);
         }
     }
 
@@ -158,21 +169,16 @@ impl<B: Bus> Oled<B> {
     fn connect(&mut self) -> Result<(), BusFault> {
         self.message = None;
         self.message = Some(self.open()?);
-        self.send_all(true)
+        self.send_all()
     }
 
-    /// Sends all settings and the whole picture, and then turns the panel on. If the panel must be
-    /// off, only the settings are sent, because its memory is not visible.
-    ///
-    /// Regular repairs do not turn the panel off first (`dark` is false), so a working panel shows
-    /// no visible change. A panel that has lost power is already dark with random data in its
-    /// memory. Such a panel stays dark until the picture is in its memory.
-    fn send_all(&mut self, dark: bool) -> Result<(), BusFault> {
+    /// Turns the panel off, sends all settings and the whole picture, and then turns the panel on. If
+    /// the panel must be off, only the settings are sent, because its memory is not visible.
+    fn send_all(&mut self) -> Result<(), BusFault> {
         let (Some(message), Some(wanted)) = (&mut self.message, &self.wanted) else {
             return Ok(());
         };
-        let dark = dark || !self.light.on;
-        self.settings.initialise(message, self.light, dark)?;
+        self.settings.initialise(message, self.light, true, true)?;
         message.flush()?;
         if !self.light.on {
             self.window = None;
@@ -183,6 +189,28 @@ impl<B: Bus> Oled<B> {
         self.shown.clone_from(wanted);
         self.window = Some(window);
         self.switch(true)
+    }
+
+    /// Sends a piece of the picture again, with the settings before the first piece. A working panel
+    /// shows no visible change. A panel that has lost power is dark, and stays dark until all pieces
+    /// of a series are in its memory. If the panel must be off, only the settings are sent.
+    fn heal(&mut self, piece: Piece) -> Result<(), BusFault> {
+        let Some(message) = &mut self.message else {
+            return Ok(());
+        };
+        let Piece { number, in_series } = piece;
+        if number == 0 {
+            let dark = !self.light.on;
+            self.settings
+                .initialise(message, self.light, dark, in_series)?;
+            message.flush()?;
+        }
+        if self.light.on {
+            let (frame, window) = (&self.shown, self.window);
+            let wake = in_series && number + 1 == self.settings.pieces();
+            self.window = self.settings.heal(message, frame, number, window, wake)?;
+        }
+        Ok(())
     }
 
     /// Turns the panel on or off with one message.
@@ -199,7 +227,8 @@ impl<B: Bus> Oled<B> {
     /// for any previous state of the chip.
     fn blank(&self, mut message: I2cMessage<B::I2c>) -> Result<(), BusFault> {
         let dark = Frame::new(self.settings.size);
-        self.settings.initialise(&mut message, self.light, true)?;
+        self.settings
+            .initialise(&mut message, self.light, true, true)?;
         message.flush()?;
         self.settings.redraw(&mut message, &dark).map(drop)
     }
@@ -211,7 +240,7 @@ impl<B: Bus> Oled<B> {
             (true, true) => self.refresh(again),
             // No changes were sent while the panel was off, possibly for hours. Everything is sent
             // again, as after a lost connection.
-            (false, true) => self.send_all(true),
+            (false, true) => self.send_all(),
             (true, false) => self.switch(false),
             (false, false) => Ok(()),
         }
@@ -225,7 +254,7 @@ impl<B: Bus> Oled<B> {
         if again && self.settings.price(&plan, self.window) > LONG {
             // A user could see a torn picture during this long update, so the panel is turned off
             // first.
-            return self.send_all(true);
+            return self.send_all();
         }
         if again {
             // After an interrupted message, the chip may wait for arguments of a command, and takes

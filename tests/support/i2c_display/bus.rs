@@ -3,8 +3,11 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 
-use deskticker::display::{self, Bus, BusFault, Oled, PanelLight, PanelSettings, Rotation};
+use deskticker::display::{
+    self, Bus, BusFault, DisplayDevice as _, Oled, PanelLight, PanelSettings, Rotation,
+};
 use deskticker::render::{Frame, Size};
+use deskticker::time::Moment;
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 
 use super::chip::Chip;
@@ -21,6 +24,14 @@ pub(crate) fn panel_settings(chip: display::Chip, size: Size) -> PanelSettings {
         rotation: Rotation::Upright,
         dc: None,
         reset: None,
+    }
+}
+
+/// Lets the panel do all its work that is due.
+pub(crate) fn tick<B: Bus>(oled: &mut Oled<B>, now: Moment) {
+    oled.tick(now);
+    while oled.deadline() <= now {
+        oled.tick(now);
     }
 }
 

@@ -195,7 +195,7 @@ fn a_dumb_or_small_terminal_gets_lines_of_text_for_each_fault() {
             'h',
             &[
                 "the hub is dead",
-                "down (cross)",
+                "down (crossed box)",
                 "connection: HUB for 1",
                 "the hub is back",
                 ", live",

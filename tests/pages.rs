@@ -361,7 +361,7 @@ fn every_link_page_matches_its_golden_picture() {
         clock: None,
         reconnects: 0,
         last: None,
-        lit_hours: (0, 0),
+        lit_hours: 0,
         excluded: [false; 3],
     };
     let start = View {
@@ -457,7 +457,7 @@ fn every_link_page_matches_its_golden_picture() {
         latency: Some(i64::MIN),
         reconnects: u32::MAX,
         last: Some(Duration::MAX),
-        lit_hours: (u32::MAX, u32::MAX),
+        lit_hours: u32::MAX,
         ..report()
     };
     let most = View {

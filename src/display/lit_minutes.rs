@@ -14,8 +14,6 @@ const ROWS: usize = 64;
 pub(crate) struct LitMinutes {
     /// The number of minutes for which each dot has been lit, row by row.
     dots: Box<[u32; WIDTH * ROWS]>,
-    /// The number of minutes for which the panel has been on.
-    on: u32,
     most: u32,
     /// The minute of the last sample, counted from the start of the monotonic clock.
     minute: u64,
@@ -25,7 +23,6 @@ impl LitMinutes {
     pub(crate) fn new() -> Self {
         Self {
             dots: Box::new([0; WIDTH * ROWS]),
-            on: 0,
             most: 0,
             minute: 0,
         }
@@ -38,7 +35,6 @@ impl LitMinutes {
         if minute == std::mem::replace(&mut self.minute, minute) || !light.on {
             return;
         }
-        self.on = self.on.saturating_add(1);
         let seen = light.on_glass(frame);
         for (page, bytes) in seen.as_bytes().chunks(WIDTH).enumerate() {
             for (x, byte) in bytes.iter().enumerate() {
@@ -51,10 +47,9 @@ impl LitMinutes {
         }
     }
 
-    /// Returns the number of hours for which the most used dot has been lit, and the number of
-    /// hours for which the panel has been on.
-    pub(crate) const fn hours(&self) -> (u32, u32) {
-        (self.most / 60, self.on / 60)
+    /// Returns the number of hours for which the most used dot has been lit.
+    pub(crate) const fn hours(&self) -> u32 {
+        self.most / 60
     }
 }
 
@@ -85,7 +80,7 @@ mod tests {
             shifting.count_minute(now, &frame, PanelLight::default());
         }
         shifting.count_minute(Moment::from_secs(60 * 241), &frame, off);
-        assert_eq!(still.hours(), (4, 4));
-        assert_eq!(shifting.hours(), (2, 4));
+        assert_eq!(still.hours(), 4);
+        assert_eq!(shifting.hours(), 2);
     }
 }

@@ -48,8 +48,10 @@ pub(crate) static WORD: Font = LETTERS_8X16.font(false);
 pub(crate) static BADGE: Font = LOWERED_5X8.font(true);
 /// Badges in 8×16 dots. Their top row is dark, as a gap to the part above them.
 pub(crate) static LARGE_BADGE: Font = LETTERS_8X16.font(true);
+/// Badges in 12×24 dots, as high as the digits of a price. Their top row is dark.
+pub(crate) static HUGE_BADGE: Font = DIGITS_12X24.font(true);
 
-/// The fonts of a price, and the way to strike it out.
+/// The fonts of a price, and the ways to draw it faint and to strike it out.
 #[derive(Debug)]
 pub(crate) struct NumberStyle {
     /// The font of the whole part, such as `5,912`.
@@ -61,7 +63,7 @@ pub(crate) struct NumberStyle {
     pub(super) rise: (u32, u32),
     /// The thickness of the line as a bit mask, one bit for each dot.
     pub(super) dots: u32,
-    /// The fading of the whole part, over which the line is drawn, and the fading of the fraction.
+    /// The fading of the whole part and of the fraction, for a price that is struck out or closed.
     pub(super) fades: (DigitFade, DigitFade),
 }
 
@@ -88,6 +90,8 @@ pub(crate) struct Font {
     pub(super) stride: usize,
     /// The width of each character in columns.
     advances: &'static [u8; GLYPHS],
+    /// The width of the widest character in columns.
+    widest: usize,
     /// The dots of each character, `pages` × `stride` bytes, aligned to the left.
     columns: &'static [u8],
     /// True if the text is inverted, with a lit column on each side.
@@ -107,8 +111,8 @@ impl Font {
 
     /// Returns true if a text is at most `room` columns wide.
     pub(super) fn fits(&self, text: &str, room: usize) -> bool {
-        // No character is wider than the stride, so a short text needs no measurement.
-        (1 + text.len()) * self.stride <= room || self.width(text) <= room
+        // A short text needs no measurement.
+        text.len() * self.widest < room || self.width(text) <= room
     }
 
     /// Writes a text on a dark background, from column `x` and with its top at `page`. Returns the
@@ -216,6 +220,11 @@ const GLYPHS: usize = 96;
 pub(super) const PLUS_MINUS: char = '\u{7f}';
 /// The rows of the sign ± in the small font. The highest bit is the leftmost dot.
 const PLUS_MINUS_ROWS: [u8; 8] = [0, 0x40, 0xE0, 0x40, 0, 0xE0, 0, 0];
+/// The rows of the letter m in the small font, with three strokes. The `m` of the font file has only
+/// two strokes, so it looks like a small H.
+const M_ROWS: [u8; 8] = [0, 0, 0xD0, 0xA8, 0xA8, 0xA8, 0xA8, 0];
+/// The width of this letter in columns: five strokes and gaps, and the dark column after them.
+const M_WIDTH: usize = 6;
 
 static DIGITS_16X32: FontSheet<64> = FontSheet::convert(FONT_16X32, (16, 32), 0, Use::Price);
 static DIGITS_12X24: FontSheet<48> = FontSheet::convert(FONT_12X24, (12, 24), 0, Use::Price);
@@ -241,6 +250,7 @@ enum Use {
 struct FontSheet<const SIZE: usize> {
     stride: usize,
     advances: [u8; GLYPHS],
+    widest: usize,
     columns: [[u8; SIZE]; GLYPHS],
 }
 
@@ -271,13 +281,19 @@ impl<const SIZE: usize> FontSheet<SIZE> {
         assert!(stride * height / 8 == SIZE);
         let line = width.div_ceil(8);
         let mut advances = [width as u8; GLYPHS];
+        let mut widest = width;
         let mut columns = [[0; SIZE]; GLYPHS];
         let mut glyph = 0;
         while glyph < GLYPHS {
             let code = FIRST + glyph as u8;
             let (_, mut rows) = psf.split_at(header + code as usize * line * height);
+            let mut cell = width;
             if code == PLUS_MINUS as u8 && width == 5 {
                 rows = &PLUS_MINUS_ROWS;
+            } else if code == b'm' && width == 5 {
+                (rows, cell) = (&M_ROWS, M_WIDTH);
+                advances[glyph] = cell as u8;
+                widest = cell;
             }
             // To move a character down by one row, one row is left out. In all capitals of the
             // small font, row 5 repeats row 4, so row 5 is left out. In `!`, row 5 is the gap, so
@@ -288,7 +304,7 @@ impl<const SIZE: usize> FontSheet<SIZE> {
             // column.
             let narrow = matches!(code, b',' | b'.' | b':' | b'\'');
             let (mut x, mut to, mut end) = (0, 0, 0);
-            while x < width {
+            while x < cell {
                 let mut dots = column(rows, line, height, x);
                 x += 1;
                 if lowered {
@@ -318,6 +334,7 @@ impl<const SIZE: usize> FontSheet<SIZE> {
         Self {
             stride,
             advances,
+            widest,
             columns,
         }
     }
@@ -327,6 +344,7 @@ impl<const SIZE: usize> FontSheet<SIZE> {
             pages: SIZE / self.stride,
             stride: self.stride,
             advances: &self.advances,
+            widest: self.widest,
             columns: self.columns.as_flattened(),
             inverted,
         }

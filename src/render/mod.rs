@@ -23,8 +23,8 @@ pub use words::words;
 /// Draws a view, and replaces the previous content of the frame.
 ///
 /// **A price in the picture is either fresh or visibly not fresh**: a stale price is struck out and
-/// has its age beside it, a closing price has the word CLOSED, a delayed price has the word
-/// DELAYED, a missing price is dashes, and simulated prices have the word `DEMO`. The function
+/// has its age beside it, a closing price has faint digits and the word CLOSED, a delayed price has
+/// a block with its delay and the word DELAYED, a missing price is dashes, and simulated prices have the word `DEMO`. The function
 /// allocates nothing. The draw cache saves work and never changes a picture.
 pub fn draw(view: &View<'_>, draw_cache: &mut DrawCache, frame: &mut Frame) {
     frame.as_bytes_mut().fill(0);
@@ -35,7 +35,9 @@ pub fn draw(view: &View<'_>, draw_cache: &mut DrawCache, frame: &mut Frame) {
         (PageView::Pair(primary, secondary), Size::Short) => {
             pair_short::draw(view, primary, secondary.as_ref(), frame);
         }
-        (PageView::Big(line, day), Size::Tall) => single::tall(view, line, *day, frame),
+        (PageView::Big(line, day), Size::Tall) => {
+            single::tall(view, line, *day, draw_cache, frame);
+        }
         (PageView::Big(line, day), Size::Short) => single::low(view, line, *day, frame),
         (PageView::Contract(sheet), Size::Tall) => option::tall(view, sheet, frame),
         (PageView::Contract(sheet), Size::Short) => option::low(view, sheet, frame),

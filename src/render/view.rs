@@ -139,9 +139,8 @@ pub struct LinkReport {
     pub reconnects: u32,
     /// The time since the last message; `None` before the first message.
     pub last: Option<Duration>,
-    /// The number of hours for which the most used dot of the panel has been lit, and the number of
-    /// hours for which the panel has been on.
-    pub lit_hours: (u32, u32),
+    /// The number of hours for which the most used dot of the panel has been lit.
+    pub lit_hours: u32,
     /// The clusters of the watchlist that the vendor's plan does not include, by the order of
     /// [`crate::market::Cluster::ALL`].
     pub excluded: [bool; 3],
@@ -249,6 +248,11 @@ impl InstrumentView<'_> {
     /// has expired. The display then shows no other values beside the price.
     pub(super) const fn is_struck(&self) -> bool {
         self.expired || matches!(self.freshness, Freshness::Stale(_))
+    }
+
+    /// Returns true if the display shows a live price.
+    pub(super) fn is_live(&self) -> bool {
+        self.freshness == Freshness::Live && !self.expired && self.shown_price().is_some()
     }
 
     /// Returns the change as a difference, if the display may show it.

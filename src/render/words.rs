@@ -27,9 +27,9 @@ pub fn words(view: &View<'_>) -> Vec<String> {
     }
     words.push(match view.sign {
         LinkIcon::Live => "connection: live (bars)".to_owned(),
-        LinkIcon::Joining => "connection: joining (hourglass)".to_owned(),
-        LinkIcon::Silent => "connection: silent (three dots)".to_owned(),
-        LinkIcon::Down => "connection: down (cross)".to_owned(),
+        LinkIcon::Joining => "connection: joining (ring)".to_owned(),
+        LinkIcon::Silent => "connection: silent (flat line)".to_owned(),
+        LinkIcon::Down => "connection: down (crossed box)".to_owned(),
         LinkIcon::Refused => "connection: refused (no entry)".to_owned(),
     });
     words

@@ -350,7 +350,7 @@ impl LinkMonitor {
         now: Now,
         prices: PriceSummary,
         clock: Option<ClockFault>,
-        lit_hours: (u32, u32),
+        lit_hours: u32,
     ) -> LinkReport {
         self.roll(now.monotonic);
         LinkReport {
@@ -491,9 +491,7 @@ mod tests {
         let mut link_monitor = LinkMonitor::new(at(0));
         let shown = |monitor: &mut LinkMonitor, secs| {
             let now = Now::new(at(secs), Utc(1_800_000_000_000));
-            monitor
-                .report(now, PriceSummary::None, None, (0, 0))
-                .undated
+            monitor.report(now, PriceSummary::None, None, 0).undated
         };
         assert!(!shown(&mut link_monitor, 1));
         assert!(link_monitor.undated(at(1)), "the first one is logged");
@@ -715,7 +713,7 @@ mod tests {
             link_monitor.message(Cluster::Indices, Some(timestamp), now);
         }
         let report = |link_monitor: &mut LinkMonitor, at| {
-            link_monitor.report(now(at), PriceSummary::Fresh, None, (0, 0))
+            link_monitor.report(now(at), PriceSummary::Fresh, None, 0)
         };
         assert_eq!(
             report(&mut link_monitor, 9_999).messages,

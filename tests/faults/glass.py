@@ -56,7 +56,7 @@ def placed(font, height, offsets):
 
 SMALL = placed("5x8", 8, [0])
 HUGE = placed("16x32", 32, [0])
-RAISED_HUGE = placed("8x16", 32, range(-4, 17))
+RAISED_HUGE = placed("8x16", 24, range(-4, 9))
 LARGE = placed("12x24", 24, [0])
 RAISED_LARGE = placed("8x16", 16, range(-4, 5))
 WORD = placed("8x16", 16, range(-4, 5))
@@ -110,7 +110,7 @@ def has(rows, shape):
 
 @dataclass(frozen=True)
 class Price:
-    """A price on the display: its kind (plain, struck, dashes, or none), its value in cents if it
+    """A price on the display: its kind (plain, faint, struck, dashes, or none), its value in cents if it
     has one, its badges, and the shown age."""
 
     kind: str
@@ -149,7 +149,7 @@ def dots(text):
 @dataclass(frozen=True)
 class Place:
     """The place of a price: the fonts of its two parts, the left edge of each digit of a plain
-    price, and the position of the age of a struck one."""
+    price, and the left and the top edge of the age of a struck one."""
 
     whole: str
     fraction: str
@@ -157,12 +157,12 @@ class Place:
     raised: int
     columns: tuple
     cents: tuple
-    age: int
+    age: tuple
 
 
 # These positions were measured on plain prices with four and with two digits.
-FIRST = Place("16x32", "8x16", 8, 12, (0, 21, 37, 53), (72, 80), 24)
-SECOND = Place("12x24", "8x16", 40, 42, (19, 31), (46, 54), 48)
+FIRST = Place("16x32", "8x16", 8, 12, (0, 21, 37, 53), (72, 80), (90, 8))
+SECOND = Place("12x24", "8x16", 40, 42, (19, 31), (46, 54), (64, 48))
 
 
 def faded(rows, left, top, begin, level):
@@ -224,19 +224,21 @@ def struck(rows, place):
     return int(text)
 
 
-def age(rows, top):
-    """Returns the age in dark letters on a lit background at the right end, such as `12s`."""
-    text, x = "", WIDTH - 8
-    while x > 64 and rows[top + 15][x] == rows[top + 15][x + 7] == "1":
+def age(rows, left, top):
+    """Returns the age in dark letters on a lit background, such as `12s`. The first column is lit.
+    """
+    text, x = "", left + 1
+    while x + 8 <= WIDTH and rows[top + 15][x] == rows[top + 15][x + 7] == "1":
         cell = ["".join("10"[int(dot)] for dot in rows[y][x : x + 8]) for y in range(top + 1, top + 16)]
-        letter = WORD.get(cropped(["0" * 8, *cell]), "?")
-        text, x = letter + text, x - 8
+        text, x = text + WORD.get(cropped(["0" * 8, *cell]), "?"), x + 8
     return text
 
 
 def price(rows, text, marks, place):
+    if text is None and "CLOSED" in marks:
+        return Price("faint", marks=marks)
     if text is None:
-        return Price("struck", struck(rows, place), marks, age(rows, place.age))
+        return Price("struck", struck(rows, place), marks, age(rows, *place.age))
     if text and not text.strip("-"):
         return Price("dashes", marks=marks)
     plain = re.fullmatch(r"\d{1,3}(,\d{3})*\.\d\d", text)
@@ -252,22 +254,35 @@ def look(rows):
     label, _ = read(rows[0:8], [SMALL], 0, 14)
     if label != "SPX":
         return Picture(word=word(rows))
-    first, _ = read(rows[8:40], [HUGE, RAISED_HUGE])
-    # The name comes first, then the number; the change is below the decimals.
-    whole, after = "", 17
-    for start, end in segments(rows[40:64], 17, 60):
-        shape = tuple(row[start:end] for row in rows[40:64])
-        if shape not in LARGE:
-            break
-        whole, after = whole + LARGE[shape], end
-    second = whole if whole and not whole.strip("-") else None
-    if second is None and len(whole) >= 2:
-        fraction, _ = read(rows[40:56], [RAISED_LARGE], after, 82)
-        second = None if fraction is None else whole + fraction
+    # The change is below the decimals, and the curve is behind them.
+    first = number(rows[8:40], HUGE, rows[8:32], RAISED_HUGE, 0)
+    # The name comes first, then the number.
+    second = number(rows[40:64], LARGE, rows[40:56], RAISED_LARGE, 17)
     return Picture(
-        spx=price(rows, first, marks(rows[0:8]), FIRST),
+        spx=price(rows, first, marks(rows[0:8], rows[32:40]), FIRST),
         vix=price(rows, second, marks(rows[48:56], rows[56:64]), SECOND),
     )
+
+
+def number(strip, table, raised, decimals, begin):
+    """Returns the text of a plain number or of dashes: large letters, and smaller ones directly
+    behind them. Returns `None` for a number that is not plain."""
+    whole, after = "", begin
+    for start, end in segments(strip, begin, WIDTH):
+        shape = tuple(row[start:end] for row in strip)
+        if shape not in table:
+            break
+        whole, after = whole + table[shape], end
+    if whole and not whole.strip("-"):
+        return whole
+    text = ""
+    for start, end in segments(raised, after, WIDTH):
+        shape = tuple(row[start:end] for row in raised)
+        if start - after > 6 or shape not in decimals:
+            break
+        text, after = text + decimals[shape], end
+    # The decimals of a number that is not plain are not plain either.
+    return whole + text if whole and text else None
 
 
 def word(rows):

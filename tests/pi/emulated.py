@@ -62,12 +62,12 @@ def check(condition, what):
 def without_curve(dots):
     """Returns the picture without the curve, because each display's curve starts with the display.
     """
-    return tuple(row[:84] if y >= 40 else row for y, row in enumerate(dots))
+    return tuple(row[:90] if 8 <= y < 24 else row for y, row in enumerate(dots))
 
 
 def change(dots):
-    """Returns the part of the first line with the change since the previous close."""
-    return tuple(row[35:77] for row in dots[:8])
+    """Returns the part below the decimals of SPX with the change since the previous close."""
+    return tuple(row[71:118] for row in dots[32:40])
 
 
 def sign(dots):

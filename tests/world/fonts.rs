@@ -43,12 +43,16 @@ pub(crate) struct Face {
 /// The characters that are only as wide as their dots plus one empty column. All digits have one
 /// fixed width.
 const NARROW: &[u8] = b",.:'";
+/// All characters of the block of a delayed price.
+const BLOCK: &[u8] = b"0123456789m";
 /// All characters of a number. The narrow ones come last because they have fewer dots, so they
 /// match more easily by mistake.
 const NUMBER: &[u8] = b"0123456789-,.";
 /// The characters of the decimal part. The comma is not in this list: a comma that is cut off at
 /// the bottom looks like a point.
 const FRACTION: &[u8] = b"0123456789.";
+/// The small m of the display, which is wider than the other letters.
+const SMALL_M: [&str; 5] = ["##.#.", "#.#.#", "#.#.#", "#.#.#", "#.#.#"];
 const TEXT: &[u8] = b"!\"#$%&()*+-/0123456789;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ\
     abcdefghijklmnopqrstuvwxyz,.:'";
 
@@ -76,6 +80,14 @@ impl Face {
                 };
                 for (x, column) in columns.iter_mut().enumerate() {
                     column[to / 8] |= u8::from(lit(x, y)) << (to % 8);
+                }
+            }
+            if letter == b'm' && height == 8 {
+                columns = vec![[0u8; 4]; SMALL_M[0].len() + 1];
+                for (y, row) in (2..).zip(SMALL_M) {
+                    for (column, dot) in columns.iter_mut().zip(row.bytes()) {
+                        column[0] |= u8::from(dot == b'#') << y;
+                    }
                 }
             }
             if NARROW.contains(&letter) {
@@ -119,6 +131,21 @@ impl Face {
                     let off = if page == 0 { ground } else { 0 };
                     cell[page] & glyph.mask == !glyph.plain[page] & glyph.mask & !off
                 })
+        })
+    }
+
+    /// Returns the faint character at this position: exactly its remaining dots are lit.
+    pub(crate) fn faint(
+        &self,
+        glass: &Glass,
+        (x, page): (usize, usize),
+        odd: usize,
+    ) -> Option<&Glyph> {
+        let cell = cell(glass, x, page, self.pages);
+        self.font_set.iter().find(|glyph| {
+            let faded = &glyph.faded[odd & 1];
+            x + glyph.advance <= WIDTH
+                && (0..glyph.pages).all(|page| cell[page] & glyph.mask == faded[page])
         })
     }
 
@@ -235,6 +262,8 @@ pub(crate) struct Fonts {
     pub(crate) small: Face,
     pub(crate) word: Face,
     pub(crate) badge: Face,
+    /// The characters of the block of a delayed price.
+    pub(crate) block: Face,
 }
 
 impl Fonts {
@@ -265,6 +294,7 @@ impl Fonts {
             small: small(TEXT),
             word: face(TEXT, FONT_8X16, (8, 16), 1, false, Fade::Nothing),
             badge: face(TEXT, FONT_5X8, (5, 8), 0, true, Fade::Nothing),
+            block: face(BLOCK, FONT_12X24, (12, 24), 0, false, Fade::Nothing),
         }
     }
 }

@@ -21,7 +21,7 @@
 
 use super::hours::{MINUTE, Ms, SECOND};
 use super::plan::{Part, is_contract, limit};
-use super::reader::{Figure, Page, Sight, Word};
+use super::reader::{Figure, Look, Page, Sight, Word};
 use super::tape::{COUNT, SPX, SPY, Sort, TICK, Tape, Value};
 
 /// The greatest error of an age that comes from the server's `Date`, in milliseconds.
@@ -310,12 +310,19 @@ impl Judge<'_> {
     ) -> Option<(Rule, String)> {
         let place = sight.place?;
         let now = self.moment.now;
-        let Figure::Number { scaled, struck } = sight.figure else {
+        let Figure::Number { scaled, look } = sight.figure else {
             if sight.figure == Figure::Nothing {
                 return Some((Rule::Readable, "a name and no number".into()));
             }
             return self.missing(place, sight);
         };
+        let struck = sight.figure.is_struck();
+        // The digits alone tell a closing price from a live one.
+        match (look, sight.words.has(Word::Closed)) {
+            (Look::Faint, false) => return Some((Rule::Readable, "faint and not CLOSED".into())),
+            (Look::Plain, true) => return Some((Rule::Readable, "CLOSED and not faint".into())),
+            _ => {}
+        }
         let tape = &self.tapes[place];
         let by = self.moment.now - self.moment.delay - SOONEST;
         let closed = sight.words.has(Word::Closed) || sight.words.has(Word::Expired);
@@ -374,7 +381,7 @@ impl Judge<'_> {
         }
         let long = self.moment.now - value.at > limit(place, Part::Regular);
         if struck && long && page.book.is_some() && !sight.words.has(Word::Expired) {
-            let plain = |side: &Figure| matches!(side, Figure::Number { struck: false, .. });
+            let plain = |side: &Figure| matches!(side, Figure::Number { .. }) && !side.is_struck();
             if page.book.iter().flatten().any(plain) {
                 return Some((Rule::Beside, told("bid and ask are plain")?));
             }

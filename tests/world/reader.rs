@@ -13,8 +13,49 @@ pub(crate) enum Figure {
     Dashes,
     /// Dots: the number does not fit.
     Dots,
-    /// A number in 1/10 000; `struck` is true if the number is struck out.
-    Number { scaled: i64, struck: bool },
+    /// A number in 1/10 000, and the look of its digits.
+    Number { scaled: i64, look: Look },
+}
+
+/// The look of the digits of a number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Look {
+    /// Bright digits.
+    Plain,
+    /// Faint digits: the number is a closing price.
+    Faint,
+    /// Faint digits with a line through them: the number is stale.
+    Struck,
+    /// Digits that are too small to be drawn faint.
+    Small,
+}
+
+impl Figure {
+    /// Returns the number, read in one of the sizes of [`Fonts`]. The smallest digits are never
+    /// faint.
+    const fn sized(self, size: usize) -> Self {
+        match self {
+            Self::Number {
+                scaled,
+                look: Look::Plain,
+            } if size == 3 => Self::Number {
+                scaled,
+                look: Look::Small,
+            },
+            figure => figure,
+        }
+    }
+
+    /// Returns true for a number that is struck out.
+    pub(crate) const fn is_struck(&self) -> bool {
+        matches!(
+            self,
+            Self::Number {
+                look: Look::Struck,
+                ..
+            }
+        )
+    }
 }
 
 /// The words that may stand beside a number.
@@ -110,7 +151,7 @@ pub(crate) struct Page {
     pub(crate) time: Option<u16>,
     /// The bid and the ask on the page of a contract.
     pub(crate) book: Option<[Figure; 2]>,
-    /// The change in 1/100 of a percent.
+    /// The change of the first instrument in 1/100 of a percent.
     pub(crate) change: Option<i64>,
 }
 
@@ -160,6 +201,8 @@ impl Reader {
             self.header = self.header(glass);
             self.page.time = self.time(glass);
             self.page.demo = self.header.2.has(Word::Demo);
+        }
+        if header || number {
             self.page.change = self.change(glass, self.header.1);
         }
         if number {
@@ -219,13 +262,16 @@ impl Reader {
         Some(hours.parse::<u16>().ok()? * 60 + minutes.get(..2)?.parse::<u16>().ok()?)
     }
 
+    /// Returns the change, which stands below the decimals of the price, or behind the name.
     fn change(&self, glass: &Glass, from: usize) -> Option<i64> {
-        (from..75).find_map(|x| {
-            let sign = self.fonts.small.plain(glass, x, 0)?.letter;
+        let behind = (from..75).map(|x| (x, 0));
+        let below = (18..110).map(|x| (x, 4));
+        below.chain(behind).find_map(|(x, page)| {
+            let sign = self.fonts.small.plain(glass, x, page)?.letter;
             if !matches!(sign, b'+' | b'-') {
                 return None;
             }
-            let (text, _) = text(&self.fonts.small, glass, x, 0);
+            let (text, _) = text(&self.fonts.small, glass, x, page);
             let digits: String = text
                 .strip_suffix('%')?
                 .chars()
@@ -298,17 +344,17 @@ impl Reader {
     /// Returns the number that begins at this position in one of the sizes, and the first column
     /// after it.
     fn figure(&self, glass: &Glass, x: usize, page: usize, sizes: &[usize]) -> (Figure, usize) {
-        for struck in [false, true] {
-            for size in sizes {
-                let size = &self.fonts.sizes[*size];
+        for look in [Look::Plain, Look::Faint, Look::Struck] {
+            for number_size in sizes {
+                let size = &self.fonts.sizes[*number_size];
                 if page + size.whole.pages > 8 {
                     continue;
                 }
                 let mut text = [0u8; 24];
-                if let Some((length, end)) = number(size, glass, (x, page), struck, &mut text)
-                    && let Some(figure) = parse(&text[..length], struck)
+                if let Some((length, end)) = number(size, glass, (x, page), look, &mut text)
+                    && let Some(figure) = parse(&text[..length], look)
                 {
-                    return (figure, end);
+                    return (figure.sized(*number_size), end);
                 }
             }
         }
@@ -327,12 +373,15 @@ impl Reader {
         for page in pages.clone() {
             let mut x = 0;
             while x < WIDTH - 5 {
-                let large = page + 1 < pages.end;
-                let found = match glass[page * WIDTH + x] {
-                    0xFF => badge(&self.fonts.badge, glass, (x + 1, page), 0),
-                    0xFE if large && glass[(page + 1) * WIDTH + x] == 0xFF => {
-                        badge(&self.fonts.word, glass, (x + 1, page), 1)
-                    }
+                // The number of pages whose left edge is lit, for a badge of several pages.
+                let below = page + 1..pages.end;
+                let lit = |page: &usize| glass[page * WIDTH + x] == 0xFF;
+                let found = match (glass[page * WIDTH + x], below.take_while(lit).count()) {
+                    (0xFF, _) => badge(&self.fonts.badge, glass, (x + 1, page), 0),
+                    (0xFE, 0) => None,
+                    (0xFE, 1) => badge(&self.fonts.word, glass, (x + 1, page), 1),
+                    (0xFE, _) => badge(&self.fonts.block, glass, (x + 1, page), 1)
+                        .or_else(|| badge(&self.fonts.word, glass, (x + 1, page), 1)),
                     _ => None,
                 };
                 let Some((text, end)) = found else {
@@ -390,7 +439,7 @@ fn badge(
 ) -> Option<(String, usize)> {
     let mut text = String::new();
     let mut x = x;
-    let step = if face.pages == 1 { 5 } else { 8 };
+    let step = [5, 8, 12][face.pages - 1];
     while x + step <= WIDTH {
         if let Some(glyph) = face.inverted(glass, x, page, dark) {
             text.push(char::from(glyph.letter));
@@ -415,7 +464,7 @@ fn number(
     size: &Size,
     glass: &Glass,
     (x, page): (usize, usize),
-    struck: bool,
+    look: Look,
     text: &mut [u8; 24],
 ) -> Option<(usize, usize)> {
     let start = x;
@@ -424,9 +473,10 @@ fn number(
     while x < WIDTH && length < text.len() {
         let glyph = match fraction {
             None => {
-                let whole = match struck {
-                    false => size.whole.plain(glass, x, page),
-                    true => size.whole.struck(glass, (x, page), x - start, size.line),
+                let whole = match look {
+                    Look::Faint => size.whole.faint(glass, (x, page), x - start),
+                    Look::Struck => size.whole.struck(glass, (x, page), x - start, size.line),
+                    Look::Plain | Look::Small => size.whole.plain(glass, x, page),
                 };
                 let whole = whole.filter(|glyph| matches!(glyph.letter, b'0'..=b'9' | b',' | b'-'));
                 match whole {
@@ -438,9 +488,9 @@ fn number(
                 }
             }
             Some(from) => {
-                let behind = match struck {
-                    false => size.fraction.plain(glass, x, page),
-                    true => size.fraction.struck(glass, (x, page), x - from, 0),
+                let behind = match look {
+                    Look::Faint | Look::Struck => size.fraction.faint(glass, (x, page), x - from),
+                    Look::Plain | Look::Small => size.fraction.plain(glass, x, page),
                 };
                 let first = x == from;
                 behind.filter(|glyph| match glyph.letter {
@@ -458,9 +508,9 @@ fn number(
     (length > 0).then_some((length, x))
 }
 
-fn parse(text: &[u8], struck: bool) -> Option<Figure> {
+fn parse(text: &[u8], look: Look) -> Option<Figure> {
     if text.iter().all(|letter| *letter == b'-') {
-        return (text.len() > 1 && !struck).then_some(Figure::Dashes);
+        return (text.len() > 1 && look == Look::Plain).then_some(Figure::Dashes);
     }
     if text.iter().all(|letter| *letter == b'.') {
         return (text.len() > 1).then_some(Figure::Dots);
@@ -489,6 +539,6 @@ fn parse(text: &[u8], struck: bool) -> Option<Figure> {
     let scaled = scaled * 10i64.pow(4 - places);
     Some(Figure::Number {
         scaled: if negative { -scaled } else { scaled },
-        struck,
+        look,
     })
 }

@@ -1979,7 +1979,7 @@ impl<'a> World<'a> {
                 self.counts.words[at] += u64::from(sight.words.has(*word));
             }
             let form = match sight.figure {
-                Figure::Number { struck: true, .. } => {
+                figure if figure.is_struck() => {
                     self.counts.struck += 1;
                     "struck"
                 }
@@ -2034,8 +2034,12 @@ fn skipped(rule: Rule) -> bool {
 /// Describes one instrument on the display.
 fn seen(sight: &super::reader::Sight) -> String {
     let number = match sight.figure {
-        Figure::Number { scaled, struck } => {
-            let struck = if struck { " struck" } else { "" };
+        Figure::Number { scaled, .. } => {
+            let struck = if sight.figure.is_struck() {
+                " struck"
+            } else {
+                ""
+            };
             format!("{:.4}{struck}", scaled as f64 / 10_000.0)
         }
         other => format!("{other:?}").to_lowercase(),

@@ -1,23 +1,32 @@
-//! The header of the tall layouts: one line of small text with the first instrument's name, the
-//! state of its price, and the state of the whole display. This module never judges a price.
+//! The upper half of the tall layouts: one line of small text with the first instrument's name and
+//! the state of the whole display, and the first price with all that is said of it. This module
+//! never judges a price.
 
-use crate::render::font::{BADGE, HUGE, LARGE, LARGE_BADGE, MEDIUM, SMALL, TEXT};
-use crate::render::parts::badge::StatusBadge;
-use crate::render::parts::change::ChangeText;
+use crate::render::font::{BADGE, HUGE, LARGE, LARGE_BADGE, MEDIUM, NumberStyle, SMALL, TEXT};
+use crate::render::parts::badge::{self, DELAY, StatusBadge};
 use crate::render::parts::icon::{self, SIGN};
 use crate::render::parts::price::PriceText;
 use crate::render::parts::{alert, change, clock, name};
 use crate::render::row::{GAP, Row};
-use crate::render::{Frame, InstrumentView, Size, View, WIDTH};
+use crate::render::{DrawCache, Frame, InstrumentView, Size, View, WIDTH};
 
 /// The column after a name of seven letters.
 pub(crate) const NAME_END: usize = 35;
-/// The column after the change.
-const CHANGE_END: usize = 77;
 /// The page of the top of a price.
 const TOP: usize = 1;
-/// The least width beside a price for its mark or its change, with the gap to the price.
-const ASIDE: usize = 44;
+/// The page of the change, which is the last page of the upper half.
+const LAST: usize = 4;
+/// The first column of the change. The change, the curve and the name are at the same place for most
+/// prices, so that the turn of a page rewrites only their different dots.
+const CHANGE_X: usize = 71;
+/// The width of a usual change with its arrow in columns.
+const CHANGE: usize = 44;
+/// The dark columns between a price and its curve.
+const CURVE_GAP: usize = 4;
+/// The width of the curve at the right end in columns, unless the price needs more space.
+const CURVE: usize = 36;
+/// The least width of a readable curve in columns.
+const CURVE_LEAST: usize = 16;
 
 /// Draws the connection icon at the end of the first line on 128×64 or of the last line on 128×32,
 /// and a mark for a wrong configuration before it. Returns the rest of the line.
@@ -44,37 +53,32 @@ pub(crate) fn place(view: &View<'_>, frame: &mut Frame, elsewhere: usize) -> Row
     }
 }
 
-/// Fills the slot at the right end of the header. The word DEMO has priority over a word for the
-/// first price, such as CLOSED, and that word has priority over the time. Returns true if the slot
-/// contains the mark of the first price.
-pub(crate) fn slot(
-    view: &View<'_>,
-    mark: Option<&StatusBadge>,
-    frame: &mut Frame,
-    row: &mut Row,
-) -> bool {
-    match mark {
-        _ if view.simulated => row.write_right(frame, &BADGE, "DEMO"),
-        Some(StatusBadge::Word(word)) => {
-            row.write_right(frame, &BADGE, word);
-            return true;
-        }
-        _ => row.write_right(frame, &TEXT, &clock::text(view)),
+/// Fills the right end of the header: the word DEMO has priority over the time.
+pub(crate) fn slot(view: &View<'_>, frame: &mut Frame, row: &mut Row) {
+    match view.simulated {
+        true => row.write_right(frame, &BADGE, "DEMO"),
+        false => row.write_right(frame, &TEXT, &clock::text(view)),
     }
-    false
 }
 
-/// Draws the first price of a tall layout with its header: the name, then the change or the mark in
-/// its place, and the slot. Information about the price stands beside the price if it has space
-/// there. While an alert is in the first line, the header is on page 4, and the price is smaller.
+/// Draws the first price of a tall layout with its header. All that is said of the price stands
+/// directly behind it: the curve or the block with its age or its delay beside the digits, and the
+/// change below the raised fraction. Without a draw cache there is no curve.
+/// Returns true if it has drawn the curve.
+///
+/// An alert covers the first line. The name then stands below the raised fraction, so that the
+/// price stays as it is. If there is too little space, the price is smaller and the header is below
+/// it.
 pub(crate) fn draw(
     view: &View<'_>,
     line: &InstrumentView<'_>,
     frame: &mut Frame,
-    change: Option<ChangeText>,
-) {
-    let mut row = place(view, frame, 4);
-    let (page, numbers) = (row.page, view.format.numbers);
+    draw_cache: Option<&mut DrawCache>,
+) -> bool {
+    let numbers = view.format.numbers;
+    let mut row = signs(view, frame);
+    let alerted = alert::draw(view, frame, row);
+    let mark = StatusBadge::of(line);
     // The reason for a denial stands beside the dashes, so the dashes are short.
     let dashes = if line.denial.is_some() {
         "---"
@@ -82,82 +86,120 @@ pub(crate) fn draw(
         "-----"
     };
     let number = PriceText::of(line, dashes, numbers);
-    let first = if page == 0 { &HUGE } else { &LARGE };
-    let mut style = number.fit([first, &LARGE, &MEDIUM, &SMALL], WIDTH);
-    let part = line.shown_part();
-    if let Some(part) = part {
-        // The word needs space below the raised fraction, or it stands below smaller digits.
-        let room = WIDTH - GAP - BADGE.width(part);
-        let mut smaller = [&LARGE, &MEDIUM, &SMALL].into_iter();
-        while style.whole.pages > 2
-            && style.whole.width(&number.whole) > room
-            && let Some(next) = smaller.next()
-        {
-            style = next;
-        }
+    // The block of a delayed price is permanent, so its space has priority over large digits.
+    let room = match &mark {
+        Some(StatusBadge::Delayed) => WIDTH - GAP - LARGE_BADGE.width(DELAY),
+        _ => WIDTH,
+    };
+    let mut style = number.fit([&HUGE, &LARGE, &MEDIUM, &SMALL], room);
+    let mut last = LAST;
+    if alerted {
+        row = if let Some(row) = below(view, line, mark.as_ref(), &number, style) {
+            row
+        } else {
+            style = number.fit([&LARGE, &MEDIUM, &SMALL], room);
+            last = TOP + 2;
+            Row::new(LAST, 0..WIDTH)
+        };
     }
     let fraction = number.draw(style, frame, 0, TOP);
-    if let Some(part) = part {
-        let below = fraction.start + GAP;
-        let (x, page) = match style.whole.pages {
-            4 => (below, TOP + 3),
-            3 => (below, TOP + 2),
-            _ => (0, TOP + 2),
-        };
-        BADGE.write(frame, x, page, part);
-    }
+    let raised = fraction.start + GAP;
+    // Digits that end above the row of the change leave more space for it.
+    let left = match TOP + style.whole.pages <= last {
+        true => raised.min(WIDTH - CHANGE),
+        false => raised,
+    };
+    let mut under = Row::new(last, left.max(CHANGE_X)..WIDTH);
+    let mut beside = Row::new(TOP, fraction.end + GAP..WIDTH);
 
-    let mark = StatusBadge::of(line);
-    let marked = slot(view, mark.as_ref(), frame, &mut row);
-    // The mark in place of the change. A stale price has no valid change.
-    let word = match &mark {
-        Some(StatusBadge::Age(_)) => Some("STALE"),
-        Some(StatusBadge::Word(word)) if !marked => Some(*word),
-        _ => None,
-    };
-    // The name of an option is long and its price is short. Therefore the name gets the whole line,
-    // and the change stands beside the price.
-    let option = line.contract.is_some();
-    let aside = option && fraction.end + ASIDE <= WIDTH && page == 0;
-    let end = CHANGE_END.min(row.right);
-    let room = if aside {
-        row.right
-    } else if option {
-        // The name of an option has priority over the change, so only the mark keeps its space.
-        end.saturating_sub(word.map_or(0, |word| BADGE.width(word)) + GAP)
-    } else {
-        NAME_END
-    };
-    name::draw(frame, &mut row, line, room);
-    let mut beside = match aside {
-        true => Row::new(TOP + 2, fraction.end..WIDTH),
-        false => Row::new(page, NAME_END.max(row.left - GAP)..end),
-    };
-    match (&mark, word) {
-        (Some(StatusBadge::Age(age)), Some(stale)) => {
-            // The age uses the large font, so that a person can read the age from two metres. In
-            // the first line (page 0), the age is below the raised fraction of the price. Otherwise
-            // the age is beside the price. If the large age does not fit, the small age replaces
-            // STALE.
-            let mut large = match page {
-                0 => Row::new(TOP + 2, fraction.start + GAP..WIDTH),
-                _ => Row::new(TOP + 1, fraction.end + GAP..WIDTH),
-            };
-            if aside {
-                beside.page = TOP + 1;
-            }
-            if LARGE_BADGE.fits(age, large.room()) {
-                large.write_right(frame, &LARGE_BADGE, age);
-                beside.write_right(frame, &BADGE, stale);
+    // The name of a contract needs the space of the time if there is a mark.
+    let marked = matches!(mark, Some(StatusBadge::Delayed | StatusBadge::Word(_)));
+    if row.left == 0 && !(marked && line.contract.is_some() && !view.simulated) {
+        slot(view, frame, &mut row);
+    } else if view.simulated {
+        row.write_right(frame, &BADGE, "DEMO");
+    }
+    match &mark {
+        Some(StatusBadge::Age(age)) => {
+            // A person can read the large age from two metres. If it fits nowhere, the small age
+            // replaces STALE.
+            let mut lower = Row::new(TOP + 2, raised..WIDTH);
+            if LARGE_BADGE.fits(age, beside.room()) {
+                beside.write_left(frame, &LARGE_BADGE, age);
+                match BADGE.fits("STALE", under.room()) {
+                    true => under.write_left(frame, &BADGE, "STALE"),
+                    false => row.write_right(frame, &BADGE, "STALE"),
+                }
+            } else if row.page == 0 && LARGE_BADGE.fits(age, lower.room()) {
+                lower.write_left(frame, &LARGE_BADGE, age);
+                row.write_right(frame, &BADGE, "STALE");
             } else {
-                beside.write_right(frame, &BADGE, age);
+                row.write_right(frame, &BADGE, age);
             }
         }
+        Some(mark @ StatusBadge::Delayed) => {
+            row.write_right(frame, &BADGE, mark.text());
+            let pages = badge::delay(frame, &mut beside);
+            if last < TOP + pages {
+                under.right = beside.right;
+            }
+        }
+        Some(StatusBadge::Word(word)) => row.write_right(frame, &BADGE, word),
         // The price is short dashes, so the reason fits beside them.
-        (Some(StatusBadge::Denied(reason, _)), _) => {
+        Some(StatusBadge::Denied(reason, _)) => {
             Row::new(TOP + 1, 0..WIDTH).write_right(frame, &LARGE_BADGE, reason);
         }
-        (_, Some(word)) => beside.write_right(frame, &BADGE, word),
-        (_, None) => change::draw(frame, change, beside),
+        None => {}
     }
+    let part = line.shown_part();
+    let room = row.room();
+    let part_width = part.map_or(0, |part| BADGE.width(part) + GAP);
+    name::draw(frame, &mut row, line, room.saturating_sub(part_width));
+    if let Some(part) = part {
+        row.write_left(frame, &BADGE, part);
+    }
+    let change = line.shown_percent(numbers);
+    let fits = change.as_ref().is_none_or(|change| change.fits(under));
+    // Beside very long numbers, the change stands behind the name.
+    change::draw(frame, change, if fits { under } else { row });
+
+    let columns = (fraction.end + CURVE_GAP).max(WIDTH - CURVE)..WIDTH;
+    let plain = mark.is_none_or(|mark| mark.block().is_none()) && !line.is_struck();
+    if let Some(draw_cache) = draw_cache
+        && line.shown_price().is_some()
+        && plain
+        && columns.len() >= CURVE_LEAST
+    {
+        draw_cache.curve(frame, line.history, columns, TOP, !line.is_live());
+        return true;
+    }
+    false
+}
+
+/// Returns the row below the raised fraction of large digits, if the name and all marks fit there
+/// during an alert.
+fn below(
+    view: &View<'_>,
+    line: &InstrumentView<'_>,
+    mark: Option<&StatusBadge>,
+    number: &PriceText,
+    style: &NumberStyle,
+) -> Option<Row> {
+    let beside = WIDTH.saturating_sub(number.width(style) + GAP);
+    let (word, right) = match mark {
+        None => (None, WIDTH),
+        Some(StatusBadge::Word(word)) => (Some(*word), WIDTH),
+        Some(StatusBadge::Age(age)) if LARGE_BADGE.fits(age, beside) => (None, WIDTH),
+        Some(mark @ StatusBadge::Delayed) if badge::delay_pages(beside) == 2 => {
+            (Some(mark.text()), WIDTH)
+        }
+        // The block would cover a part of this row.
+        Some(_) => return None,
+    };
+    let demo = view.simulated.then_some("DEMO");
+    let words = [demo, word, line.shown_part()].into_iter().flatten();
+    let words: usize = words.map(|word| BADGE.width(word) + GAP).sum();
+    let row = Row::new(TOP + 2, style.whole.width(&number.whole) + GAP..right);
+    let fits = words + name::width(line, NAME_END) <= row.room();
+    (fits && style.whole.pages == 4).then_some(row)
 }

@@ -128,7 +128,7 @@ fn off(millis: i64, numbers: NumberFormat) -> ShortText {
 pub(crate) fn tall(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
     let mut row = header::signs(view, frame);
     if !alert::draw(view, frame, row) {
-        header::slot(view, None, frame, &mut row);
+        header::slot(view, frame, &mut row);
         chain(report, frame);
     }
     title(view, report, frame, 1);
@@ -136,9 +136,8 @@ pub(crate) fn tall(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
     let numbers = view.format.numbers;
     let count = |number: u32| whole(number.into(), numbers);
     let (name, late) = late(report, numbers);
-    let (dot, panel) = (count(report.lit_hours.0), count(report.lit_hours.1));
-    let lit_hours: heapless::String<40> =
-        heapless::format!("{dot} of {panel} h").unwrap_or_default();
+    let lit_hours: ShortText =
+        heapless::format!("{} h", count(report.lit_hours)).unwrap_or_default();
     let excluded = excluded(report);
     let rows: [(&str, &str); 5] = [
         ("messages", &rate(report, numbers)),
@@ -147,7 +146,7 @@ pub(crate) fn tall(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
         ("reconnects", &count(report.reconnects)),
         match &excluded {
             Some(names) => ("plan lacks", names),
-            None => ("wear", &lit_hours),
+            None => ("lit", &lit_hours),
         },
     ];
     for (page, (name, value)) in (3..).zip(rows) {

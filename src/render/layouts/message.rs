@@ -98,7 +98,7 @@ pub(crate) fn empty(view: &View<'_>, frame: &mut Frame) {
     match frame.size() {
         Size::Tall => {
             let mut row = header::place(view, frame, 1);
-            header::slot(view, None, frame, &mut row);
+            header::slot(view, frame, &mut row);
             WORD.write(frame, 4, 3, "Nothing to show");
             TEXT.write(frame, 9, 6, "the watchlist is empty");
         }

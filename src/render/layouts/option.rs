@@ -111,7 +111,7 @@ pub(crate) fn tall(view: &View<'_>, sheet: &OptionView<'_>, frame: &mut Frame) {
     let count = |count| field::count(count, numbers, RIGHT.len());
     let mut row = header::place(view, frame, 7);
     let page = row.page;
-    let marked = header::slot(view, shown.mark.as_ref(), frame, &mut row);
+    header::slot(view, frame, &mut row);
     let room = row.room();
     name::draw(frame, &mut row, &shown.line, room);
 
@@ -127,8 +127,7 @@ pub(crate) fn tall(view: &View<'_>, sheet: &OptionView<'_>, frame: &mut Frame) {
         field::draw(frame, beside(3), "delta", &field::price(delta, 2, numbers));
         BESIDE_NUMBER.start - GAP
     };
-    let mark = shown.mark.as_ref().filter(|_| !marked);
-    mid(&shown, mark, numbers, frame, room);
+    mid(&shown, numbers, frame, room);
 
     // While an alert is in the first line, the header replaces the last line of the table.
     let [left, right] = [LEFT, RIGHT].map(|columns| move |page| Row::new(page, columns.clone()));
@@ -150,21 +149,17 @@ pub(crate) fn tall(view: &View<'_>, sheet: &OptionView<'_>, frame: &mut Frame) {
 }
 
 /// Draws the middle of bid and ask on 128×64, with its mark, in at most `room` columns.
-fn mid(
-    shown: &OptionFields<'_>,
-    mark: Option<&StatusBadge>,
-    numbers: NumberFormat,
-    frame: &mut Frame,
-    room: usize,
-) {
-    // A word stands below the fraction or below a smaller price. An age or a reason stands after
-    // the price.
-    let (word, after) = match mark {
+fn mid(shown: &OptionFields<'_>, numbers: NumberFormat, frame: &mut Frame, room: usize) {
+    // A word stands below the fraction or below a smaller price. An age, a delay or a reason stands
+    // after the price.
+    let (word, after) = match &shown.mark {
+        Some(mark @ StatusBadge::Delayed) => (Some(mark.text()), mark.block()),
         Some(StatusBadge::Word(word)) => (Some(*word), None),
-        mark => (None, mark),
+        Some(mark) => (None, Some(mark.brief())),
+        None => (None, None),
     };
     let part = shown.line.shown_part();
-    let least = after.map_or(0, |mark| GAP + BADGE.width(mark.brief()));
+    let least = after.map_or(0, |text| GAP + BADGE.width(text));
     let number = PriceText::within(&shown.line, "---", numbers, room - least);
     let fits = |style: &&NumberStyle| {
         let below = word.or(part).map_or(0, |word| {
@@ -185,16 +180,14 @@ fn mid(
     // The dashes of a missing price leave the last page free.
     let large = style.whole.pages == 3 && shown.line.shown_price().is_some();
     let mut below = Row::new(3, if large { fraction.start + GAP } else { 0 }..room);
+    let mut row = Row::new(1, fraction.end + GAP..room);
+    if let Some(text) = after {
+        let block = shown.mark.as_ref().and_then(StatusBadge::block);
+        let large = block.is_some() && LARGE_BADGE.fits(text, row.room());
+        row.write_left(frame, if large { &LARGE_BADGE } else { &BADGE }, text);
+    }
     if let Some(word) = word {
         return below.write_left(frame, &BADGE, word);
-    }
-    let mut row = Row::new(1, fraction.end + GAP..room);
-    match after {
-        Some(StatusBadge::Age(age)) if LARGE_BADGE.fits(age, row.room()) => {
-            row.write_left(frame, &LARGE_BADGE, age);
-        }
-        Some(mark) => row.write_left(frame, &BADGE, mark.brief()),
-        None => {}
     }
     if let Some(part) = part {
         below.write_left(frame, &BADGE, part);

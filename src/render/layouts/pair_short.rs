@@ -1,10 +1,11 @@
-//! The layout of two prices on 128×32: the prices beside each other, and the names and the curve
-//! below them. This module only places the parts; other modules draw them. The module never judges
+//! The layout of two prices on 128×32: the prices beside each other, their changes below them, and
+//! the names and the curve in the last line. This module only places the parts; other modules draw them. The module never judges
 //! a price.
 
 use super::header;
-use crate::render::font::{BADGE, LARGE, MEDIUM, SMALL, TEXT, WORD};
-use crate::render::parts::badge::StatusBadge;
+use crate::render::font::{BADGE, LARGE, MEDIUM, NumberStyle, SMALL, TEXT, WORD};
+use crate::render::parts::badge::{DELAY, StatusBadge};
+use crate::render::parts::change::ChangeText;
 use crate::render::parts::price::PriceText;
 use crate::render::parts::{alert, change, clock, name, sparkline};
 use crate::render::row::{GAP, Row};
@@ -29,18 +30,27 @@ pub(crate) fn draw(
         above_alert(view, primary, secondary, frame);
         return;
     }
-    let mark = StatusBadge::of(primary);
     let numbers = view.format.numbers;
+    let mark = StatusBadge::of(primary);
+    let other_mark = secondary.and_then(StatusBadge::of);
+    let dashes = if primary.denial.is_some() {
+        "---"
+    } else {
+        "-----"
+    };
     // If two long prices do not fit side by side, they lose decimals.
     let both = WIDTH - GAP;
-    let room = both.saturating_sub(PriceText::of(primary, "-----", numbers).width(&SMALL));
+    let room = both.saturating_sub(PriceText::of(primary, dashes, numbers).width(&SMALL));
     let other = secondary.map(|line| PriceText::within(line, "---", numbers, room.max(both / 2)));
     let room = both - other.as_ref().map_or(0, |other| other.width(&SMALL));
-    let number = PriceText::within(primary, "-----", numbers, room);
+    let number = PriceText::within(primary, dashes, numbers, room);
+    let time = clock::text(view);
 
-    // The layout uses the largest pair of sizes with enough space for the widest part in the right
-    // column.
-    let least = mark.as_ref().map_or(0, |mark| BADGE.width(mark.text()));
+    // Below each price is its mark. The layout uses the largest pair of sizes that leaves enough
+    // space for the marks, and for the block of a delayed price.
+    let width = |mark: Option<&StatusBadge>| mark.map_or(0, |mark| BADGE.width(mark.brief()));
+    let delayed = matches!(mark, Some(StatusBadge::Delayed));
+    let block = if delayed { BADGE.width(DELAY) + GAP } else { 0 };
     let sizes = [
         (&LARGE, &MEDIUM),
         (&LARGE, &SMALL),
@@ -49,37 +59,70 @@ pub(crate) fn draw(
     ];
     let fits = |&(first, second): &(_, _)| {
         let right = other.as_ref().map_or(0, |other| other.width(second));
-        number.width(first) + GAP + right.max(least) <= WIDTH
+        let column = right.max(width(other_mark.as_ref()));
+        number.width(first) + GAP + block + right <= WIDTH
+            && below(&number, first) + width(mark.as_ref()) + GAP + column <= WIDTH
     };
     let (first, second) = sizes.into_iter().find(fits).unwrap_or((&SMALL, &SMALL));
-    // Smaller digits stand on the same baseline as the large digits.
-    let page = if first.whole.pages == 3 { 0 } else { 1 };
-    let left = number.draw(first, frame, 0, page).end + GAP;
-    // The mark stands directly after its price, because the second price is below it.
-    status_or_change(
-        view,
-        primary,
-        mark.as_ref(),
-        frame,
-        Row::new(0, left..WIDTH),
-    );
-    let mut row = Row::new(1, left..WIDTH);
+    let fraction = number.draw(first, frame, 0, 0);
+    let mut top = Row::new(0, fraction.end + GAP..WIDTH);
     match &other {
         Some(other) => {
-            other.draw(second, frame, WIDTH - other.width(second), 1);
+            top.right -= other.width(second);
+            other.draw(second, frame, top.right, 0);
         }
         None => {
-            let text = clock::text(view);
             let mut fonts = [&WORD, &TEXT].into_iter();
-            if let Some(font) = fonts.find(|font| left + font.width(&text) <= WIDTH) {
-                row.write_right(frame, font, &text);
+            if let Some(font) = fonts.find(|font| font.fits(&time, top.room())) {
+                top.right -= font.width(&time);
+                font.write(frame, top.right, 0, &time);
             }
         }
     }
-    names(view, primary, secondary, frame, bottom);
+    if delayed && BADGE.fits(DELAY, top.room()) {
+        // The block is as high as the second price.
+        let x = top.left;
+        let end = BADGE.write(frame, x, 0, DELAY);
+        frame.columns_mut(1, x..end).fill(0xFF);
+    }
+
+    // The column in which the mark or the change of the second price starts.
+    let other_change = secondary.and_then(|line| line.shown_percent(numbers));
+    let other_width = match &other_mark {
+        Some(_) => width(other_mark.as_ref()),
+        None => other_change.as_ref().map_or(0, ChangeText::width),
+    };
+    let start = below(&number, first);
+    let middle = match secondary {
+        Some(_) => (top.right.min(WIDTH - other_width)).max(start + width(mark.as_ref()) + GAP),
+        None => WIDTH,
+    };
+    let under = Row::new(2, start..middle - GAP);
+    let change = primary.shown_percent(numbers);
+    let bare = mark.is_none() && change.as_ref().is_some_and(|change| !change.fits(under));
+    if !bare {
+        status_or_change(view, primary, mark.as_ref(), frame, under);
+    }
+    if let Some(line) = secondary {
+        let under = Row::new(2, middle..WIDTH);
+        status_or_change(view, line, other_mark.as_ref(), frame, under);
+    }
+    // Between the figures of two long prices is no space for the change, so it stands behind the
+    // name.
+    let change = change.filter(|_| bare);
+    names(view, primary, secondary, frame, bottom, change, middle);
 }
 
-/// Draws the mark of a price at the left end of a row, or its change at the right end.
+/// Returns the first free column below a price at the top: after large digits, which are three
+/// pages high, or at the left edge.
+fn below(number: &PriceText, style: &NumberStyle) -> usize {
+    match style.whole.pages {
+        3 => style.whole.width(&number.whole) + 1,
+        _ => 0,
+    }
+}
+
+/// Draws the mark of a price at the left end of a row, or its change.
 pub(crate) fn status_or_change(
     view: &View<'_>,
     line: &InstrumentView<'_>,
@@ -98,27 +141,22 @@ pub(crate) fn status_or_change(
     row.write_left(frame, &BADGE, if fits { mark.text() } else { mark.brief() });
 }
 
-/// Draws the line of the names, with the curve between them.
+/// Draws the line of the names, with the curve of the first price between them. The curve ends
+/// before the column `middle`, in which the second price starts.
 fn names(
     view: &View<'_>,
     primary: &InstrumentView<'_>,
     secondary: Option<&InstrumentView<'_>>,
     frame: &mut Frame,
     mut row: Row,
+    change: Option<ChangeText>,
+    middle: usize,
 ) {
     let badged = |text: &str| BADGE.width(text) + GAP;
     let demo = if view.simulated { badged("DEMO") } else { 0 };
-    let mark = secondary.and_then(StatusBadge::of);
     let other = secondary.map_or(0, |line| name::width(line, NAME));
-    let least = name::width(primary, NAME) + other;
-    // The marks have priority over the names, and each name may use the space that the other name
-    // leaves. A long reason beside dashes can be replaced with its short form.
-    let mark = mark.as_ref().map(|mark| match mark.text() {
-        text if demo + badged(text) + least + 2 * GAP <= row.right => text,
-        _ => mark.brief(),
-    });
-    let marked = mark.map_or(0, badged);
-    let room = row.right.saturating_sub(demo + GAP + marked);
+    // DEMO has priority over the names, and each name may use the space that the other name leaves.
+    let room = row.right.saturating_sub(demo + GAP);
     let longest = |line: &InstrumentView<'_>| line.contract.map_or(NAME, |_| CONTRACT);
     let first = room.saturating_sub(other).max(NAME.min(room / 2));
 
@@ -127,13 +165,17 @@ fn names(
         row.write_left(frame, &BADGE, "DEMO");
     }
     if let Some(line) = secondary {
-        let room = row.room().saturating_sub(marked).min(longest(line));
+        let room = row.room().min(longest(line));
         let x = row.right.saturating_sub(name::width(line, room));
         name::draw(frame, &mut Row::new(row.page, x..row.right), line, room);
         row.right = x.saturating_sub(GAP);
-        if let Some(text) = mark {
-            row.write_right(frame, &BADGE, text);
-        }
+    }
+    if let Some(change) = change
+        && change.fits(row)
+    {
+        let width = change.width();
+        change::draw(frame, Some(change), row);
+        row.left += width + GAP;
     }
     if let Some(part) = primary.shown_part()
         && badged(part) <= row.room()
@@ -145,12 +187,14 @@ fn names(
     {
         row.write_right(frame, &BADGE, part);
     }
+    row.right = row.right.min(middle.saturating_sub(2 * GAP));
     if CURVE_LEAST <= row.room() {
         sparkline::draw(
             frame,
             primary.history,
             row.columns(),
             row.page..row.page + 1,
+            !primary.is_live(),
         );
     }
 }

@@ -1,24 +1,21 @@
-//! The layout of two prices on 128×64: a line of small text, the large price, and the second price
-//! with the curve. This module only places the parts; other modules draw them. The module never
-//! judges a price.
+//! The layout of two prices on 128×64: a line of small text, the first price in large digits with
+//! its curve, and the second price. This module only places the parts; other modules draw them. The
+//! module never judges a price.
 
 use super::header::{self, NAME_END};
-use crate::market::Price;
 use crate::render::font::{BADGE, LARGE, LARGE_BADGE, MEDIUM, SMALL};
-use crate::render::parts::badge::StatusBadge;
+use crate::render::parts::badge::{self, DELAY, StatusBadge};
 use crate::render::parts::price::PriceText;
 use crate::render::parts::{change, name, sparkline};
 use crate::render::row::{GAP, Row};
 use crate::render::{DrawCache, Frame, InstrumentView, View, WIDTH};
 
-/// The first column of the curve, unless the second price needs more space.
-const CURVE_X: usize = 84;
-/// The least width of a name beside a price that can lose decimals: four letters.
-const NAME_LEAST: usize = 20;
-/// The least width of a readable curve in columns.
-const CURVE_LEAST: usize = 16;
 /// The first page of the second price.
 const SECOND: usize = 5;
+/// The least width of a name beside a price that can lose decimals: four letters.
+const NAME_LEAST: usize = 20;
+/// The first column of the change, unless the price needs more space.
+const CHANGE_X: usize = 62;
 
 /// Draws two prices, or one price and its curve, on a dark frame.
 pub(crate) fn draw(
@@ -28,26 +25,28 @@ pub(crate) fn draw(
     draw_cache: &mut DrawCache,
     frame: &mut Frame,
 ) {
-    let numbers = view.format.numbers;
-    header::draw(view, primary, frame, primary.shown_percent(numbers));
-    let history = primary.history;
-    match secondary {
-        Some(line) => draw_cache.restore_or_draw(frame, line, history, numbers, |frame| {
-            second(view, line, history, frame);
-        }),
-        None => sparkline::draw(frame, history, 0..WIDTH, SECOND..8),
-    }
+    let Some(line) = secondary else {
+        header::draw(view, primary, frame, None);
+        let dotted = !primary.is_live();
+        return sparkline::draw(frame, primary.history, 0..WIDTH, SECOND..8, dotted);
+    };
+    header::draw(view, primary, frame, Some(draw_cache));
+    draw_cache.restore_or_draw(frame, line, view.format.numbers, |frame| {
+        second(view, line, frame);
+    });
 }
 
-/// Draws the second price, and the curve of the first price if there is space for it.
-fn second(view: &View<'_>, line: &InstrumentView<'_>, history: &[Price], frame: &mut Frame) {
+/// Draws the second price.
+fn second(view: &View<'_>, line: &InstrumentView<'_>, frame: &mut Frame) {
     let numbers = view.format.numbers;
     let mark = StatusBadge::of(line);
-    let beside = match &mark {
-        None => 0,
-        Some(StatusBadge::Age(age)) => GAP + LARGE_BADGE.width(age),
-        Some(mark) => GAP + BADGE.width(mark.text()),
-    };
+    let beside = GAP
+        + match &mark {
+            None => 0,
+            Some(StatusBadge::Age(age)) => LARGE_BADGE.width(age),
+            Some(StatusBadge::Delayed) => LARGE_BADGE.width(DELAY),
+            Some(mark) => BADGE.width(mark.text()),
+        };
     let room = (WIDTH - 4).saturating_sub(beside);
     let number = PriceText::within(line, "---", numbers, room.saturating_sub(NAME_LEAST));
     let room = room.saturating_sub(number.width(&SMALL)).min(NAME_END);
@@ -66,33 +65,45 @@ fn second(view: &View<'_>, line: &InstrumentView<'_>, history: &[Price], frame: 
         row.left = row.left.max(BADGE.write(frame, 0, 7, part) + GAP);
     }
     row.left += GAP;
-    let style = number.fit([&LARGE, &MEDIUM, &SMALL], row.room().saturating_sub(beside));
+    let room = row.room().saturating_sub(beside);
+    let mut style = number.fit([&LARGE, &MEDIUM, &SMALL], room);
+    let end = row.left + style.whole.width(&number.whole) + GAP;
+    if let Some(mark @ StatusBadge::Delayed) = &mark
+        && end + BADGE.width(mark.text()) > WIDTH
+    {
+        // The word DELAYED needs the space below the fraction, or above smaller digits.
+        style = number.fit([&MEDIUM, &SMALL], room);
+    }
     let large = style.whole.pages == 3;
     let page = if large { SECOND } else { 6 };
     let fraction = number.draw(style, frame, row.left, page);
-    let curve = CURVE_X.max(fraction.end + 4);
-    // There is space for a line of small text below a raised fraction.
-    let mut below = Row::new(
-        7,
-        if large {
-            fraction.start..curve - 4
-        } else {
-            0..0
-        },
-    );
-    match &mark {
-        Some(StatusBadge::Age(age)) => {
-            row.write_right(frame, &LARGE_BADGE, age);
-            return;
+    // A line of small text stands below the raised fraction of large digits, and above smaller
+    // digits.
+    let mut text_row = match large {
+        true => Row::new(7, fraction.start + GAP..WIDTH),
+        false => Row::new(SECOND, row.left..WIDTH),
+    };
+    if let Some(mark @ StatusBadge::Delayed) = &mark {
+        let mut block = Row::new(SECOND, fraction.end + GAP..WIDTH);
+        // The word DELAYED has priority over the size of the block.
+        block.left = block
+            .left
+            .max(text_row.left + BADGE.width(mark.text()) + GAP);
+        let pages = badge::delay(frame, &mut block);
+        if text_row.page < SECOND + pages {
+            text_row.right = block.right;
         }
-        Some(mark) if !BADGE.fits(mark.text(), below.room()) => {
-            row.write_right(frame, &BADGE, mark.text());
-            return;
-        }
-        Some(mark) => below.write_right(frame, &BADGE, mark.text()),
-        None => change::draw(frame, line.shown_percent(numbers), below),
     }
-    if curve + CURVE_LEAST <= WIDTH {
-        sparkline::draw(frame, history, curve..WIDTH, SECOND..8);
+    row.left = fraction.end + GAP;
+    match &mark {
+        Some(StatusBadge::Age(age)) => row.write_left(frame, &LARGE_BADGE, age),
+        Some(mark) if BADGE.fits(mark.text(), text_row.room()) => {
+            text_row.write_left(frame, &BADGE, mark.text());
+        }
+        Some(mark) => row.write_right(frame, &BADGE, mark.text()),
+        None => {
+            text_row.left = text_row.left.max(if large { CHANGE_X } else { 0 });
+            change::draw(frame, line.shown_percent(numbers), text_row);
+        }
     }
 }

@@ -4,34 +4,39 @@
 use super::header;
 use super::pair_short::{self, CURVE_LEAST, NAME};
 use crate::market::DayStats;
-use crate::render::font::{BADGE, LARGE, MEDIUM, SMALL, TEXT, WORD};
-use crate::render::parts::badge::StatusBadge;
-use crate::render::parts::icon::ARROW;
+use crate::render::font::{BADGE, LARGE, LARGE_BADGE, MEDIUM, SMALL, TEXT, WORD};
+use crate::render::parts::badge::{DELAY, StatusBadge};
 use crate::render::parts::price::PriceText;
 use crate::render::parts::{alert, clock, name, range, sparkline};
 use crate::render::row::{GAP, Row};
-use crate::render::{Frame, InstrumentView, View, WIDTH};
+use crate::render::{DrawCache, Frame, InstrumentView, View, WIDTH};
 
-/// The first column of the curve on 128×64, after the percentage.
+/// The first column of the curve on 128×64, after the difference.
 const CURVE_X: usize = 60;
 
-/// Draws the page on 128×64: the header, the price, the percentage, the curve, and the range of the
-/// day.
-pub(crate) fn tall(view: &View<'_>, line: &InstrumentView<'_>, day: DayStats, frame: &mut Frame) {
-    let numbers = view.format.numbers;
-    header::draw(view, line, frame, line.shown_difference(numbers));
-    let mut left = 0;
-    if let Some(text) = line.shown_percent(numbers)
+/// Draws the page on 128×64: the header, the price with its change and its curve, the change as a
+/// difference, and the range of the day. The curve stands beside the difference if there is no
+/// space for it beside the price.
+pub(crate) fn tall(
+    view: &View<'_>,
+    line: &InstrumentView<'_>,
+    day: DayStats,
+    draw_cache: &mut DrawCache,
+    frame: &mut Frame,
+) {
+    let drawn = header::draw(view, line, frame, Some(draw_cache));
+    if let Some(text) = line.shown_difference(view.format.numbers)
         && let Some(font) = [&WORD, &TEXT]
             .into_iter()
             .find(|font| font.fits(&text.full, CURVE_X))
     {
         font.write(frame, 0, 5, &text.full);
-        left = CURVE_X;
     }
-    let ranged = range::draw(view, line, day, frame, Row::new(7, 0..WIDTH));
-    let bottom = if ranged { 7 } else { 8 };
-    sparkline::draw(frame, line.history, left..WIDTH, 5..bottom);
+    range::draw(view, line, day, frame, Row::new(7, 0..WIDTH));
+    if !drawn && line.shown_price().is_some() && !line.is_struck() {
+        let dotted = !line.is_live();
+        sparkline::draw(frame, line.history, CURVE_X..WIDTH, 5..7, dotted);
+    }
 }
 
 /// Draws the page on 128×32: the price and its change, with the name and the range of the day below
@@ -46,6 +51,7 @@ pub(crate) fn low(view: &View<'_>, line: &InstrumentView<'_>, day: DayStats, fra
     // covers the name.
     let beside = match &mark {
         _ if alerted => 48,
+        Some(StatusBadge::Age(age)) => BADGE.width("STALE") + BADGE.width(age) + GAP,
         Some(mark) => BADGE.width(mark.text()) + GAP,
         None => 28,
     };
@@ -61,21 +67,22 @@ pub(crate) fn low(view: &View<'_>, line: &InstrumentView<'_>, day: DayStats, fra
         }
         return name::draw(frame, &mut third, line, WIDTH - left);
     }
+    if matches!(mark, Some(StatusBadge::Delayed)) {
+        // The block covers the second and the third line.
+        second.write_left(frame, &LARGE_BADGE, DELAY);
+        third.left = second.left;
+    }
     if let Some(text) = line.shown_difference(numbers)
         && TEXT.fits(&text.full, second.room())
     {
-        // The absolute change stands below the figures of the percentage, and not below its arrow.
-        let under = WIDTH - ARROW - 1;
-        if left + TEXT.width(&text.full) <= under {
-            second.right = under;
-        }
-        second.write_right(frame, &TEXT, &text.full);
+        second.write_left(frame, &TEXT, &text.full);
     }
     let time = clock::text(view);
     if TEXT.fits(&time, third.room()) {
         third.write_right(frame, &TEXT, &time);
         if CURVE_LEAST <= third.room() {
-            sparkline::draw(frame, line.history, third.columns(), 2..3);
+            let dotted = !line.is_live();
+            sparkline::draw(frame, line.history, third.columns(), 2..3, dotted);
         }
     }
 

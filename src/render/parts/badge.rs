@@ -1,16 +1,24 @@
-//! Badges: words that mark a price which is not live. This module selects the badge of a price; it
-//! never judges the freshness.
+//! Badges: words and blocks that mark a price which is not live. This module selects the badge of a
+//! price; it never judges the freshness.
 
 use core::time::Duration;
 
 use crate::market::{Denial, Freshness, NumberFormat, ShortText, whole};
-use crate::render::InstrumentView;
+use crate::render::font::{HUGE_BADGE, LARGE_BADGE};
+use crate::render::row::Row;
+use crate::render::{Frame, InstrumentView};
+
+/// The delay of a delayed source. A value with another delay is never judged as delayed
+/// ([`crate::market::DELAY`]).
+pub(crate) const DELAY: &str = "15m";
 
 /// The mark that a price needs beside it.
 pub(crate) enum StatusBadge {
     /// The price is stale; the field is its age.
     Age(ShortText),
-    /// The price has this state, such as DELAYED.
+    /// The price comes from a delayed source.
+    Delayed,
+    /// The price has this state, such as CLOSED.
     Word(&'static str),
     /// The vendor denies the price. The fields are the reason in a long and a short form.
     Denied(&'static str, &'static str),
@@ -32,7 +40,7 @@ impl StatusBadge {
             _ if line.shown_price().is_none() => None,
             Freshness::Live | Freshness::None => None,
             Freshness::Stale(stale) => Some(StatusBadge::Age(age(stale))),
-            Freshness::Delayed => Some(StatusBadge::Word("DELAYED")),
+            Freshness::Delayed => Some(StatusBadge::Delayed),
         }
     }
 
@@ -40,7 +48,18 @@ impl StatusBadge {
     pub(crate) fn text(&self) -> &str {
         match self {
             StatusBadge::Age(age) => age,
+            StatusBadge::Delayed => "DELAYED",
             StatusBadge::Word(word) | StatusBadge::Denied(word, _) => word,
+        }
+    }
+
+    /// Returns the text of the large block beside the price: the age of a stale price, or the delay
+    /// of a delayed price. The other marks have no block.
+    pub(crate) fn block(&self) -> Option<&str> {
+        match self {
+            StatusBadge::Age(age) => Some(age),
+            StatusBadge::Delayed => Some(DELAY),
+            StatusBadge::Word(_) | StatusBadge::Denied(..) => None,
         }
     }
 
@@ -50,6 +69,33 @@ impl StatusBadge {
             StatusBadge::Denied(_, word) => word,
             _ => self.text(),
         }
+    }
+}
+
+/// Draws the block of a delayed price at the right end of a row, three pages high if it fits, and
+/// two pages high otherwise. Returns its height in pages.
+pub(crate) fn delay(frame: &mut Frame, row: &mut Row) -> usize {
+    let pages = delay_pages(row.room());
+    if pages == 2 {
+        row.write_right(frame, &LARGE_BADGE, DELAY);
+        return pages;
+    }
+    // The letter m fills its cell, so the block needs one more lit column at its right edge.
+    let edge = row.right - 1..row.right;
+    row.right -= 1;
+    row.write_right(frame, &HUGE_BADGE, DELAY);
+    for page in row.page..row.page + pages {
+        let dots = if page == row.page { 0xFE } else { 0xFF };
+        frame.columns_mut(page, edge.clone()).fill(dots);
+    }
+    pages
+}
+
+/// Returns the height in pages of the block of a delayed price, if it has `room` columns.
+pub(crate) fn delay_pages(room: usize) -> usize {
+    match HUGE_BADGE.width(DELAY) < room {
+        true => HUGE_BADGE.pages,
+        false => LARGE_BADGE.pages,
     }
 }
 

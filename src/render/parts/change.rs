@@ -3,9 +3,9 @@
 
 use super::icon::{self, ARROW};
 use crate::market::{Change, NumberFormat, ShortText};
+use crate::render::Frame;
 use crate::render::font::TEXT;
 use crate::render::row::Row;
-use crate::render::{Frame, WIDTH};
 
 /// A change as figures: in percent or as a difference.
 #[derive(Clone)]
@@ -39,6 +39,16 @@ impl ChangeText {
         }
     }
 
+    /// Returns the width of the full figures and the arrow in columns.
+    pub(crate) fn width(&self) -> usize {
+        TEXT.width(&self.full) + 1 + ARROW
+    }
+
+    /// Returns true if the full figures and the arrow fit into a row.
+    pub(crate) fn fits(&self, row: Row) -> bool {
+        TEXT.fits(&self.full, row.room().saturating_sub(1 + ARROW))
+    }
+
     /// Returns the figures rounded to as few decimals as necessary to be at most `room` columns
     /// wide. `None` if they do not fit, or if they are then zero, because a small change would look
     /// like no change.
@@ -55,7 +65,7 @@ impl ChangeText {
     }
 }
 
-/// Draws the figures of a change at the right end of a row, with an arrow of the same sign after
+/// Draws the figures of a change at the left end of a row, with an arrow of the same sign after
 /// them. If the shown figures are zero, there is no arrow.
 ///
 /// Figures that do not fit are rounded to fewer decimals. If shorter figures do not fit either,
@@ -64,18 +74,15 @@ pub(crate) fn draw(frame: &mut Frame, change: Option<ChangeText>, row: Row) {
     let Some(change) = change else {
         return;
     };
-    let arrow = row.right.min(WIDTH).saturating_sub(ARROW);
+    let text = match change.fits(row) {
+        true => Some(change.full),
+        false => change.rounded(row.room().saturating_sub(1 + ARROW)),
+    };
+    let Some(text) = text else {
+        return;
+    };
     // One dark column separates the figures from the arrow.
-    let end = arrow.saturating_sub(1);
-    let room = end.saturating_sub(row.left);
-    let mut text = change.full.clone();
-    if TEXT.width(&text) > room {
-        let Some(rounded) = change.rounded(room) else {
-            return;
-        };
-        text = rounded;
-    }
-    TEXT.write(frame, end - TEXT.width(&text), row.page, &text);
+    let arrow = TEXT.write(frame, row.left, row.page, &text) + 1;
     match text.as_bytes().first() {
         Some(b'+') => icon::arrow(frame, true, arrow, row.page),
         Some(b'-') => icon::arrow(frame, false, arrow, row.page),

@@ -37,38 +37,38 @@ static LIVE: [u8; SIGN] = columns([
     b"##.##.##",
     b"........",
 ]);
-/// An hourglass, which means that the user must wait.
+/// A ring, which is not yet full: the client connects.
 static JOINING: [u8; SIGN] = columns([
-    b".#######",
-    b"..#...#.",
-    b"...#.#..",
-    b"....#...",
-    b"...#.#..",
-    b"..#.#.#.",
-    b".#######",
+    b"..####..",
+    b".##..##.",
+    b"##....##",
+    b"##....##",
+    b"##....##",
+    b".##..##.",
+    b"..####..",
     b"........",
 ]);
-/// The bars of a good reception without height: the client is connected, but no messages arrive.
+/// A flat line: the client is connected, but no messages arrive.
 static SILENT: [u8; SIGN] = columns([
     b"........",
     b"........",
     b"........",
+    b"########",
+    b"########",
     b"........",
     b"........",
-    b"##.##.##",
-    b"##.##.##",
     b"........",
 ]);
-/// A cross.
+/// A crossed box, which is the brightest sign.
 static DOWN: [u8; SIGN] = columns([
-    b"##....##",
-    b".##..##.",
-    b"..####..",
-    b"...##...",
-    b"..####..",
-    b".##..##.",
-    b"##....##",
-    b"........",
+    b"########",
+    b"#.####.#",
+    b"##.##.##",
+    b"###..###",
+    b"###..###",
+    b"##.##.##",
+    b"#.####.#",
+    b"########",
 ]);
 /// A no-entry sign.
 static REFUSED: [u8; SIGN] = columns([

@@ -1,12 +1,24 @@
-//! Draws a price: large digits with a raised fraction, dashes for a missing price, and a line
-//! through a stale price. This module never judges the freshness of a price.
+//! Draws a price: large digits with a raised fraction, dashes for a missing price, faint digits for
+//! a closing price, and a line through a stale price. This module never judges the freshness of a
+//! price.
 
 use core::ops::Range;
 
 use super::field;
-use crate::market::{NumberFormat, ShortText};
+use crate::market::{Freshness, NumberFormat, ShortText};
 use crate::render::font::{DigitFade, NumberStyle, SMALL};
 use crate::render::{Frame, InstrumentView};
+
+/// The look of the digits of a price.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Look {
+    /// Bright digits: a live or delayed price, or dashes.
+    Plain,
+    /// Faint digits: a closing price.
+    Faint,
+    /// Faint digits with a bright line through them: a stale price.
+    Struck,
+}
 
 /// A price as text, which can be drawn in any style.
 #[derive(Clone)]
@@ -14,24 +26,29 @@ pub(crate) struct PriceText {
     /// The part before the decimals.
     pub(crate) whole: ShortText,
     fraction: ShortText,
-    struck: bool,
+    look: Look,
 }
 
 impl PriceText {
-    /// Creates a price from its whole part and its fraction; it may be struck out.
-    pub(crate) fn new((whole, fraction): (ShortText, ShortText), struck: bool) -> Self {
+    /// Creates a price from its whole part and its fraction.
+    pub(crate) fn new((whole, fraction): (ShortText, ShortText), look: Look) -> Self {
         Self {
             whole,
             fraction,
-            struck,
+            look,
         }
     }
 
     /// Returns the price of a line, or `dashes` if there is no price to show.
     pub(crate) fn of(line: &InstrumentView<'_>, dashes: &str, numbers: NumberFormat) -> Self {
+        let look = match line.freshness {
+            _ if line.is_struck() => Look::Struck,
+            Freshness::Closed => Look::Faint,
+            _ => Look::Plain,
+        };
         match line.shown_price() {
-            Some(price) => Self::new(price.parts(line.decimals, numbers), line.is_struck()),
-            None => Self::new((field::text(dashes), ShortText::new()), false),
+            Some(price) => Self::new(price.parts(line.decimals, numbers), look),
+            None => Self::new((field::text(dashes), ShortText::new()), Look::Plain),
         }
     }
 
@@ -50,7 +67,7 @@ impl PriceText {
         };
         let mut texts = (0..=line.decimals).rev().map(rounded);
         let fitting = texts.find(|text| text.width(&SMALL) <= room);
-        fitting.unwrap_or_else(|| Self::new((field::text(".."), ShortText::new()), false))
+        fitting.unwrap_or_else(|| Self::new((field::text(".."), ShortText::new()), Look::Plain))
     }
 
     /// Returns the width in columns.
@@ -86,7 +103,7 @@ impl PriceText {
     ) -> Range<usize> {
         let middle = style.whole.write(frame, x, page, &self.whole);
         let end = style.fraction.write(frame, middle, page, &self.fraction);
-        if self.struck {
+        if self.look != Look::Plain {
             fade(style.fades.0, frame, x..middle, page, style.whole.pages);
             fade(
                 style.fades.1,
@@ -95,6 +112,8 @@ impl PriceText {
                 page,
                 style.fraction.pages,
             );
+        }
+        if self.look == Look::Struck {
             strike(style, frame, x..middle, page);
         }
         middle..end

@@ -1,12 +1,13 @@
-//! Draws the price history as a curve. This module never judges the freshness: a curve shows past
-//! prices, and not the current price.
+//! Draws the price history as a curve, which is dotted beside a price that is not live. This module
+//! never judges the freshness of the price.
 
 use core::ops::Range;
 
 use crate::market::Price;
 use crate::render::{Frame, WIDTH};
 
-/// Draws the history, oldest first, from the left into the given columns and pages.
+/// Draws the history, oldest first, from the left into the given columns and pages. A dotted curve
+/// has only every second column.
 ///
 /// Each column shows one point if all points fit. Otherwise each column shows the last point of a
 /// group of equal size. Therefore a new point changes only the newest column, and little data goes
@@ -16,6 +17,7 @@ pub(crate) fn draw(
     history: &[Price],
     columns: Range<usize>,
     pages: Range<usize>,
+    dotted: bool,
 ) {
     let (Some(first), false) = (history.first(), columns.is_empty()) else {
         return;
@@ -25,7 +27,9 @@ pub(crate) fn draw(
         low = low.min(point.scaled());
         high = high.max(point.scaled());
     }
-    let bottom = 8 * pages.len() as u32 - 1;
+    // The top row of a high curve stays dark, as a gap to the part above it.
+    let gap = u32::from(pages.len() > 1);
+    let bottom = 8 * pages.len() as u32 - 1 - gap;
     // `steps` is the number of rows for one unit of price, in 1/2³² of a row, so that the curve
     // needs only one division. A product always fits into 64 bits, because no price difference is
     // larger than the divisor.
@@ -49,13 +53,16 @@ pub(crate) fn draw(
         // This rule keeps a slope a thin line.
         let (top, low) = (here.min(before + 1), here.max(before.saturating_sub(1)));
         before = here;
-        *dots = (2 << low) - (1 << top);
+        *dots = ((2 << low) - (1 << top)) << gap;
     }
     // The loop goes page by page, so that the compiler can process many columns at once.
     for (page, shift) in pages.zip((0..).step_by(8)) {
         let bytes = frame.columns_mut(page, columns.clone());
         for (byte, dots) in bytes.iter_mut().zip(&curve[..drawn]) {
             *byte = (dots >> shift) as u8;
+        }
+        if dotted {
+            bytes.iter_mut().step_by(2).for_each(|byte| *byte = 0);
         }
     }
 }

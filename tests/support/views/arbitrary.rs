@@ -265,7 +265,7 @@ pub(crate) fn some_report() -> impl Strategy<Value = LinkReport> {
         prop::option::of(some_clock_fault()),
         any::<u32>(),
         prop::option::of(some_age()),
-        any::<(u32, u32)>(),
+        any::<u32>(),
         any::<[bool; 3]>(),
     )
         .prop_map(

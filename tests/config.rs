@@ -11,7 +11,7 @@ use deskticker::config::{Config, PanelConfig, PanelKind};
 use deskticker::display::{Chip, GpioLine, Rotation};
 use deskticker::market::{Calendar, NumberFormat, Price, Symbol};
 use deskticker::net::source::FeedProvider;
-use deskticker::render::{Size, Threshold};
+use deskticker::render::{Colours, Size, Threshold};
 use deskticker::secret::Environment;
 use deskticker::time::Utc;
 use jiff::tz::TimeZone;
@@ -603,6 +603,15 @@ fn time_zone_clock_and_number_formats_can_be_configured() {
         "2",
         &["1,234", "\"1.234,56\"", "\"1'234.56\""],
     );
+}
+
+#[test]
+fn the_colours_of_the_panel_are_one_or_yellow_and_blue_in_any_usual_spelling() {
+    assert_eq!(settings("").colours, Colours::One);
+    for spelling in ["yellow-blue", "yellow/blue", "Yellow Blue"] {
+        let read = settings(&format!("[panel]\ncolours = \"{spelling}\""));
+        assert_eq!(read.colours, Colours::YellowBlue, "{spelling}");
+    }
 }
 
 #[test]

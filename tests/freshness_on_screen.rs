@@ -9,7 +9,7 @@ mod views;
 use std::ops::Range;
 
 use deskticker::market::{DayStats, Denial, Freshness, NumberFormat, Price, TopOfBook};
-use deskticker::render::{DrawCache, Frame, PageView, Size, View, WIDTH, draw, notice};
+use deskticker::render::{Colours, DrawCache, Frame, PageView, Size, View, WIDTH, draw, notice};
 use proptest::prelude::*;
 
 use views::arbitrary::{PAGES, PRICED, some_freshness, some_glass};
@@ -251,6 +251,8 @@ proptest! {
         let mut view = glass.view(&[]);
         view.format.numbers = NumberFormat::ENGLISH;
         view.alert = None;
+        // This test reads the small figures. On a panel of two colours they can be large.
+        view.colours = Colours::One;
         for line in lines(&mut view) {
             let now = Price::from_scaled(now);
             line.price = Some(now);
@@ -349,7 +351,7 @@ proptest! {
         view.format.numbers = NumberFormat::ENGLISH;
         let tall = drawn(&view, Size::Tall);
         for price in [bid, ask] {
-            prop_assert!(contains_bytes(&tall, &small(&price.to_string()), 4..5), "{price} {tall:?}");
+            prop_assert!(contains_bytes(&tall, &small(&price.to_string()), 4..6), "{price} {tall:?}");
         }
         let short = drawn(&view, Size::Short);
         prop_assert!(contains_bytes(&short, &small(&format!("{bid}x{ask}")), 1..2), "{bid} {ask} {short:?}");

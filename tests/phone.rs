@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use deskticker::phone::decision::Access;
 use deskticker::phone::{PhoneSetup, notice};
-use deskticker::render::{self, DrawCache, Format, Frame, LinkIcon, PageView, Size, View};
+use deskticker::render::{self, Colours, DrawCache, Format, Frame, LinkIcon, PageView, Size, View};
 use deskticker::time::{Clock, ManualClock, Moment, Now};
 use tokio::sync::mpsc;
 
@@ -373,6 +373,7 @@ fn a_phone_reads_the_code_on_the_display() {
         misconfigured: true,
         alert: None,
         format: Format::default(),
+        colours: Colours::One,
     };
     let mut frame = Frame::new(Size::Tall);
     render::draw(&view, &mut DrawCache::new(), &mut frame);

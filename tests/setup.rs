@@ -535,7 +535,7 @@ fn the_settings_of_the_panel_are_found_by_looking_at_the_test_picture() {
             (|| Chip::ssd1306(7)) as fn() -> Chip,
             Size::Tall,
             false,
-            "",
+            "colours = \"yellow-blue\"\n",
             1,
         ),
         (
@@ -589,6 +589,11 @@ fn the_settings_of_the_panel_are_found_by_looking_at_the_test_picture() {
         }
         let count = look(&mut session, &bus, size, upside_down);
         assert_eq!(count, expected, "{}", session.output);
+        if size == Size::Tall {
+            session.wait_for("Is the top quarter of the panel yellow? [no]:");
+            let yellow = settings.contains("yellow");
+            session.answer(if yellow { "yes" } else { "" });
+        }
         session.wait_for("The symbols");
         session.answer("");
         session.wait_for("Go on?");

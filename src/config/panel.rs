@@ -11,7 +11,7 @@ use super::{ConfigReader, ConfigTable, Mistake, nearest};
 use crate::board::Board;
 use crate::display::png::picture_file;
 use crate::display::{self, Chip};
-use crate::render::Size;
+use crate::render::{Colours, Size};
 use crate::secret::Environment;
 use crate::systemd::{self, RUNTIME_DIRECTORY};
 
@@ -125,6 +125,9 @@ impl ConfigReader<'_> {
             let text = "size: nearly every sh1106 has 128x64; a module of 128x32 is an ssd1306";
             self.warn(&size.span(), text);
         }
+        if let Some(colours) = table.text("colours") {
+            self.colours(&colours, oled.size, settings);
+        }
         self.wiring(&mut table, oled);
         let rotation = table.whole("rotation");
         self.set(
@@ -151,6 +154,25 @@ impl ConfigReader<'_> {
 }
 
 impl ConfigReader<'_> {
+    /// Reads the colours of the panel.
+    fn colours(&self, text: &Spanned<String>, size: Size, settings: &mut TickerSettings) {
+        let plain = text.get_ref().to_lowercase();
+        let plain: String = plain.chars().filter(|c| c.is_alphabetic()).collect();
+        let reason = match (&*plain, size) {
+            ("yellowblue", Size::Tall) => return settings.colours = Colours::YellowBlue,
+            ("yellowblue", Size::Short) => {
+                "a panel of 128x32 has one colour; remove this line, or write size = \"128x64\""
+                    .to_owned()
+            }
+            _ => format!(
+                "{:?}, expected \"yellow-blue\", for a panel whose top quarter is yellow; a panel of \
+                 one colour needs no such line",
+                text.get_ref()
+            ),
+        };
+        self.mistake("colours", text.span(), reason);
+    }
+
     /// Returns the folder for a picture file with a relative path; `None` selects the folder of the
     /// configuration. The systemd service cannot write to the folder of the configuration, so it
     /// uses its own directory.

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use crate::display::buttons::GPIO;
 use crate::market::{AssetClass, Symbol};
-use crate::render::{Format, Threshold};
+use crate::render::{Colours, Format, Threshold};
 
 /// The content of the display and its format. Every `place` in these settings is an index of the
 /// watchlist.
@@ -35,10 +35,13 @@ pub struct TickerSettings {
     /// The periods in which the panel is dimmed or off. If two periods overlap, the first period
     /// counts.
     pub dimming_periods: Vec<DimmingPeriod>,
-    /// True if the picture moves by a row from time to time, to prevent burn-in.
+    /// True if the picture moves by a row from time to time, to prevent burn-in. A picture of two
+    /// colours never moves, because each row has its colour.
     pub shift: bool,
     /// The input devices whose buttons turn the pages; see [`crate::display::buttons::watch`].
     pub buttons: Vec<String>,
+    /// The colours of the panel.
+    pub colours: Colours,
 }
 
 impl TickerSettings {
@@ -60,6 +63,7 @@ impl TickerSettings {
             dimming_periods: Vec::new(),
             shift: true,
             buttons: vec![GPIO.to_owned()],
+            colours: Colours::One,
         }
     }
 

@@ -123,6 +123,7 @@ fn setting(out: &mut String, key: &str, value: &str) {
         "from" | "to" => given(time_of_day(value)),
         "above" | "below" | "change_percent" => given(!quoted && price(value)),
         "off" | "shift" => among(&["true", "false"]),
+        "colours" => among(&["yellow-blue"]),
         "clock" => among(&["24h", "12h"]),
         "numbers" => among(&NUMBERS.map(|(example, ..)| example)),
         "url" => Endpoint::parse(value)

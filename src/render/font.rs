@@ -127,6 +127,10 @@ impl Font {
             "{text:?} lies on something at column {x} of page {page}:\n{frame}"
         );
         debug_assert!(
+            !frame.cuts(&(page..page + self.pages)),
+            "{text:?} on page {page} has two colours:\n{frame}"
+        );
+        debug_assert!(
             x + self.width(text) <= WIDTH,
             "{text:?} crosses the right edge at column {x} of page {page}:\n{frame}"
         );
@@ -361,4 +365,18 @@ const fn column(rows: &[u8], line: usize, height: usize, x: usize) -> u64 {
         row += 1;
     }
     dots
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::{Colours, Size};
+
+    #[test]
+    #[should_panic(expected = "has two colours")]
+    fn a_text_of_two_colours_is_an_error_of_the_layout() {
+        let mut frame = Frame::new(Size::Tall);
+        frame.clear(Colours::YellowBlue);
+        WORD.write(&mut frame, 0, 1, "SPX");
+    }
 }

@@ -51,6 +51,22 @@ impl core::str::FromStr for Size {
     }
 }
 
+/// The colours of a panel's dots.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Colours {
+    /// All dots have one colour.
+    #[default]
+    One,
+    /// The first [`Colours::YELLOW`] rows are yellow and the other rows are blue, with a dark gap
+    /// between them: the usual panel of 0.96 inches.
+    YellowBlue,
+}
+
+impl Colours {
+    /// The number of yellow rows. A part that crosses this row looks cut.
+    pub const YELLOW: usize = 16;
+}
+
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{WIDTH}x{}", self.height())
@@ -62,6 +78,8 @@ impl fmt::Display for Size {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
     size: Size,
+    /// The colours of the dots. Only debug assertions use them.
+    colours: Colours,
     /// The picture, and dark bytes after it, so that a font can copy whole words at its end.
     bytes: [u8; WIDTH * PAGES + PADDING],
 }
@@ -71,6 +89,7 @@ impl Frame {
     pub const fn new(size: Size) -> Self {
         Self {
             size,
+            colours: Colours::One,
             bytes: [0; WIDTH * PAGES + PADDING],
         }
     }
@@ -78,6 +97,19 @@ impl Frame {
     /// Returns the size of the panel for which the picture is made.
     pub const fn size(&self) -> Size {
         self.size
+    }
+
+    /// Removes the picture, for a new one in these colours.
+    pub(super) fn clear(&mut self, colours: Colours) {
+        self.colours = colours;
+        self.as_bytes_mut().fill(0);
+    }
+
+    /// Returns true if a part on these pages has two colours, so that it looks cut.
+    pub(super) fn cuts(&self, pages: &Range<usize>) -> bool {
+        let edge = Colours::YELLOW / 8;
+        let split = self.size == Size::Tall && self.colours == Colours::YellowBlue;
+        split && pages.start < edge && edge < pages.end
     }
 
     /// Returns all bytes of the picture, [`WIDTH`] × [`Size::pages`] of them.

@@ -11,7 +11,7 @@ mod view;
 mod words;
 
 pub use draw_cache::DrawCache;
-pub use frame::{Frame, Size, WIDTH};
+pub use frame::{Colours, Frame, Size, WIDTH};
 pub use layouts::message::{notice, test_picture};
 use layouts::{link_status, message, option, pair_short, pair_tall, single};
 pub use view::{
@@ -27,7 +27,7 @@ pub use words::words;
 /// a block with its delay and the word DELAYED, a missing price is dashes, and simulated prices have the word `DEMO`. The function
 /// allocates nothing. The draw cache saves work and never changes a picture.
 pub fn draw(view: &View<'_>, draw_cache: &mut DrawCache, frame: &mut Frame) {
-    frame.as_bytes_mut().fill(0);
+    frame.clear(view.colours);
     match (&view.page, frame.size()) {
         (PageView::Pair(primary, secondary), Size::Tall) => {
             pair_tall::draw(view, primary, secondary.as_ref(), draw_cache, frame);

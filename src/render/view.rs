@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 
+use super::frame::Colours;
 use super::parts::change::ChangeText;
 use crate::market::{
     Change, Contract, DayStats, Denial, Freshness, NumberFormat, OptionAnalytics, Price,
@@ -26,6 +27,8 @@ pub struct View<'a> {
     pub alert: Option<AlertView<'a>>,
     /// The format of prices and of the time.
     pub format: Format,
+    /// The colours of the panel.
+    pub colours: Colours,
 }
 
 /// A page of the display.

@@ -13,6 +13,7 @@ use crate::doctor;
 use crate::feed::poller;
 use crate::net::connector::Connector;
 use crate::net::source::{FeedProvider, FeedSource};
+use crate::render::{Colours, Size};
 use crate::secret::{Environment, Secret, UNIT_SECRETS, read_secret};
 
 /// The service of the display.
@@ -163,6 +164,11 @@ async fn choose_panel(
     new.kind = console
         .until(question, kind, async |answer: &str| answer.parse())
         .await?;
+    let present = match edit::string(text, "panel", "colours") {
+        Some(_) => Colours::YellowBlue,
+        None => Colours::One,
+    };
+    let mut colours = None;
     if new.kind == PanelKind::Oled {
         let (bus, board) = (new.oled.bus.clone(), environment.board);
         panel::enable_bus(Path::new("/"), &bus, board, console, options.dry_run)?;
@@ -174,7 +180,7 @@ async fn choose_panel(
             } else {
                 None
             };
-            new.oled = panel::find(new.oled, !gave("bus"), board, console)?;
+            (new.oled, colours) = panel::find(new.oled, present, !gave("bus"), board, console)?;
             drop(running);
         }
     }
@@ -183,6 +189,16 @@ async fn choose_panel(
         if value != before {
             text = edit::set(&text, "panel", key, &value);
         }
+    }
+    if new.oled.size == Size::Short {
+        colours = Some(Colours::One);
+    }
+    match colours {
+        Some(Colours::YellowBlue) if present == Colours::One => {
+            text = edit::set(&text, "panel", "colours", &quoted("yellow-blue"));
+        }
+        Some(Colours::One) => text = edit::without_key(&text, "panel", "colours"),
+        _ => {}
     }
     if new.oled.chip != old.oled.chip {
         // Only an sh1106 has this setting, and the test picture used its default value.

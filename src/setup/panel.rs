@@ -15,7 +15,7 @@ use crate::display::{
     place,
 };
 use crate::doctor::{self, BusProbe, USUAL, buses, wiring};
-use crate::render::{Size, notice, test_picture};
+use crate::render::{Colours, Size, notice, test_picture};
 
 /// The digits of the test number. A 6 and a 9 are missing, because they look like each other on a
 /// panel that is upside down.
@@ -147,16 +147,18 @@ fn scan(
 
 /// Finds the panel on the bus, and shows a test picture with each likely combination of settings
 /// until the user types its number. Returns the settings that the user has confirmed, or the given
-/// settings without a terminal.
+/// settings without a terminal. Also returns the colours if the user has been asked for them;
+/// `colours` are the present ones.
 ///
 /// # Errors
 /// No combination was right, or the user ends the set-up.
 pub(super) fn find(
     wanted: PanelSettings,
+    colours: Colours,
     others: bool,
     board: &Board,
     console: &Console,
-) -> Result<PanelSettings, String> {
+) -> Result<(PanelSettings, Option<Colours>), String> {
     let own = (wanted.bus.clone(), wanted.address);
     let mut places = match is_spi(&wanted.bus) {
         // A panel on SPI sends no answer.
@@ -167,12 +169,12 @@ pub(super) fn find(
         if console.agrees("Scan again? (no: go on without a test picture)")? {
             places = scan(&wanted, others, board, console);
         } else {
-            return Ok(wanted);
+            return Ok((wanted, None));
         }
     }
     places.sort_by_key(|place| *place != own);
     let Some((bus, address)) = places.first().cloned() else {
-        return Ok(wanted);
+        return Ok((wanted, None));
     };
     let first = PanelSettings {
         bus,
@@ -180,7 +182,7 @@ pub(super) fn find(
         ..wanted
     };
     if !console.asks() {
-        return Ok(first);
+        return Ok((first, None));
     }
     console.say(
         "Each test picture has a line along all four edges, and a number of four digits: two at the \
@@ -203,13 +205,19 @@ pub(super) fn find(
         let text = "The number, if the picture is upright and complete (Enter: it is not, u: upside \
                     down, s: keep these settings)";
         let answer = console.ask(&Question::new(text, "", ""))?;
-        drop(shown);
         if answer == number || answer == "s" {
+            // The user can look at the test picture for this answer.
+            let colours = match settings.size {
+                Size::Tall => Some(ask_colours(colours, console)?),
+                Size::Short => None,
+            };
+            drop(shown);
             let frame = notice(settings.size, "SETUP", "at the terminal");
             // The ticker draws over this picture soon.
             let _ = Oled::linux(settings.clone()).leave(&frame, PanelLight::default());
-            return Ok(settings);
+            return Ok((settings, colours));
         }
+        drop(shown);
         match answer.as_str() {
             "u" => combinations.push_front(turned(&settings)),
             "" => {}
@@ -221,6 +229,24 @@ pub(super) fn find(
          this pin at a GPIO, and --reset with the number of the GPIO. A panel with other columns needs \
          column_offset in the configuration"
         .into())
+}
+
+/// Asks for the colours of a panel of 128×64.
+fn ask_colours(present: Colours, console: &Console) -> Result<Colours, String> {
+    let default = match present {
+        Colours::One => "no",
+        Colours::YellowBlue => "yes",
+    };
+    let question = Question::new("Is the top quarter of the panel yellow?", default, "");
+    let yellow = console
+        .ask(&question)?
+        .to_ascii_lowercase()
+        .starts_with('y');
+    Ok(if yellow {
+        Colours::YellowBlue
+    } else {
+        Colours::One
+    })
 }
 
 /// Returns the likely combinations of the settings, the most likely ones first.

@@ -6,6 +6,7 @@ use jiff::civil::DateTime;
 
 use crate::config::settings::TickerSettings;
 use crate::display::PanelLight;
+use crate::render::Colours;
 use crate::time::{Moment, Now, Utc};
 
 /// The time between two shifts of the picture, in milliseconds.
@@ -40,7 +41,10 @@ pub(crate) fn light(settings: &TickerSettings, local: Option<DateTime>, now: Mom
     PanelLight {
         on: night.is_none_or(|night| night.brightness.is_some()),
         brightness: (night.and_then(|night| night.brightness)).unwrap_or(settings.brightness),
-        shift: if settings.shift { SHIFTS[step] } else { 0 },
+        shift: match (settings.shift, settings.colours) {
+            (true, Colours::One) => SHIFTS[step],
+            _ => 0,
+        },
     }
 }
 

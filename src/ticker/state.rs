@@ -266,6 +266,7 @@ impl TickerState {
                 })
             }),
             format: self.settings.format,
+            colours: self.settings.colours,
         };
         if let Some(words) = &mut self.words {
             *words = render::words(&view);

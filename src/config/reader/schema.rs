@@ -177,6 +177,7 @@ pub(in crate::config) const KEYS: &[Key] = &[
     key("panel", "chip", Kind::Text, "\"ssd1306\""),
     key("panel", "column_offset", Kind::Whole, "2"),
     key("panel", "size", Kind::Text, "\"128x64\""),
+    key("panel", "colours", Kind::Text, "\"yellow-blue\""),
     key("panel", "bus", Kind::Text, "\"/dev/i2c-1\""),
     key("panel", "address", Kind::Whole, "0x3c"),
     key("panel", "dc", Kind::Text, "24"),

@@ -2,13 +2,16 @@
 //! the state of the whole display, and the first price with all that is said of it. This module
 //! never judges a price.
 
-use crate::render::font::{BADGE, HUGE, LARGE, LARGE_BADGE, MEDIUM, NumberStyle, SMALL, TEXT};
+use crate::render::font::{
+    BADGE, HUGE, LARGE, LARGE_BADGE, MEDIUM, NumberStyle, SMALL, TEXT, WORD,
+};
 use crate::render::parts::badge::{self, DELAY, StatusBadge};
+use crate::render::parts::change::ChangeText;
 use crate::render::parts::icon::{self, SIGN};
 use crate::render::parts::price::PriceText;
 use crate::render::parts::{alert, change, clock, name};
 use crate::render::row::{GAP, Row};
-use crate::render::{DrawCache, Frame, InstrumentView, Size, View, WIDTH};
+use crate::render::{Colours, DrawCache, Frame, InstrumentView, Size, View, WIDTH};
 
 /// The column after a name of seven letters.
 pub(crate) const NAME_END: usize = 35;
@@ -16,6 +19,10 @@ pub(crate) const NAME_END: usize = 35;
 const TOP: usize = 1;
 /// The page of the change, which is the last page of the upper half.
 const LAST: usize = 4;
+/// The page of the top of a price, and its largest digits, below the yellow rows of a panel.
+const BLUE: (usize, &NumberStyle) = (2, &LARGE);
+/// The second of the two yellow pages.
+const YELLOW: usize = 1;
 /// The first column of the change. The change, the curve and the name are at the same place for most
 /// prices, so that the turn of a page rewrites only their different dots.
 const CHANGE_X: usize = 71;
@@ -61,6 +68,14 @@ pub(crate) fn slot(view: &View<'_>, frame: &mut Frame, row: &mut Row) {
     }
 }
 
+/// Returns the page of the top of a price in a tall layout, and its largest digits.
+pub(crate) const fn top(view: &View<'_>) -> (usize, &'static NumberStyle) {
+    match view.colours {
+        Colours::One => (TOP, &HUGE),
+        Colours::YellowBlue => BLUE,
+    }
+}
+
 /// Draws the first price of a tall layout with its header. All that is said of the price stands
 /// directly behind it: the curve or the block with its age or its delay beside the digits, and the
 /// change below the raised fraction. Without a draw cache there is no curve.
@@ -69,6 +84,9 @@ pub(crate) fn slot(view: &View<'_>, frame: &mut Frame, row: &mut Row) {
 /// An alert covers the first line. The name then stands below the raised fraction, so that the
 /// price stays as it is. If there is too little space, the price is smaller and the header is below
 /// it.
+///
+/// On a panel of two colours, the yellow rows have the header, the change and the word STALE, and
+/// the price is below them. The name and the change are large if they fit.
 pub(crate) fn draw(
     view: &View<'_>,
     line: &InstrumentView<'_>,
@@ -91,26 +109,32 @@ pub(crate) fn draw(
         Some(StatusBadge::Delayed) => WIDTH - GAP - LARGE_BADGE.width(DELAY),
         _ => WIDTH,
     };
-    let mut style = number.fit([&HUGE, &LARGE, &MEDIUM, &SMALL], room);
-    let mut last = LAST;
+    let yellow = view.colours == Colours::YellowBlue;
+    let (top, largest) = top(view);
+    let mut style = number.fit([largest, &LARGE, &MEDIUM, &SMALL], room);
+    let mut last = if yellow { YELLOW } else { LAST };
     if alerted {
-        row = if let Some(row) = below(view, line, mark.as_ref(), &number, style) {
+        row = if yellow {
+            last = top + 2;
+            Row::new(YELLOW, 0..WIDTH)
+        } else if let Some(row) = below(view, line, mark.as_ref(), &number, style) {
             row
         } else {
             style = number.fit([&LARGE, &MEDIUM, &SMALL], room);
-            last = TOP + 2;
+            last = top + 2;
             Row::new(LAST, 0..WIDTH)
         };
     }
-    let fraction = number.draw(style, frame, 0, TOP);
+    let fraction = number.draw(style, frame, 0, top);
     let raised = fraction.start + GAP;
     // Digits that end above the row of the change leave more space for it.
-    let left = match TOP + style.whole.pages <= last {
-        true => raised.min(WIDTH - CHANGE),
-        false => raised,
+    let left = match top + style.whole.pages <= last {
+        _ if last < top => 0,
+        true => raised.clamp(CHANGE_X, WIDTH - CHANGE),
+        false => raised.max(CHANGE_X),
     };
-    let mut under = Row::new(last, left.max(CHANGE_X)..WIDTH);
-    let mut beside = Row::new(TOP, fraction.end + GAP..WIDTH);
+    let mut under = Row::new(last, left..WIDTH);
+    let mut beside = Row::new(top, fraction.end + GAP..WIDTH);
 
     // The name of a contract needs the space of the time if there is a mark.
     let marked = matches!(mark, Some(StatusBadge::Delayed | StatusBadge::Word(_)));
@@ -123,14 +147,14 @@ pub(crate) fn draw(
         Some(StatusBadge::Age(age)) => {
             // A person can read the large age from two metres. If it fits nowhere, the small age
             // replaces STALE.
-            let mut lower = Row::new(TOP + 2, raised..WIDTH);
+            let mut lower = Row::new(top + 2, raised..WIDTH);
             if LARGE_BADGE.fits(age, beside.room()) {
                 beside.write_left(frame, &LARGE_BADGE, age);
                 match BADGE.fits("STALE", under.room()) {
                     true => under.write_left(frame, &BADGE, "STALE"),
                     false => row.write_right(frame, &BADGE, "STALE"),
                 }
-            } else if row.page == 0 && LARGE_BADGE.fits(age, lower.room()) {
+            } else if row.page == 0 && !yellow && LARGE_BADGE.fits(age, lower.room()) {
                 lower.write_left(frame, &LARGE_BADGE, age);
                 row.write_right(frame, &BADGE, "STALE");
             } else {
@@ -140,28 +164,36 @@ pub(crate) fn draw(
         Some(mark @ StatusBadge::Delayed) => {
             row.write_right(frame, &BADGE, mark.text());
             let pages = badge::delay(frame, &mut beside);
-            if last < TOP + pages {
+            if (top..top + pages).contains(&last) {
                 under.right = beside.right;
             }
         }
         Some(StatusBadge::Word(word)) => row.write_right(frame, &BADGE, word),
         // The price is short dashes, so the reason fits beside them.
         Some(StatusBadge::Denied(reason, _)) => {
-            Row::new(TOP + 1, 0..WIDTH).write_right(frame, &LARGE_BADGE, reason);
+            Row::new(top + 1, 0..WIDTH).write_right(frame, &LARGE_BADGE, reason);
         }
         None => {}
     }
     let part = line.shown_part();
-    let room = row.room();
-    let part_width = part.map_or(0, |part| BADGE.width(part) + GAP);
-    name::draw(frame, &mut row, line, room.saturating_sub(part_width));
-    if let Some(part) = part {
-        row.write_left(frame, &BADGE, part);
-    }
     let change = line.shown_percent(numbers);
-    let fits = change.as_ref().is_none_or(|change| change.fits(under));
-    // Beside very long numbers, the change stands behind the name.
-    change::draw(frame, change, if fits { under } else { row });
+    let plain = part.is_none() && line.contract.is_none();
+    let large = WORD.width(line.label) + GAP + change.as_ref().map_or(0, ChangeText::large_width);
+    let aged = matches!(mark, Some(StatusBadge::Age(_)));
+    if yellow && !alerted && plain && !aged && large <= row.room() {
+        row.write_left(frame, &WORD, line.label);
+        change::draw_large(frame, change, row);
+    } else {
+        let room = row.room();
+        let part_width = part.map_or(0, |part| BADGE.width(part) + GAP);
+        name::draw(frame, &mut row, line, room.saturating_sub(part_width));
+        if let Some(part) = part {
+            row.write_left(frame, &BADGE, part);
+        }
+        let fits = change.as_ref().is_none_or(|change| change.fits(under));
+        // Beside very long numbers, the change stands behind the name.
+        change::draw(frame, change, if fits { under } else { row });
+    }
 
     let columns = (fraction.end + CURVE_GAP).max(WIDTH - CURVE)..WIDTH;
     let plain = mark.is_none_or(|mark| mark.block().is_none()) && !line.is_struck();
@@ -170,7 +202,7 @@ pub(crate) fn draw(
         && plain
         && columns.len() >= CURVE_LEAST
     {
-        draw_cache.curve(frame, line.history, columns, TOP, !line.is_live());
+        draw_cache.curve(frame, line.history, columns, top, !line.is_live());
         return true;
     }
     false

@@ -5,11 +5,13 @@ use core::time::Duration;
 
 use super::header;
 use crate::market::{Cluster, NumberFormat, ShortText, whole};
-use crate::render::font::{TEXT, WORD};
+use crate::render::font::{Font, TEXT, WORD};
 use crate::render::parts::badge::age;
 use crate::render::parts::{alert, field};
 use crate::render::row::Row;
-use crate::render::{Frame, LinkHop, LinkIcon, LinkReport, PriceSummary, TimeSource, View, WIDTH};
+use crate::render::{
+    Colours, Frame, LinkHop, LinkIcon, LinkReport, PriceSummary, TimeSource, View, WIDTH,
+};
 
 /// The number of hops in the chain from this machine to the exchange.
 const HOPS: usize = 8;
@@ -127,11 +129,24 @@ fn off(millis: i64, numbers: NumberFormat) -> ShortText {
 /// Draws the page on 128×64: the chain of hops, the state of the connection, and a table of values.
 pub(crate) fn tall(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
     let mut row = header::signs(view, frame);
-    if !alert::draw(view, frame, row) {
-        header::slot(view, frame, &mut row);
-        chain(report, frame);
+    let alerted = alert::draw(view, frame, row);
+    if view.colours == Colours::YellowBlue {
+        // The title is in the yellow rows, and the chain of hops below them.
+        if alerted {
+            title(view, report, frame, &TEXT, Row::new(1, 0..WIDTH));
+        } else {
+            row = Row::new(1, 0..WIDTH);
+            header::slot(view, frame, &mut row);
+            title(view, report, frame, &WORD, Row::new(0, 0..row.right));
+            chain(report, frame, 2);
+        }
+    } else {
+        if !alerted {
+            header::slot(view, frame, &mut row);
+            chain(report, frame, 0);
+        }
+        title(view, report, frame, &WORD, Row::new(1, 0..WIDTH));
     }
-    title(view, report, frame, 1);
 
     let numbers = view.format.numbers;
     let count = |number: u32| whole(number.into(), numbers);
@@ -157,7 +172,7 @@ pub(crate) fn tall(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
 /// Draws the page on 128×32: the state of the connection and the most important values.
 pub(crate) fn low(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
     let numbers = view.format.numbers;
-    title(view, report, frame, 0);
+    title(view, report, frame, &WORD, Row::new(0, 0..WIDTH));
     let mut row = Row::new(2, 0..WIDTH);
     row.write_left(frame, &TEXT, &rate(report, numbers));
     let (name, mut late) = late(report, numbers);
@@ -190,19 +205,18 @@ pub(crate) fn low(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
 }
 
 /// Draws the state of the connection and its duration.
-fn title(view: &View<'_>, report: &LinkReport, frame: &mut Frame, page: usize) {
+fn title(view: &View<'_>, report: &LinkReport, frame: &mut Frame, font: &Font, mut row: Row) {
     let (word, since) = word(report, view.sign);
-    let mut row = Row::new(page, 0..WIDTH);
-    row.write_left(frame, &WORD, word);
+    row.write_left(frame, font, word);
     if let Some(since) = since {
-        row.write_right(frame, &WORD, &age(since));
+        row.write_right(frame, font, &age(since));
     }
 }
 
-/// Draws the chain of hops in the first line: a filled box for a hop that works, a crossed box for
+/// Draws the chain of hops on a page: a filled box for a hop that works, a crossed box for
 /// the hop that fails, and a small mark for the unknown hops after it. A wrong clock is also
 /// crossed, but the hops after it keep their boxes.
-fn chain(report: &LinkReport, frame: &mut Frame) {
+fn chain(report: &LinkReport, frame: &mut Frame, page: usize) {
     const BOX: [u8; 7] = [0x7F; 7];
     const CROSSED: [u8; 7] = [0x63, 0x77, 0x3E, 0x1C, 0x3E, 0x77, 0x63];
     const EMPTY: [u8; 7] = [0, 0, 0x08, 0x1C, 0x08, 0, 0];
@@ -217,10 +231,10 @@ fn chain(report: &LinkReport, frame: &mut Frame) {
             _ => BOX,
         };
         let x = place * STEP;
-        frame.columns_mut(0, x..x + 7).copy_from_slice(&picture);
+        frame.columns_mut(page, x..x + 7).copy_from_slice(&picture);
         if place > 0 {
             // The dot between this hop and the hop before it.
-            frame.columns_mut(0, x - 2..x - 1)[0] = 0x08;
+            frame.columns_mut(page, x - 2..x - 1)[0] = 0x08;
         }
     }
 }

@@ -5,7 +5,7 @@ use super::header;
 use crate::render::font::{BADGE, TEXT, WORD};
 use crate::render::parts::{alert, name};
 use crate::render::row::GAP;
-use crate::render::{Frame, Size, View, WIDTH};
+use crate::render::{Colours, Frame, Size, View, WIDTH};
 
 /// Returns a picture without a price: a word, and an explanation in small letters below it.
 pub fn notice(size: Size, word: &str, meaning: &str) -> Frame {
@@ -26,13 +26,14 @@ pub fn notice(size: Size, word: &str, meaning: &str) -> Frame {
 pub fn test_picture(size: Size, number: &str) -> Frame {
     let mut frame = Frame::new(size);
     let (first, second) = number.split_at(number.len() / 2);
-    let page = match size {
-        Size::Tall => 5,
-        Size::Short => 1,
+    // No digit stands at row 16, where a panel of two colours has a gap.
+    let (top, bottom) = match size {
+        Size::Tall => (2, 5),
+        Size::Short => (1, 1),
     };
-    WORD.write(&mut frame, 6, 1, first);
+    WORD.write(&mut frame, 6, top, first);
     let right = WIDTH - 5 - WORD.width(second);
-    WORD.write(&mut frame, right, page, second);
+    WORD.write(&mut frame, right, bottom, second);
     let bottom = size.height() - 1;
     for x in 0..WIDTH {
         frame.set(x, 0, true);
@@ -51,14 +52,15 @@ pub(crate) fn page(view: &View<'_>, title: &str, text: &str, frame: &mut Frame) 
     let alerted = alert::draw(view, frame, line);
     match frame.size() {
         Size::Tall => {
-            // The title is two pages high, and the icons are in the first of these pages.
-            let (first, room) = if alerted {
-                (1, WIDTH)
-            } else {
-                (0, line.right - GAP)
+            // The title is two pages high, and the icons are in the first of these pages. Between an
+            // alert and the blue rows of a panel of two colours is only one page.
+            let (font, first, room) = match (alerted, view.colours) {
+                (true, Colours::YellowBlue) => (&TEXT, 1, WIDTH),
+                (true, Colours::One) => (&WORD, 1, WIDTH),
+                (false, _) => (&WORD, 0, line.right - GAP),
             };
-            WORD.write(frame, 0, first, &name::cut(&WORD, title, room));
-            paragraph(frame, text, first + 2..8, 0, WIDTH);
+            font.write(frame, 0, first, &name::cut(font, title, room));
+            paragraph(frame, text, first + font.pages..8, 0, WIDTH);
         }
         Size::Short => {
             BADGE.write(frame, 0, 0, &name::cut(&BADGE, title, WIDTH - 1));

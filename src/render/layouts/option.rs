@@ -11,7 +11,7 @@ use crate::render::parts::badge::{self, StatusBadge};
 use crate::render::parts::price::PriceText;
 use crate::render::parts::{alert, clock, field, name};
 use crate::render::row::{GAP, Row};
-use crate::render::{Frame, InstrumentView, OptionView, View, WIDTH};
+use crate::render::{Colours, Frame, InstrumentView, OptionView, View, WIDTH};
 
 /// The two columns of the table on 128×64.
 const LEFT: Range<usize> = 0..63;
@@ -109,11 +109,18 @@ pub(crate) fn tall(view: &View<'_>, sheet: &OptionView<'_>, frame: &mut Frame) {
     } = shown.analytics;
     let value = |value| field::number(value, numbers);
     let count = |count| field::count(count, numbers, RIGHT.len());
-    let mut row = header::place(view, frame, 7);
-    let page = row.page;
+    let yellow = view.colours == Colours::YellowBlue;
+    let mut row = header::place(view, frame, if yellow { 1 } else { 7 });
+    let alerted = row.page > 0;
     header::slot(view, frame, &mut row);
+    if yellow && alerted {
+        row.write_right(frame, shown.days.1, &shown.days.0);
+    }
     let room = row.room();
     name::draw(frame, &mut row, &shown.line, room);
+    // The first page of the table. On a panel of two colours, the second yellow page and the page
+    // beside the price have its last line.
+    let (table, last_line) = if yellow { (5, [1, 4]) } else { (4, [7, 7]) };
 
     let room = if shown.line.expired {
         let mut row = Row::new(2, 0..WIDTH);
@@ -121,35 +128,52 @@ pub(crate) fn tall(view: &View<'_>, sheet: &OptionView<'_>, frame: &mut Frame) {
         row.right
     } else {
         let beside = |page| Row::new(page, BESIDE_NUMBER);
-        beside(1).write_right(frame, shown.days.1, &shown.days.0);
+        if !(yellow && alerted) {
+            beside(1).write_right(frame, shown.days.1, &shown.days.0);
+        }
         let volatility = volatility(implied_volatility, numbers, false);
         field::draw(frame, beside(2), "IV", &volatility);
         field::draw(frame, beside(3), "delta", &field::price(delta, 2, numbers));
         BESIDE_NUMBER.start - GAP
     };
-    mid(&shown, numbers, frame, room);
+    mid(&shown, numbers, frame, header::top(view).0, room);
 
     // While an alert is in the first line, the header replaces the last line of the table.
     let [left, right] = [LEFT, RIGHT].map(|columns| move |page| Row::new(page, columns.clone()));
     let decimals = shown.line.decimals;
-    book_side(shown.bid, "bid", decimals, numbers, frame, left(4));
-    book_side(shown.ask, "ask", decimals, numbers, frame, right(4));
-    last(shown.last, decimals, numbers, frame, left(5));
-    field::draw(frame, right(5), "vol", &count(shown.volume));
-    field::draw(frame, left(6), "gamma", &value(gamma));
-    field::draw(frame, right(6), "OI", &count(open_interest));
-    let bottom = if page == 0 { 8 } else { page };
-    if page == 0 {
-        field::draw(frame, left(7), "theta", &value(theta));
-        field::draw(frame, right(7), "vega", &value(vega));
+    book_side(shown.bid, "bid", decimals, numbers, frame, left(table));
+    book_side(shown.ask, "ask", decimals, numbers, frame, right(table));
+    last(shown.last, decimals, numbers, frame, left(table + 1));
+    field::draw(frame, right(table + 1), "vol", &count(shown.volume));
+    field::draw(frame, left(table + 2), "gamma", &value(gamma));
+    field::draw(frame, right(table + 2), "OI", &count(open_interest));
+    if !alerted {
+        field::draw(frame, left(last_line[0]), "theta", &value(theta));
     }
-    for page in 4..bottom {
+    if yellow && !shown.line.expired {
+        field::draw(
+            frame,
+            Row::new(last_line[1], BESIDE_NUMBER),
+            "vega",
+            &value(vega),
+        );
+    } else if !yellow && !alerted {
+        field::draw(frame, right(last_line[1]), "vega", &value(vega));
+    }
+    let bottom = if alerted && !yellow { 7 } else { 8 };
+    for page in table..bottom {
         frame.columns_mut(page, RULE..RULE + 1)[0] = DOTTED;
     }
 }
 
 /// Draws the middle of bid and ask on 128×64, with its mark, in at most `room` columns.
-fn mid(shown: &OptionFields<'_>, numbers: NumberFormat, frame: &mut Frame, room: usize) {
+fn mid(
+    shown: &OptionFields<'_>,
+    numbers: NumberFormat,
+    frame: &mut Frame,
+    top: usize,
+    room: usize,
+) {
     // A word stands below the fraction or below a smaller price. An age, a delay or a reason stands
     // after the price.
     let (word, after) = match &shown.mark {
@@ -176,11 +200,11 @@ fn mid(shown: &OptionFields<'_>, numbers: NumberFormat, frame: &mut Frame, room:
         .into_iter()
         .find(fits)
         .unwrap_or(&SMALL);
-    let fraction = number.draw(style, frame, 0, 1);
+    let fraction = number.draw(style, frame, 0, top);
     // The dashes of a missing price leave the last page free.
     let large = style.whole.pages == 3 && shown.line.shown_price().is_some();
-    let mut below = Row::new(3, if large { fraction.start + GAP } else { 0 }..room);
-    let mut row = Row::new(1, fraction.end + GAP..room);
+    let mut below = Row::new(top + 2, if large { fraction.start + GAP } else { 0 }..room);
+    let mut row = Row::new(top, fraction.end + GAP..room);
     if let Some(text) = after {
         let block = shown.mark.as_ref().and_then(StatusBadge::block);
         let large = block.is_some() && LARGE_BADGE.fits(text, row.room());

@@ -4,7 +4,7 @@
 use super::icon::{self, ARROW};
 use crate::market::{Change, NumberFormat, ShortText};
 use crate::render::Frame;
-use crate::render::font::TEXT;
+use crate::render::font::{Font, TEXT, WORD};
 use crate::render::row::Row;
 
 /// A change as figures: in percent or as a difference.
@@ -44,6 +44,11 @@ impl ChangeText {
         TEXT.width(&self.full) + 1 + ARROW
     }
 
+    /// Returns the width of the full figures and the arrow, two pages high, in columns.
+    pub(crate) fn large_width(&self) -> usize {
+        WORD.width(&self.full) + 1 + ARROW
+    }
+
     /// Returns true if the full figures and the arrow fit into a row.
     pub(crate) fn fits(&self, row: Row) -> bool {
         TEXT.fits(&self.full, row.room().saturating_sub(1 + ARROW))
@@ -81,8 +86,21 @@ pub(crate) fn draw(frame: &mut Frame, change: Option<ChangeText>, row: Row) {
     let Some(text) = text else {
         return;
     };
+    write(frame, &TEXT, &text, row);
+}
+
+/// Draws the full figures of a change, two pages high. The row must have the width
+/// [`ChangeText::large_width`].
+pub(crate) fn draw_large(frame: &mut Frame, change: Option<ChangeText>, row: Row) {
+    if let Some(change) = change {
+        write(frame, &WORD, &change.full, row);
+    }
+}
+
+/// Writes the figures of a change and its arrow.
+fn write(frame: &mut Frame, font: &Font, text: &str, row: Row) {
     // One dark column separates the figures from the arrow.
-    let arrow = TEXT.write(frame, row.left, row.page, &text) + 1;
+    let arrow = font.write(frame, row.left, row.page, text) + 1;
     match text.as_bytes().first() {
         Some(b'+') => icon::arrow(frame, true, arrow, row.page),
         Some(b'-') => icon::arrow(frame, false, arrow, row.page),

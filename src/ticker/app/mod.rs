@@ -24,7 +24,7 @@ use crate::display::{
 };
 use crate::market::{Calendar, Symbol};
 use crate::net::connector::Connector;
-use crate::render::{self, DrawCache, Format, Frame, LinkIcon, PageView, View};
+use crate::render::{self, Colours, DrawCache, Format, Frame, LinkIcon, PageView, View};
 use crate::secret::Environment;
 use crate::systemd::Supervisor;
 use crate::time::Clock;
@@ -314,6 +314,7 @@ impl Running {
                 misconfigured: true,
                 alert: None,
                 format: Format::default(),
+                colours: Colours::default(),
             };
             render::draw(&view, &mut draw_cache, &mut frame);
             let now = self.clock.now().monotonic;

@@ -8,8 +8,8 @@ use deskticker::market::{
     TopOfBook, Trade,
 };
 use deskticker::render::{
-    AlertView, ClockFault, Format, InstrumentView, LinkIcon, LinkReport, OptionView, PageView,
-    PriceSummary, Threshold, TimeSource, View,
+    AlertView, ClockFault, Colours, Format, InstrumentView, LinkIcon, LinkReport, OptionView,
+    PageView, PriceSummary, Threshold, TimeSource, View,
 };
 use proptest::prelude::*;
 
@@ -149,6 +149,7 @@ pub(crate) struct Glass {
     sign: LinkIcon,
     flags: [bool; 3],
     numbers: NumberFormat,
+    pub(crate) colours: Colours,
 }
 
 /// The pages with prices have the first numbers.
@@ -202,6 +203,7 @@ impl Glass {
                 numbers: self.numbers,
                 twelve_hours,
             },
+            colours: self.colours,
         }
     }
 }
@@ -366,13 +368,14 @@ pub(crate) fn some_glass(pages: Range<usize>) -> impl Strategy<Value = Glass> {
         prop::sample::select(&SIGNS[..]),
         any::<[bool; 3]>(),
         some_numbers(),
+        prop::sample::select(vec![Colours::One, Colours::YellowBlue]),
     );
     // Boxes keep the strategies off the stack: two unboxed ones exceed the stack of a test thread.
     let (prices, details, around) = (prices.boxed(), details.boxed(), around.boxed());
     (pages, prices, details, around).prop_map(|(page, prices, details, around)| {
         let (first, second, contract) = prices;
         let (days, book, last, day, analytics, report, words) = details;
-        let (alert, time, sign, flags, numbers) = around;
+        let (alert, time, sign, flags, numbers, colours) = around;
         Glass {
             page,
             first,
@@ -390,6 +393,7 @@ pub(crate) fn some_glass(pages: Range<usize>) -> impl Strategy<Value = Glass> {
             sign,
             flags,
             numbers,
+            colours,
         }
     })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use deskticker::market::Freshness;
-use deskticker::render::{Frame, View};
+use deskticker::render::{Frame, Size, View};
 
 use super::{SIZES, drawn, lines};
 
@@ -23,6 +23,7 @@ fn text(frame: &Frame) -> String {
 /// Named pictures that are stored in one file.
 pub(crate) struct Album<'a> {
     file: &'a str,
+    sizes: &'static [Size],
     views: Vec<(String, View<'a>)>,
 }
 
@@ -30,7 +31,16 @@ impl<'a> Album<'a> {
     pub(crate) fn new(file: &'a str) -> Self {
         Self {
             file,
+            sizes: &SIZES,
             views: vec![],
+        }
+    }
+
+    /// An album of pictures for 128×64 alone.
+    pub(crate) fn tall(file: &'a str) -> Self {
+        Self {
+            sizes: &SIZES[..1],
+            ..Self::new(file)
         }
     }
 
@@ -51,13 +61,20 @@ impl<'a> Album<'a> {
         self
     }
 
-    /// Compares the pictures with the golden file, for both display sizes.
+    /// The views of the pictures.
+    pub(crate) fn views(&self) -> impl Iterator<Item = &View<'a>> {
+        self.views.iter().map(|(_, view)| view)
+    }
+
+    /// Compares the pictures with the golden file, for all sizes of the album.
     pub(crate) fn check(&self) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/screens")
             .join(format!("{}.txt", self.file));
         let pictures = self.views.iter().flat_map(|(name, view)| {
-            SIZES.map(|size| format!("{name}, {size}\n{}", text(&drawn(view, size))))
+            let picture =
+                move |size: &Size| format!("{name}, {size}\n{}", text(&drawn(view, *size)));
+            self.sizes.iter().map(picture)
         });
         let actual: Vec<String> = pictures.collect();
         if env::var_os("UPDATE_SCREENS").is_some() {

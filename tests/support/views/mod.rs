@@ -10,8 +10,8 @@ use deskticker::market::{
     Contract, DayStats, Freshness, OptionAnalytics, Price, Symbol, TopOfBook, Trade,
 };
 use deskticker::render::{
-    DrawCache, Format, Frame, InstrumentView, LinkHop, LinkIcon, LinkReport, OptionView, PageView,
-    PriceSummary, Size, View, draw,
+    Colours, DrawCache, Format, Frame, InstrumentView, LinkHop, LinkIcon, LinkReport, OptionView,
+    PageView, PriceSummary, Size, View, draw,
 };
 
 /// Both display sizes.
@@ -119,6 +119,7 @@ pub(crate) fn view(page: PageView<'_>) -> View<'_> {
         misconfigured: false,
         alert: None,
         format: Format::default(),
+        colours: Colours::One,
     }
 }
 

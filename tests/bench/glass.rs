@@ -2,11 +2,15 @@
 //! instructions and allocations. Exits with a failure if a value exceeds its limit.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "../support/bus_bytes.rs"]
+mod bus_bytes;
 #[path = "../support/i2c_display/mod.rs"]
 mod i2c_display;
 #[path = "../support/pipeline.rs"]
 mod pipeline;
 mod table;
+#[path = "../support/views/mod.rs"]
+mod views;
 
 use std::cell::RefCell;
 use std::process::{Command, ExitCode};
@@ -294,6 +298,10 @@ fn main() -> ExitCode {
         "healing every 30 s in between, each",
         &figure(walk.heal.average(), "bytes"),
     );
+
+    for (name, limit, bytes) in bus_bytes::events() {
+        table.at_most(name, bytes as f64, limit as f64, "bytes");
+    }
 
     let mut line = line(Quiet, true);
     let seconds = seconds(1, WARM + TICKS, &[]);

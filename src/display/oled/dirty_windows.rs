@@ -42,6 +42,7 @@ fn cheapest(changes: &[u128; 8], current: Option<Window>) -> WindowPlan {
         }
         merge(&mut first);
         first.sort_unstable();
+        search.keep(&first);
         search.arrange(&first);
         search.all(changes);
     }

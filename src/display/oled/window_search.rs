@@ -5,7 +5,7 @@
 //! cannot cost less than the best plan so far. Complex changes have too many sets, so the number of
 //! tries is limited, and the search then ends with the best plan so far.
 
-use super::window::{MESSAGE, SIDE, Window, WindowPlan};
+use super::window::{MESSAGE, SIDE, Window, WindowPlan, price};
 
 /// A range of columns in which the same pages have changed. A window that ends within a slab never
 /// costs less than a window that ends at an edge of the slab.
@@ -70,6 +70,16 @@ impl Search {
     /// Returns the best plan that was found.
     pub(crate) fn best(self) -> WindowPlan {
         self.best
+    }
+
+    /// Keeps these windows in their order if they cost less than the best plan so far. An update of
+    /// many windows has too many orders for the search, so it needs a plan to begin with.
+    pub(crate) fn keep(&mut self, plan: &WindowPlan) {
+        let cost = price(plan, self.current);
+        if cost < self.least {
+            self.least = cost;
+            self.best.clone_from(plan);
+        }
     }
 
     /// Tries each set of windows that covers all changes. `changes` has one bit for each changed

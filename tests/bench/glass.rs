@@ -58,7 +58,9 @@ fn seconds(seed: u64, count: usize, last: &[i64]) -> Vec<Second> {
         .chain(last.iter().copied());
     let mut vix = walk(seed + 100, 1_725.0, 2.0);
     let second = |(second, price): (usize, i64)| {
-        let now = at(1_000 * (second as u64 + 1));
+        // The last prices come within one second, so that no repair of the panel comes between them.
+        let late = second.saturating_sub(count) as u64;
+        let now = at(1_000 * (second.min(count) as u64 + 1) + 100 * late);
         Second {
             now,
             spx: value("I:SPX", price, now),

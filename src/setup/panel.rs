@@ -153,7 +153,7 @@ fn scan(
 /// # Errors
 /// No combination was right, or the user ends the set-up.
 pub(super) fn find(
-    wanted: PanelSettings,
+    mut wanted: PanelSettings,
     colours: Colours,
     others: bool,
     board: &Board,
@@ -166,11 +166,18 @@ pub(super) fn find(
         false => scan(&wanted, others, board, console),
     };
     while places.is_empty() && console.asks() {
-        if console.agrees("Scan again? (no: go on without a test picture)")? {
-            places = scan(&wanted, others, board, console);
-        } else {
-            return Ok((wanted, None));
+        let text = "Scan again? (no: go on without a test picture; a number: the GPIO at the pin RES of \
+                    the panel)";
+        let answer = console.ask(&Question::new(text, "yes", ""))?;
+        match answer.to_ascii_lowercase().as_bytes() {
+            [b'n', ..] => return Ok((wanted, None)),
+            [b'y', ..] => {}
+            _ => match answer.parse() {
+                Ok(line) => wanted.reset = Some(line),
+                Err(reason) => console.say(&format!("  {reason}")),
+            },
         }
+        places = scan(&wanted, others, board, console);
     }
     places.sort_by_key(|place| *place != own);
     let Some((bus, address)) = places.first().cloned() else {

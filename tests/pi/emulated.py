@@ -159,6 +159,18 @@ class Test:
             f"{1000 * rest:.1f} ms later, then held high"
         )
 
+    def buttons(self):
+        """Checks that a simulated button (uinput) makes the panel darker and brighter again."""
+        contrast = lambda: self.guest.glass().panel.contrast
+        day = contrast()
+        self.guest.do("insmod /modules/evdev.ko; insmod /modules/uinput.ko")
+        # KEY_DOWN and KEY_UP
+        self.guest.do("press 108 103 >/run/press.log 2>&1 &")
+        until("a darker panel", 30, lambda: contrast() < day)
+        darker = contrast()
+        until("the brightness of the day", 10, lambda: contrast() == day)
+        proven(f"a button (uinput) sets the contrast from {day} to {darker}, another one back")
+
     def unset(self, hub, client):
         """Checks that a display without a clock shows prices but no change, because the day of the
         close is unknown."""
@@ -375,6 +387,7 @@ def main():
     try:
         test.start(hub, (kernel, tree, initramfs))
         test.reset()
+        test.buttons()
         test.unset(hub, client)
         test.steady(hub, client)
         test.absent()

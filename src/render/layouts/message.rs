@@ -15,8 +15,9 @@ pub fn notice(size: Size, word: &str, meaning: &str) -> Frame {
         Size::Short => (0, 3),
     };
     for (font, page, text) in [(&WORD, first, word), (&TEXT, second, meaning)] {
-        let x = WIDTH.saturating_sub(font.width(text)) / 2;
-        font.write(&mut frame, x, page, text);
+        let text = name::cut(font, text, WIDTH);
+        let x = WIDTH.saturating_sub(font.width(&text)) / 2;
+        font.write(&mut frame, x, page, &text);
     }
     frame
 }

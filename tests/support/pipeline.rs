@@ -43,15 +43,23 @@ pub(crate) struct StraightLine<B: Bus> {
     pub(crate) junk: [u64; ParseError::KINDS],
 }
 
+/// The settings for a watchlist.
+pub(crate) fn settings(watchlist: &[&str]) -> state::TickerSettings {
+    state::TickerSettings {
+        zone: TimeZone::fixed(jiff::tz::offset(-5)),
+        ..state::TickerSettings::of(symbols(watchlist))
+    }
+}
+
 impl<B: Bus> StraightLine<B> {
-    /// A pipeline that is connected and has received no event.
+    /// A pipeline for SPX and VIX that is connected and has received no event.
     pub(crate) fn new(bus: B) -> Self {
-        let zone = TimeZone::fixed(jiff::tz::offset(-5));
+        Self::of(bus, Chip::Ssd1306, settings(&["SPX", "VIX"]))
+    }
+
+    /// A pipeline for a chip and a watchlist that is connected and has received no event.
+    pub(crate) fn of(bus: B, chip: Chip, settings: state::TickerSettings) -> Self {
         let now = at(0);
-        let settings = state::TickerSettings {
-            zone,
-            ..state::TickerSettings::of(symbols(&["SPX", "VIX"]))
-        };
         let mut desk = TickerState::new(settings, Calendar::us(), Size::Tall, now).unwrap();
         let demand = desk.demand(Cluster::Indices, now);
         let mut link = Connection::new(FeedProvider::Hub, 1);
@@ -68,7 +76,7 @@ impl<B: Bus> StraightLine<B> {
         };
         desk.on(&date, now);
         let settings = PanelSettings {
-            chip: Chip::Ssd1306,
+            chip,
             size: Size::Tall,
             bus: "/dev/i2c-1".into(),
             address: 0x3c,
@@ -126,11 +134,19 @@ impl<B: Bus> StraightLine<B> {
     /// Runs the periodic work of the panel if it is due. Returns the number of its parts.
     pub(crate) fn heal(&mut self, now: Now) -> usize {
         let mut parts = 0;
-        while self.oled.deadline() <= now.monotonic {
-            self.oled.tick(now.monotonic);
+        while self.heal_once(now) {
             parts += 1;
         }
         parts
+    }
+
+    /// Runs one part of the periodic work of the panel. Returns true if it was due.
+    pub(crate) fn heal_once(&mut self, now: Now) -> bool {
+        let due = self.oled.deadline() <= now.monotonic;
+        if due {
+            self.oled.tick(now.monotonic);
+        }
+        due
     }
 
     /// The last picture for the panel.

@@ -3,12 +3,14 @@
 //! comparison of two pictures; it never accesses a bus, and it never allocates.
 
 use super::window::{MESSAGE, SIDE, Window, WindowPlan};
-use super::window_search::Search;
+use super::window_search::{SIMPLE, Search, edges};
 use crate::render::{Frame, WIDTH};
 
 /// The longest gap of unchanged columns that is sent as part of a run. The gap costs at most 8
 /// bytes, and a separate window on the same pages also costs at least 8 bytes.
 const GAP: u32 = 8;
+/// The gain in bytes for which a search of complex changes is not worth its time.
+const SMALL: usize = 8;
 /// The largest number of windows for the first plan of the search.
 const FIRST_WINDOWS: usize = 16;
 /// Returns the windows that change the panel from `shown` to `next`. `current` is the window that
@@ -33,8 +35,12 @@ fn cheapest(changes: &[u128; 8], current: Option<Window>) -> WindowPlan {
     let switch = least_switch(changes, current);
     let mut search = Search::new(current, switch);
     search.arrange(&[around]);
-    // Two windows need two messages and at least one more switch.
-    if search.least() > bytes + 2 * MESSAGE + switch + SIDE {
+    // Two windows need two messages and at least one more switch. A search that can save only a few
+    // bytes of complex changes, such as those of two digits, is not worth its time.
+    let gain = search
+        .least()
+        .saturating_sub(bytes + 2 * MESSAGE + switch + SIDE);
+    if gain > SMALL || gain > 0 && edges(changes).count_ones() as usize <= SIMPLE {
         for (page, columns) in changes.iter().enumerate() {
             for run in runs::<GAP>(page, *columns) {
                 add(&mut first, run);

@@ -438,7 +438,7 @@ fn a_message_cut_off_within_a_command_does_not_corrupt_the_next_message() {
     for arrived in [2, 4] {
         let rig = Rig::new();
         let mut oled = rig.oled(settings(Size::Tall));
-        oled.show(&Frame::new(Size::Tall), DAY, at(0));
+        oled.show(&digits("5,911.34", "+0.12%"), DAY, at(0));
         let darkened = rig.chip().darkened;
         rig.fail_next(arrived, BusFault::NoAnswer);
         let frame = digits("5,912.34", "+0.12%");

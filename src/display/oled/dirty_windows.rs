@@ -3,14 +3,17 @@
 //! comparison of two pictures; it never accesses a bus, and it never allocates.
 
 use super::window::{MESSAGE, SIDE, Window, WindowPlan};
-use super::window_search::{SIMPLE, Search, edges};
+use super::window_search::Search;
 use crate::render::{Frame, WIDTH};
 
 /// The longest gap of unchanged columns that is sent as part of a run. The gap costs at most 8
 /// bytes, and a separate window on the same pages also costs at least 8 bytes.
 const GAP: u32 = 8;
-/// The gain in bytes for which a search of complex changes is not worth its time.
-const SMALL: usize = 8;
+/// The number of changed bytes up to which every gain is worth a search.
+const FEW: usize = 16;
+/// The gain in bytes for which a search of more changed bytes, such as those of two digits, is not
+/// worth its time.
+const SMALL: usize = 12;
 /// The largest number of windows for the first plan of the search.
 const FIRST_WINDOWS: usize = 16;
 /// Returns the windows that change the panel from `shown` to `next`. `current` is the window that
@@ -25,33 +28,34 @@ pub(crate) fn plan(shown: &Frame, next: &Frame, current: Option<Window>) -> Wind
 /// Returns the windows that cover all changed columns of each page.
 fn cheapest(changes: &[u128; 8], current: Option<Window>) -> WindowPlan {
     let mut first = WindowPlan::new();
-    let Some(around) = around(changes) else {
+    let Some((around, bytes)) = around(changes) else {
         return first;
     };
-    let bytes: usize = changes
-        .iter()
-        .map(|columns| columns.count_ones() as usize)
-        .sum();
-    let switch = least_switch(changes, current);
-    let mut search = Search::new(current, switch);
-    search.arrange(&[around]);
-    // Two windows need two messages and at least one more switch. A search that can save only a few
-    // bytes of complex changes, such as those of two digits, is not worth its time.
-    let gain = search
-        .least()
-        .saturating_sub(bytes + 2 * MESSAGE + switch + SIDE);
-    if gain > SMALL || gain > 0 && edges(changes).count_ones() as usize <= SIMPLE {
-        for (page, columns) in changes.iter().enumerate() {
-            for run in runs::<GAP>(page, *columns) {
-                add(&mut first, run);
-            }
-        }
-        merge(&mut first);
-        first.sort_unstable();
-        search.keep(&first);
-        search.arrange(&first);
-        search.all(changes);
+    let alone = around.fitted(current);
+    first.extend([alone]);
+    // Two windows need two messages and at least one more switch.
+    let least = bytes + 2 * MESSAGE + SIDE;
+    let gain = alone.price(current).saturating_sub(least);
+    if bytes > FEW && gain <= SMALL {
+        return first;
     }
+    let switch = least_switch(changes, current);
+    if gain <= switch {
+        return first;
+    }
+    let mut search = Search::new(current, switch);
+    search.keep(&first);
+    first.clear();
+    for (page, columns) in changes.iter().enumerate() {
+        for run in runs::<GAP>(page, *columns) {
+            add(&mut first, run);
+        }
+    }
+    merge(&mut first);
+    first.sort_unstable();
+    search.keep(&first);
+    search.arrange(&first);
+    search.all(changes);
     search.best()
 }
 
@@ -69,17 +73,26 @@ fn changes(shown: &Frame, next: &Frame) -> [u128; 8] {
     changes
 }
 
-/// Returns the window around all changes, or `None` if nothing has changed.
-fn around(changes: &[u128; 8]) -> Option<Window> {
-    let columns = changes.iter().fold(0, |all, columns| all | columns);
-    let top = changes.iter().position(|columns| *columns != 0)?;
-    let bottom = changes.iter().rposition(|columns| *columns != 0)?;
-    Some(Window {
-        top: top as u8,
+/// Returns the window around all changes and the number of changed bytes, or `None` if nothing has
+/// changed.
+fn around(changes: &[u128; 8]) -> Option<(Window, usize)> {
+    let (mut columns, mut bytes) = (0, 0);
+    let (mut top, mut bottom) = (None, 0);
+    for (page, changed) in changes.iter().enumerate() {
+        if *changed != 0 {
+            columns |= changed;
+            bytes += changed.count_ones() as usize;
+            top = top.or(Some(page));
+            bottom = page;
+        }
+    }
+    let window = Window {
+        top: top? as u8,
         left: columns.trailing_zeros() as u8,
         bottom: bottom as u8,
         right: (WIDTH as u32 - 1 - columns.leading_zeros()) as u8,
-    })
+    };
+    Some((window, bytes))
 }
 
 /// Returns the least cost in bytes of the first switch. Nothing is switched only for a window that

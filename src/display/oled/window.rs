@@ -112,6 +112,34 @@ impl Window {
         }
     }
 
+    /// Returns the cheapest window that contains this window, if `current` is set in the chip. A
+    /// larger window that keeps the columns or the pages of `current` can cost less, because it needs
+    /// fewer commands.
+    pub(crate) fn fitted(self, current: Option<Self>) -> Self {
+        let Some(set) = current else {
+            return self;
+        };
+        let union = self.union(set);
+        let mut best = self;
+        let wide = Self {
+            left: set.left,
+            right: set.right,
+            ..self
+        };
+        let tall = Self {
+            top: set.top,
+            bottom: set.bottom,
+            ..self
+        };
+        let (columns, pages) = (union.same_columns(set), union.same_pages(set));
+        for (window, possible) in [(wide, columns), (tall, pages), (set, columns && pages)] {
+            if possible && window.price(current) < best.price(current) {
+                best = window;
+            }
+        }
+        best
+    }
+
     /// Returns the length of the window's message in bytes, if `current` is set in the chip.
     pub(crate) const fn price(self, current: Option<Self>) -> usize {
         MESSAGE + self.switch(current) + self.area()

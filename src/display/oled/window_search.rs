@@ -21,7 +21,7 @@ struct Slab {
 const SLABS: usize = 40;
 /// The number of slabs up to which the search ends only if it has tried everything. Its tries are
 /// limited all the same, but no such change is known that needs as many.
-pub(crate) const SIMPLE: usize = 8;
+const SIMPLE: usize = 8;
 const SIMPLE_TRIES: u32 = 20_000;
 /// The limit for all other changes. A hundred times as many tries save one byte in fifty.
 const TRIES: u32 = 200;
@@ -62,11 +62,6 @@ impl Search {
         }
     }
 
-    /// Returns the cost of the best plan so far in bytes.
-    pub(crate) const fn least(&self) -> usize {
-        self.least
-    }
-
     /// Returns the best plan that was found.
     pub(crate) fn best(self) -> WindowPlan {
         self.best
@@ -102,7 +97,10 @@ impl Search {
     /// are too many slabs.
     fn cut(&mut self, changes: &[u128; 8]) -> Option<usize> {
         self.slabs.clear();
-        let mut edges = edges(changes);
+        let mut edges = 0;
+        for columns in changes {
+            edges |= columns ^ columns << 1;
+        }
         let mut bytes = 0;
         while edges != 0 {
             let left = edges.trailing_zeros();
@@ -246,12 +244,6 @@ impl Search {
             }
         }
     }
-}
-
-/// Returns one bit for each column in which a slab begins.
-pub(crate) fn edges(changes: &[u128; 8]) -> u128 {
-    let edges = |columns: &u128| columns ^ columns << 1;
-    changes.iter().fold(0, |all, columns| all | edges(columns))
 }
 
 /// Calls `each` with the window, and then with each slightly larger window whose columns or pages

@@ -29,7 +29,7 @@ const LOOKUP: Duration = Duration::from_secs(5);
 /// which is longer than any caller waits. With one new thread for each attempt, 51 threads existed
 /// after half a minute. systemd allows 32 tasks for the service (`TasksMax=`), and each thread needs
 /// about 15 kB of memory.
-const THREADS: usize = 16;
+const THREADS: usize = 10;
 
 static FREE: Semaphore = Semaphore::const_new(THREADS);
 

@@ -2,8 +2,6 @@
 //! instructions and allocations. Exits with a failure if a value exceeds its limit.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-#[path = "../support/bus_bytes.rs"]
-mod bus_bytes;
 #[path = "glass/events.rs"]
 mod events;
 #[path = "../support/i2c_display/mod.rs"]
@@ -11,8 +9,6 @@ mod i2c_display;
 #[path = "../support/pipeline.rs"]
 mod pipeline;
 mod table;
-#[path = "../support/views/mod.rs"]
-mod views;
 
 use std::cell::RefCell;
 use std::process::{Command, ExitCode};
@@ -368,10 +364,6 @@ fn main() -> ExitCode {
         &figure(bytes(&whole), "bytes"),
     );
     let walks = [1, 2, 3, 4, 5].map(|seed| walked(seed, true));
-    for (seed, walk) in (1..).zip(&walks) {
-        let name = format!("walk {seed} of 5,000 ticks, on average");
-        table.at_most(&name, walk.spx.average(), 67.0, "bytes");
-    }
     let [walk, ..] = &walks;
     table.note(
         "walk 1, the most for one tick",
@@ -391,10 +383,6 @@ fn main() -> ExitCode {
         &figure(walk.vix.average(), "bytes"),
     );
     missed += events_of(&pictures, bytes(&tick), &walks);
-
-    for (name, limit, bytes) in bus_bytes::events() {
-        table.at_most(name, bytes as f64, limit as f64, "bytes");
-    }
 
     let mut line = line(Quiet, true);
     let seconds = seconds(1, WARM + TICKS, &[]);

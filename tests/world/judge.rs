@@ -674,7 +674,8 @@ impl Judge<'_> {
         between.is_some_and(|between| !between.iter().any(told))
     }
 
-    /// Checks the time of day and the change in percent on the display.
+    /// Checks the time of day, and the change in percent of the first of two prices. The change on
+    /// the other pages is not checked.
     pub(crate) fn look_around(&self, page: &Page, true_time: u16) -> Option<(Rule, String)> {
         if let Some(time) = page.time
             && self.moment.timed
@@ -685,7 +686,8 @@ impl Judge<'_> {
                 return Some((Rule::Time, told));
             }
         }
-        let (Some(change), Some(place)) = (page.change, page.first.place) else {
+        let (Some(change), Some(place), Some(_)) = (page.change, page.first.place, page.second)
+        else {
             return None;
         };
         let Figure::Number { scaled, .. } = page.first.figure else {

@@ -32,7 +32,7 @@ PROVEN = 11
 
 # The greatest work of the emulator from user space to the first picture, as a share of its work for the
 # start of the kernel.
-FIRST_PICTURE = 0.15
+FIRST_PICTURE = 0.2
 
 # The least time in seconds for which the reset line of a panel is low, and for which the panel then
 # rests (SH1106 data sheet, "Reset Timing").

@@ -675,7 +675,8 @@ impl Judge<'_> {
     }
 
     /// Checks the time of day, and the change in percent of the first of two prices. The change on
-    /// the other pages is not checked.
+    /// the other pages, and that of a contract, is not checked: the judge does not know which
+    /// previous close of a contract the display has received.
     pub(crate) fn look_around(&self, page: &Page, true_time: u16) -> Option<(Rule, String)> {
         if let Some(time) = page.time
             && self.moment.timed
@@ -690,6 +691,9 @@ impl Judge<'_> {
         else {
             return None;
         };
+        if is_contract(place) {
+            return None;
+        }
         let Figure::Number { scaled, .. } = page.first.figure else {
             return Some((Rule::Change, "the change of nothing".into()));
         };

@@ -230,8 +230,8 @@ fn report_interval(subscriptions: usize) -> Duration {
     Duration::from_millis(subscriptions as u64 / 400)
 }
 
-/// The maximum pause between two deliveries. A delivery that takes longer than four times this
-/// duration may be the fault of other programs, so it does not delay the next delivery for longer.
+/// The maximum pause between two deliveries. A delivery that takes very long may be the fault of
+/// other programs, so it does not delay the next delivery for longer.
 const MAX_PAUSE: Duration = Duration::from_millis(5);
 /// A delivery of this number of frames is always followed by a pause of a millisecond, although its
 /// duration may be too short for the clock.
@@ -239,12 +239,12 @@ const COUNTED_FRAMES: u64 = 50;
 
 /// Returns the earliest time of the next delivery after a delivery of `frames` frames. A socket
 /// write costs the same for one event as for ten events, so a busy hub collects events: the pause
-/// after a delivery is a quarter of its duration, and the deliveries need at most four fifths of
-/// the time. A longer pause would delay events that do not pile up. An idle hub sends each event at
-/// once, for any number of clients.
+/// after a delivery is a sixteenth of its duration. Events that pile up then come together, because
+/// they wait during the delivery, and a longer pause would delay events that do not pile up. An idle
+/// hub sends each event at once, for any number of clients.
 fn pace(begun: Moment, ended: Moment, frames: u64) -> Moment {
     let least = Duration::from_millis(u64::from(frames >= COUNTED_FRAMES));
-    ended + (ended.since(begun) / 4).clamp(least, MAX_PAUSE)
+    ended + (ended.since(begun) / 16).clamp(least, MAX_PAUSE)
 }
 
 #[cfg(test)]
@@ -252,13 +252,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_idle_hub_sends_at_once_and_a_busy_hub_collects_events_for_a_quarter_of_a_delivery() {
+    fn an_idle_hub_sends_at_once_and_a_busy_hub_pauses_after_each_delivery() {
         let at = Moment::from_millis;
         for (begun, ended, frames, next) in [
             (100, 100, 1, 100),
             (100, 100, 49, 100),
             (100, 100, 50, 101),
-            (100, 108, 1000, 110),
+            (100, 132, 1000, 134),
             (100, 500, 9000, 505),
         ] {
             assert_eq!(pace(at(begun), at(ended), frames), at(next));

@@ -90,10 +90,12 @@ pub enum UpstreamEvent {
         /// True if the other side reports simulated prices.
         simulated: bool,
     },
-    /// The connection is not in use, for this reason. The cached values continue to age.
+    /// The connection is not in use, for this reason. The broker deletes its values, and forgets
+    /// which channels the vendor has confirmed.
     Down(Failure),
     /// No prices come over the connection, for this reason, but the connection and its
-    /// subscriptions still exist. The vendor does not confirm them a second time.
+    /// subscriptions still exist. The broker deletes its values. The confirmations stay valid,
+    /// because the vendor does not send them a second time.
     Stalled(Failure),
     /// The vendor refuses this cluster and has never accepted it: the key is wrong
     /// ([`Failure::Key`]), or the plan does not include the cluster ([`Failure::Plan`]). The

@@ -168,23 +168,18 @@ fn events(table: &mut Table, others: &Others, channels: usize, rate: u64) -> boo
         0.0,
         "",
     );
-    if let Some(floor) = &floor {
-        let (measured, write) = (hub.cpu / offered * 1e6, floor.cpu_per_million_frames());
-        // With few events, most of the time of every server is the time to wake up.
-        if rate < 40 {
-            let figures = format!("{measured:.2}, {write:.2} s");
-            table.note("hub, CPU s per million events, and of a write", &figures);
-        } else {
-            let what = "hub, CPU s per million events (limit: 1.3 writes each)";
-            ok &= table.row(what, measured, 1.3 * write, "s");
-        }
+    if let Some(floor) = floor {
+        let limit = 1.3 * floor.cpu_per_million_frames();
+        ok &= table.row(
+            "hub, CPU s per million events (limit: 1.3 writes each)",
+            hub.cpu / offered * 1e6,
+            limit,
+            "s",
+        );
     }
     if let Some(uwebsockets) = uwebsockets {
-        // A server that writes faster makes a longer queue at the load, so plain writes can have a
-        // higher median than uWebSockets.
-        let limit = uwebsockets.p50.max(floor.map_or(0.0, |floor| floor.p50));
-        let what = "hub, median (limit: uWebSockets or plain writes)";
-        ok &= table.row(what, hub.p50, limit, "ms");
+        let limit = uwebsockets.p50;
+        ok &= table.row("hub, median (limit: uWebSockets)", hub.p50, limit, "ms");
     }
     if let Some(node) = node {
         ok &= table.row("hub, p99 (limit: node)", hub.p99, node.p99, "ms");

@@ -237,11 +237,10 @@ const MAX_PAUSE: Duration = Duration::from_millis(5);
 /// duration may be too short for the clock.
 const COUNTED_FRAMES: u64 = 50;
 
-/// Returns the earliest time of the next delivery after a delivery of `frames` frames. A socket
-/// write costs the same for one event as for ten events, so a busy hub collects events: the pause
-/// after a delivery is a sixteenth of its duration. Events that pile up then come together, because
-/// they wait during the delivery, and a longer pause would delay events that do not pile up. An idle
-/// hub sends each event at once, for any number of clients.
+/// Returns the earliest time of the next delivery after a delivery of `frames` frames. An idle hub
+/// sends each event at once, for any number of clients. The events that arrive during a delivery and
+/// the pause after it are sent together, because a socket write costs the same for one event as for
+/// ten events. The pause is a sixteenth of the delivery: a longer pause would delay single events.
 fn pace(begun: Moment, ended: Moment, frames: u64) -> Moment {
     let least = Duration::from_millis(u64::from(frames >= COUNTED_FRAMES));
     ended + (ended.since(begun) / 16).clamp(least, MAX_PAUSE)

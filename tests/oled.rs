@@ -465,7 +465,25 @@ fn a_failure_between_two_messages_of_an_update_is_repaired_at_once_and_sends_not
     println!("an update that failed in its second message: {messages:?} bytes");
     assert!(first < 30, "the percent: {messages:?}");
     // After the failure, the driver sends the settings that may have changed, and the price.
-    assert_eq!(messages[1..], [12, 44], "{messages:?}");
+    assert_eq!(messages[1..], [27, 44], "{messages:?}");
+}
+
+#[test]
+fn a_settings_message_cut_off_at_any_byte_is_repaired_at_once() {
+    // A command whose argument is missing takes the first byte of the next message as its argument:
+    // this can be the mode of the memory, the number of rows or the charge pump.
+    for arrived in 0..28 {
+        let rig = Rig::new();
+        let mut oled = rig.oled(settings(Size::Tall));
+        let mut frame = digits("5,911.34", "+0.12%");
+        oled.show(&frame, DAY, secs(0));
+        rig.fail_next(arrived, BusFault::NoAnswer);
+        oled.tick(secs(1));
+        rig.assert_glows(&frame, DAY);
+        frame = digits("5,912.41", "+0.13%");
+        oled.show(&frame, DAY, secs(1));
+        rig.assert_glows(&frame, DAY);
+    }
 }
 
 /// The number of bytes that a bus at 100 kHz transfers in 100 ms, with nine clock cycles per byte.

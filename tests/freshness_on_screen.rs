@@ -18,7 +18,7 @@ use views::{SIGNS, SIZES, drawn, line, lines, ordinary, price, sheet, stale, sym
 /// The bytes of the link icon.
 fn sign_of(frame: &Frame) -> [u8; 8] {
     let page = match frame.size() {
-        Size::Tall => 0,
+        Size::Tall | Size::Square => 0,
         Size::Short => 3,
     };
     frame.page(page)[WIDTH - 8..].try_into().unwrap()

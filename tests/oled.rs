@@ -15,7 +15,7 @@ use deskticker::render::{Frame, Size, WIDTH, notice};
 use deskticker::time::{Moment, Now};
 use proptest::prelude::*;
 
-use i2c_display::bus::{Quiet, Rig, panel_settings, tick};
+use i2c_display::bus::{Quiet, Rig, lose_bytes, panel_settings, tick};
 use i2c_display::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
 
 fn settings(size: Size) -> PanelSettings {
@@ -360,30 +360,7 @@ fn a_refresh_repairs_an_unnoticed_glitch_without_turning_the_panel_off() {
 #[test]
 fn a_lost_byte_is_repaired_within_ten_seconds_by_pieces_of_at_most_120_bytes() {
     for size in [Size::Tall, Size::Short] {
-        let rig = Rig::new();
-        let mut oled = rig.oled(settings(size));
-        let mut random = fastrand::Rng::with_seed(5);
-        let frame = random_frame(size, 1);
-        oled.show(&frame, DAY, at(0));
-        rig.messages();
-        let (mut lost, mut longest, mut most) = (None, 0, 0);
-        for now in (100..400_000).step_by(100) {
-            if lost.is_none() && random.u8(..) < 8 {
-                rig.chip()
-                    .corrupt(random.usize(..size.pages()), random.usize(..WIDTH));
-                lost = Some(now);
-            }
-            while oled.deadline() <= at(now) {
-                oled.tick(at(now));
-                most = most.max(rig.messages().iter().sum());
-            }
-            if let Some(since) = lost
-                && rig.seen(size).as_ref() == Some(&frame)
-            {
-                longest = longest.max(now - since);
-                lost = None;
-            }
-        }
+        let (longest, most) = lose_bytes(&Rig::new(), settings(size));
         println!("{size}: a lost byte for at most {longest} ms, a piece of at most {most} bytes");
         assert!((5_000..=10_000).contains(&longest), "{longest}");
         assert!((100..=120).contains(&most), "{most}");

@@ -266,7 +266,7 @@ impl<B: Bus> Oled<B> {
                 self.settings.brighten(message, self.light.brightness)?;
             }
             if self.light.first_row() != self.lit.first_row() {
-                Command::DisplayOffset(self.light.first_row()).send(message)?;
+                self.settings.shift(message, self.light)?;
             }
         }
         message.flush()?;

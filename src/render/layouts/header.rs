@@ -1,6 +1,6 @@
 //! The upper half of the tall layouts: one line of small text with the first instrument's name and
-//! the state of the whole display, and the first price with all that is said of it. This module
-//! never judges a price.
+//! the state of the whole display, and the first price with all that is said of it. The square
+//! layouts have such a block for each price. This module never judges a price.
 
 use crate::render::font::{
     BADGE, HUGE, LARGE, LARGE_BADGE, MEDIUM, NumberStyle, SMALL, TEXT, WORD,
@@ -15,9 +15,9 @@ use crate::render::{Colours, DrawCache, Frame, InstrumentView, Size, View, WIDTH
 
 /// The column after a name of seven letters.
 pub(crate) const NAME_END: usize = 35;
-/// The page of the top of a price.
+/// The page of the top of a price, from the first page of its block.
 const TOP: usize = 1;
-/// The page of the change, which is the last page of the upper half.
+/// The page of the change, which is the last page of the block.
 const LAST: usize = 4;
 /// The page of the top of a price, and its largest digits, below the yellow rows of a panel.
 const BLUE: (usize, &NumberStyle) = (2, &LARGE);
@@ -39,7 +39,7 @@ const CURVE_LEAST: usize = 16;
 /// and a mark for a wrong configuration before it. Returns the rest of the line.
 pub(crate) fn signs(view: &View<'_>, frame: &mut Frame) -> Row {
     let page = match frame.size() {
-        Size::Tall => 0,
+        Size::Tall | Size::Square => 0,
         Size::Short => 3,
     };
     icon::sign(frame, view.sign, WIDTH - SIGN, page);
@@ -93,9 +93,34 @@ pub(crate) fn draw(
     frame: &mut Frame,
     draw_cache: Option<&mut DrawCache>,
 ) -> bool {
-    let numbers = view.format.numbers;
-    let mut row = signs(view, frame);
+    let row = signs(view, frame);
     let alerted = alert::draw(view, frame, row);
+    block(view, line, frame, draw_cache, row, alerted)
+}
+
+/// Draws a price like [`draw`], with the first page of its block at `first`, without the state of
+/// the whole display.
+pub(crate) fn draw_other(
+    view: &View<'_>,
+    line: &InstrumentView<'_>,
+    frame: &mut Frame,
+    first: usize,
+) {
+    block(view, line, frame, None, Row::new(first, 0..WIDTH), false);
+}
+
+/// Draws a block with the name in `row`. Only the block in the first line has the time.
+#[inline]
+fn block(
+    view: &View<'_>,
+    line: &InstrumentView<'_>,
+    frame: &mut Frame,
+    draw_cache: Option<&mut DrawCache>,
+    mut row: Row,
+    alerted: bool,
+) -> bool {
+    let first = row.page;
+    let numbers = view.format.numbers;
     let mark = StatusBadge::of(line);
     // The reason for a denial stands beside the dashes, so the dashes are short.
     let dashes = if line.denial.is_some() {
@@ -111,8 +136,9 @@ pub(crate) fn draw(
     };
     let yellow = view.colours == Colours::YellowBlue;
     let (top, largest) = top(view);
+    let top = first + top;
     let mut style = number.fit([largest, &LARGE, &MEDIUM, &SMALL], room);
-    let mut last = if yellow { YELLOW } else { LAST };
+    let mut last = first + if yellow { YELLOW } else { LAST };
     if alerted {
         row = if yellow {
             last = top + 2;
@@ -138,7 +164,8 @@ pub(crate) fn draw(
 
     // The name of a contract needs the space of the time if there is a mark.
     let marked = matches!(mark, Some(StatusBadge::Delayed | StatusBadge::Word(_)));
-    if row.left == 0 && !(marked && line.contract.is_some() && !view.simulated) {
+    let usual = row.left == 0 && !(marked && line.contract.is_some() && !view.simulated);
+    if usual && first == 0 {
         slot(view, frame, &mut row);
     } else if view.simulated {
         row.write_right(frame, &BADGE, "DEMO");
@@ -154,7 +181,7 @@ pub(crate) fn draw(
                     true => under.write_left(frame, &BADGE, "STALE"),
                     false => row.write_right(frame, &BADGE, "STALE"),
                 }
-            } else if row.page == 0 && !yellow && LARGE_BADGE.fits(age, lower.room()) {
+            } else if row.page == first && !yellow && LARGE_BADGE.fits(age, lower.room()) {
                 lower.write_left(frame, &LARGE_BADGE, age);
                 row.write_right(frame, &BADGE, "STALE");
             } else {

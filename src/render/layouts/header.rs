@@ -21,8 +21,10 @@ const TOP: usize = 1;
 const LAST: usize = 4;
 /// The page of the top of a price, and its largest digits, below the yellow rows of a panel.
 const BLUE: (usize, &NumberStyle) = (2, &LARGE);
-/// The second of the two yellow pages.
-const YELLOW: usize = 1;
+/// The same on a panel of 128×128.
+const SQUARE: (usize, &NumberStyle) = (2, &HUGE);
+/// The second of the two pages of the header on these panels.
+const SECOND: usize = 1;
 /// The first column of the change. The change, the curve and the name are at the same place for most
 /// prices, so that the turn of a page rewrites only their different dots.
 const CHANGE_X: usize = 71;
@@ -86,7 +88,7 @@ pub(crate) const fn top(view: &View<'_>) -> (usize, &'static NumberStyle) {
 /// it.
 ///
 /// On a panel of two colours, the yellow rows have the header, the change and the word STALE, and
-/// the price is below them. The name and the change are large if they fit.
+/// the price is below them. The name and the change are large if they fit. So it is on 128×128.
 pub(crate) fn draw(
     view: &View<'_>,
     line: &InstrumentView<'_>,
@@ -134,15 +136,17 @@ fn block(
         Some(StatusBadge::Delayed) => WIDTH - GAP - LARGE_BADGE.width(DELAY),
         _ => WIDTH,
     };
-    let yellow = view.colours == Colours::YellowBlue;
-    let (top, largest) = top(view);
+    let square = frame.size() == Size::Square;
+    // The header has two pages.
+    let double = square || view.colours == Colours::YellowBlue;
+    let (top, largest) = if square { SQUARE } else { top(view) };
     let top = first + top;
     let mut style = number.fit([largest, &LARGE, &MEDIUM, &SMALL], room);
-    let mut last = first + if yellow { YELLOW } else { LAST };
+    let mut last = first + if double { SECOND } else { LAST };
     if alerted {
-        row = if yellow {
+        row = if double {
             last = top + 2;
-            Row::new(YELLOW, 0..WIDTH)
+            Row::new(SECOND, 0..WIDTH)
         } else if let Some(row) = below(view, line, mark.as_ref(), &number, style) {
             row
         } else {
@@ -181,7 +185,9 @@ fn block(
                     true => under.write_left(frame, &BADGE, "STALE"),
                     false => row.write_right(frame, &BADGE, "STALE"),
                 }
-            } else if row.page == first && !yellow && LARGE_BADGE.fits(age, lower.room()) {
+            } else if (square || row.page == first && !double)
+                && LARGE_BADGE.fits(age, lower.room())
+            {
                 lower.write_left(frame, &LARGE_BADGE, age);
                 row.write_right(frame, &BADGE, "STALE");
             } else {
@@ -207,7 +213,7 @@ fn block(
     let plain = part.is_none() && line.contract.is_none();
     let large = WORD.width(line.label) + GAP + change.as_ref().map_or(0, ChangeText::large_width);
     let aged = matches!(mark, Some(StatusBadge::Age(_)));
-    if yellow && !alerted && plain && !aged && large <= row.room() {
+    if double && !alerted && plain && !aged && large <= row.room() {
         row.write_left(frame, &WORD, line.label);
         change::draw_large(frame, change, row);
     } else {

@@ -170,7 +170,7 @@ pub(crate) fn tall(view: &View<'_>, sheet: &OptionView<'_>, frame: &mut Frame) {
 /// range of the day.
 pub(crate) fn square(view: &View<'_>, sheet: &OptionView<'_>, frame: &mut Frame) {
     /// The pages of the curve, the table, and the range.
-    const CURVE: Range<usize> = 6..10;
+    const CURVE: Range<usize> = 7..10;
     const TABLE: Range<usize> = 10..15;
     const DAY: usize = 15;
     let numbers = view.format.numbers;

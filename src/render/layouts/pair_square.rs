@@ -9,7 +9,7 @@ use crate::render::{Frame, InstrumentView, View, WIDTH};
 /// The first page of the second block.
 const SECOND: usize = 8;
 /// The pages of the curve from the first page of a block.
-const CURVE: core::ops::Range<usize> = 5..8;
+const CURVE: core::ops::Range<usize> = 6..8;
 
 /// Draws two prices on a dark frame.
 pub(crate) fn draw(

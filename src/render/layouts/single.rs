@@ -51,7 +51,7 @@ pub(crate) fn square(view: &View<'_>, line: &InstrumentView<'_>, day: DayStats, 
     if line.shown_price().is_none() {
         return;
     }
-    let mut row = Row::new(5, 0..WIDTH);
+    let mut row = Row::new(6, 0..WIDTH);
     if let Some(text) = line.shown_difference(numbers) {
         let fonts = [&WORD, &TEXT];
         if let Some(font) = fonts.into_iter().find(|font| font.fits(&text.full, WIDTH)) {
@@ -66,8 +66,7 @@ pub(crate) fn square(view: &View<'_>, line: &InstrumentView<'_>, day: DayStats, 
         }
     }
     let ranged = range::draw(view, line, day, frame, Row::new(LAST, 0..WIDTH));
-    let end = if ranged { LAST } else { LAST + 1 };
-    let pages = end - sparkline::MOST_PAGES..end;
+    let pages = row.page + 2..if ranged { LAST } else { LAST + 1 };
     sparkline::draw(frame, line.history, 0..WIDTH, pages, !line.is_live());
 }
 

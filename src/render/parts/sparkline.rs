@@ -6,9 +6,6 @@ use core::ops::Range;
 use crate::market::Price;
 use crate::render::{Frame, WIDTH};
 
-/// The largest number of pages of a curve.
-pub(crate) const MOST_PAGES: usize = 8;
-
 /// The dots of one column of a curve, with the lowest bit at the top.
 trait Column: Copy + Default {
     /// Returns the dots from the row `top` to the row `low`, moved down by `gap` rows.
@@ -38,8 +35,8 @@ impl Column for u64 {
     }
 }
 
-/// Draws the history, oldest first, from the left into the given columns and pages, at most
-/// [`MOST_PAGES`] pages. A dotted curve has only every second column.
+/// Draws the history, oldest first, from the left into the given columns and pages, at most eight
+/// pages. A dotted curve has only every second column.
 ///
 /// Each column shows one point if all points fit. Otherwise each column shows the last point of a
 /// group of equal size. Therefore a new point changes only the newest column, and little data goes

@@ -89,40 +89,23 @@ pub(crate) const fn top(view: &View<'_>) -> (usize, &'static NumberStyle) {
 ///
 /// On a panel of two colours, the yellow rows have the header, the change and the word STALE, and
 /// the price is below them. The name and the change are large if they fit. So it is on 128×128.
+///
+/// The block of the price begins at the page `first`. A block below another one, on 128×128, has no
+/// state of the whole display.
 pub(crate) fn draw(
     view: &View<'_>,
     line: &InstrumentView<'_>,
     frame: &mut Frame,
     draw_cache: Option<&mut DrawCache>,
-) -> bool {
-    let row = signs(view, frame);
-    let alerted = alert::draw(view, frame, row);
-    block(view, line, frame, draw_cache, row, alerted)
-}
-
-/// Draws a price like [`draw`], with the first page of its block at `first`, without the state of
-/// the whole display.
-pub(crate) fn draw_other(
-    view: &View<'_>,
-    line: &InstrumentView<'_>,
-    frame: &mut Frame,
     first: usize,
-) {
-    block(view, line, frame, None, Row::new(first, 0..WIDTH), false);
-}
-
-/// Draws a block with the name in `row`. Only the block in the first line has the time.
-#[inline]
-fn block(
-    view: &View<'_>,
-    line: &InstrumentView<'_>,
-    frame: &mut Frame,
-    draw_cache: Option<&mut DrawCache>,
-    mut row: Row,
-    alerted: bool,
 ) -> bool {
-    let first = row.page;
     let numbers = view.format.numbers;
+    let mut row = Row::new(first, 0..WIDTH);
+    let mut alerted = false;
+    if first == 0 {
+        row = signs(view, frame);
+        alerted = alert::draw(view, frame, row);
+    }
     let mark = StatusBadge::of(line);
     // The reason for a denial stands beside the dashes, so the dashes are short.
     let dashes = if line.denial.is_some() {

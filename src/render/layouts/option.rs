@@ -176,7 +176,7 @@ pub(crate) fn square(view: &View<'_>, sheet: &OptionView<'_>, frame: &mut Frame)
     let numbers = view.format.numbers;
     let shown = OptionFields::of(sheet);
     let line = &shown.line;
-    header::draw(view, line, frame, None);
+    header::draw(view, line, frame, None, 0);
     let mut row = Row::new(CURVE.start - 1, 0..WIDTH);
     row.write_left(frame, &TEXT, "mid");
     // An expired contract has this word in the header.

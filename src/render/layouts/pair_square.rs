@@ -18,8 +18,8 @@ pub(crate) fn draw(
     secondary: &InstrumentView<'_>,
     frame: &mut Frame,
 ) {
-    header::draw(view, primary, frame, None);
-    header::draw_other(view, secondary, frame, SECOND);
+    header::draw(view, primary, frame, None, 0);
+    header::draw(view, secondary, frame, None, SECOND);
     for (line, first) in [(primary, 0), (secondary, SECOND)] {
         if line.shown_price().is_some() {
             let pages = first + CURVE.start..first + CURVE.end;

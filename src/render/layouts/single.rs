@@ -26,7 +26,7 @@ pub(crate) fn tall(
     draw_cache: &mut DrawCache,
     frame: &mut Frame,
 ) {
-    let drawn = header::draw(view, line, frame, Some(draw_cache));
+    let drawn = header::draw(view, line, frame, Some(draw_cache), 0);
     if let Some(text) = line.shown_difference(view.format.numbers)
         && let Some(font) = [&WORD, &TEXT]
             .into_iter()
@@ -47,7 +47,7 @@ pub(crate) fn square(view: &View<'_>, line: &InstrumentView<'_>, day: DayStats, 
     /// The last page, which has the range.
     const LAST: usize = 15;
     let numbers = view.format.numbers;
-    header::draw(view, line, frame, None);
+    header::draw(view, line, frame, None, 0);
     if line.shown_price().is_none() {
         return;
     }

@@ -260,7 +260,8 @@ struct FontSheet<const SIZE: usize> {
 
 impl<const SIZE: usize> FontSheet<SIZE> {
     /// Converts the characters of a PSF file (version 1 or 2), and moves each character down by
-    /// `down` rows. A file with another format stops the build.
+    /// `down` rows, but not out of its cell, because a comma without its tail looks like a point. A
+    /// file with another format stops the build.
     ///
     /// The reader of the spleen-font crate is not `const`. The glyphs start directly after the
     /// header, in the order of their codes.
@@ -307,6 +308,13 @@ impl<const SIZE: usize> FontSheet<SIZE> {
             // All digits have the same width. A separator takes only its lit columns and one dark
             // column.
             let narrow = matches!(code, b',' | b'.' | b':' | b'\'');
+            let (mut lit, mut x) = (0, 0);
+            while x < cell {
+                lit |= column(rows, line, height, x);
+                x += 1;
+            }
+            let free = height.saturating_sub(64 - lit.leading_zeros() as usize);
+            let down = if down < free { down } else { free };
             let (mut x, mut to, mut end) = (0, 0, 0);
             while x < cell {
                 let mut dots = column(rows, line, height, x);

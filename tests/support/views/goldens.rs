@@ -37,6 +37,14 @@ impl<'a> Album<'a> {
         }
     }
 
+    /// An album of pictures for all sizes.
+    pub(crate) fn every_size(file: &'a str) -> Self {
+        Self {
+            sizes: &SIZES,
+            ..Self::new(file)
+        }
+    }
+
     /// An album of pictures for 128×64 alone.
     pub(crate) fn tall(file: &'a str) -> Self {
         Self {

@@ -22,6 +22,7 @@
 //! | [`net`] | DNS, the search for a hub, TCP, TLS, the WebSocket upgrade, HTTP |
 //! | [`feed`], [`display`] | sessions, subscriptions, backoff, REST polling; OLED, PNG, terminal |
 //! | [`config`], [`simulator`] | the configuration file; a simulated vendor for the demo and the tests |
+//! | [`web`] | the web page of the display: the glass, the values and the link for browsers and programs |
 //! | [`ticker`] | the state of the display's program, its pages, its event loop |
 //! | [`hub`] | server, authentication, last-value cache, conflation, upstream connections |
 //! | [`demo`], [`doctor`], [`phone`] | everything in one process; the diagnosis; the set-up by phone |
@@ -72,3 +73,4 @@ pub mod simulator;
 pub mod systemd;
 pub mod ticker;
 pub mod time;
+pub mod web;

@@ -12,6 +12,7 @@ mod panel;
 mod reader;
 pub mod settings;
 mod source;
+mod web;
 mod wiring;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ pub(crate) use reader::{ConfigReader, Mistake, number};
 use settings::TickerSettings;
 use source::SourceConfig;
 pub(crate) use source::{endpoint, secret_names, secret_source, server};
+pub use web::PageConfig;
 
 /// The default path of the configuration file.
 pub const DEFAULT_PATH: &str = "/etc/deskticker/deskticker.toml";
@@ -58,6 +60,8 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// The panel.
     pub panel: PanelConfig,
+    /// The web page; `None` without the table `[page]`.
+    pub page: Option<PageConfig>,
     /// The configuration file, and the line of `ca_file` in it, for errors about `ca_file`.
     ca_place: (PathBuf, Option<usize>),
     /// The metadata of `ca_file` at the time of the read.
@@ -160,6 +164,7 @@ impl Config {
         for night in root.tables("night") {
             settings.dimming_periods.extend(reader.night(night));
         }
+        let page = root.table("page").map(|table| reader.page(table));
         let panel = root.table("panel");
         let panel = reader.panel(panel, environment, &mut settings);
         root.finish();
@@ -183,6 +188,7 @@ impl Config {
             ca_stamp: ca_file.as_deref().and_then(FileStamp::of),
             ca_file,
             panel,
+            page,
             ca_place: (path.to_owned(), ca_line),
             lines,
             warnings,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::PanelLight;
 use super::caption::Caption;
+use super::mirror::Mirror;
 use crate::render::{Frame, Size};
 use crate::time::Moment;
 
@@ -22,6 +23,8 @@ struct MailboxShared {
     /// The text below the picture, if a demo shows one. This text contains the content of each
     /// picture in words.
     caption: OnceLock<Caption>,
+    /// The mirror of the web page, if one is configured.
+    mirror: OnceLock<Mirror>,
 }
 
 struct MailboxState {
@@ -66,6 +69,7 @@ impl Mailbox {
             changed: Condvar::new(),
             size,
             caption: OnceLock::new(),
+            mirror: OnceLock::new(),
         }))
     }
 
@@ -85,6 +89,12 @@ impl Mailbox {
         self.0.caption.get()
     }
 
+    /// Also copies each picture to this mirror.
+    pub fn mirror_in(&self, mirror: Mirror) {
+        // A second mirror is not used.
+        self.0.mirror.set(mirror).ok();
+    }
+
     /// Puts a picture into the mailbox, with the light of the panel and the time until which the
     /// picture is valid. The new picture replaces a picture that has not been taken yet. The call
     /// does not wait for the panel and does not allocate. A closed mailbox ignores the picture.
@@ -98,6 +108,9 @@ impl Mailbox {
             state.fresh = true;
             drop(state);
             self.0.changed.notify_all();
+            if let Some(mirror) = self.0.mirror.get() {
+                mirror.put(frame, light, until);
+            }
         }
     }
 

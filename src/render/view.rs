@@ -242,14 +242,14 @@ pub struct InstrumentView<'a> {
 impl InstrumentView<'_> {
     /// Returns the price if the display may show it. A price without freshness or with a denial is
     /// not shown.
-    pub(super) fn shown_price(&self) -> Option<Price> {
+    pub(crate) fn shown_price(&self) -> Option<Price> {
         let known = self.freshness != Freshness::None && self.denial.is_none();
         self.price.filter(|_| known)
     }
 
     /// Returns true if the price is struck out, which means that it is stale or that the contract
     /// has expired. The display then shows no other values beside the price.
-    pub(super) const fn is_struck(&self) -> bool {
+    pub(crate) const fn is_struck(&self) -> bool {
         self.expired || matches!(self.freshness, Freshness::Stale(_))
     }
 
@@ -270,7 +270,7 @@ impl InstrumentView<'_> {
     }
 
     /// Returns the change if the display may show it. The change of a stale price has no meaning.
-    fn shown_change(&self) -> Option<Change> {
+    pub(crate) fn shown_change(&self) -> Option<Change> {
         let known = self.shown_price().is_some() && !self.is_struck();
         self.change.filter(|_| known)
     }

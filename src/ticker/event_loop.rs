@@ -27,6 +27,7 @@ use crate::net::source::{FeedProvider, FeedSource};
 use crate::render::Size;
 use crate::systemd::Supervisor;
 use crate::time::{Clock, Moment, Now};
+use crate::web::StatusQuestion;
 
 /// The capacity of the channel for updates. If it is full, the sessions stop reading until the
 /// event loop has taken updates.
@@ -60,7 +61,7 @@ pub struct TickerSetup {
 }
 
 /// A command for a running event loop.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Debug)]
 pub enum ControlMessage {
     /// Apply these settings.
     Apply(Box<TickerSettings>),
@@ -68,6 +69,8 @@ pub enum ControlMessage {
     Fault(Option<ConfigProblem>),
     /// A person has pressed this button.
     Press(Button),
+    /// Answer this question of the web page.
+    Ask(StatusQuestion),
     /// Close the connections and end.
     Stop,
 }
@@ -224,6 +227,11 @@ async fn serve(
                     let now = event_loop.clock.now();
                     event_loop.state.press(button, now.monotonic);
                     needs_other = true;
+                }
+                Some(ControlMessage::Ask(question)) => {
+                    let status = event_loop.state.display_status(event_loop.clock.now());
+                    // The visitor may have left.
+                    question.send(Box::new(status)).ok();
                 }
                 Some(ControlMessage::Stop) | None => break,
             },

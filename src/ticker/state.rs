@@ -5,6 +5,7 @@
 mod buttons;
 mod ingest;
 mod report;
+mod status;
 
 use std::cell::Cell;
 use std::time::Duration;

@@ -130,7 +130,7 @@ impl<'a> ViewBuilder<'a> {
     }
 
     /// Returns the view of an instrument, and the instrument.
-    fn line(self, index: usize) -> Option<(InstrumentView<'a>, &'a Instrument)> {
+    pub(crate) fn line(self, index: usize) -> Option<(InstrumentView<'a>, &'a Instrument)> {
         let instrument = self.watchlist.instruments().get(index)?;
         let shown = self.watchlist.shown(index, self.now, self.calendar)?;
         if matches!(shown.freshness, Freshness::Live | Freshness::Delayed) {

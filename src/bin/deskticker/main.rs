@@ -135,8 +135,8 @@ async fn run(options: Options) -> Result<(), ExitReason> {
     let (stop, stops) = mpsc::channel(1);
     let (reload, reloads) = mpsc::channel(1);
     let terminal = ControllingTerminal::of_process();
-    on_signals(&stop, &ENDING, ())?;
-    on_signals(&reload, &[SignalKind::hangup()], ())?;
+    on_signals(&stop, &ENDING, || ())?;
+    on_signals(&reload, &[SignalKind::hangup()], || ())?;
     if let Some(terminal) = terminal {
         tokio::spawn(stop_without_terminal(terminal, stop));
     }
@@ -374,8 +374,8 @@ const ENDING: [SignalKind; 3] = [
 /// arrives when the terminal is closed.
 fn stops(seconds: Option<f64>) -> Result<mpsc::Receiver<ControlMessage>, ExitReason> {
     let (controls, receiver) = mpsc::channel(4);
-    on_signals(&controls, &ENDING, ControlMessage::Stop)?;
-    on_signals(&controls, &[SignalKind::hangup()], ControlMessage::Stop)?;
+    on_signals(&controls, &ENDING, || ControlMessage::Stop)?;
+    on_signals(&controls, &[SignalKind::hangup()], || ControlMessage::Stop)?;
     if let Some(seconds) = seconds {
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
@@ -386,17 +386,17 @@ fn stops(seconds: Option<f64>) -> Result<mpsc::Receiver<ControlMessage>, ExitRea
     Ok(receiver)
 }
 
-/// Sends `what` to the listener at each of these signals.
-fn on_signals<T: Clone + Send + 'static>(
+/// Sends a message to the listener at each of these signals.
+fn on_signals<T: Send + 'static>(
     listener: &mpsc::Sender<T>,
     kinds: &[SignalKind],
-    what: T,
+    message: fn() -> T,
 ) -> Result<(), ExitReason> {
     for kind in kinds {
         let mut signals = signal(*kind).map_err(ExitReason::other)?;
-        let (listener, what) = (listener.clone(), what.clone());
+        let listener = listener.clone();
         tokio::spawn(async move {
-            while signals.recv().await.is_some() && listener.send(what.clone()).await.is_ok() {}
+            while signals.recv().await.is_some() && listener.send(message()).await.is_ok() {}
         });
     }
     Ok(())

@@ -166,6 +166,9 @@ pub(in crate::config) const KEYS: &[Key] = &[
     key("night", "to", Kind::Text, "\"06:30\""),
     key("night", "brightness", Kind::Whole, "10"),
     key("night", "off", Kind::Flag, "true"),
+    key("", "page", Kind::Table, ""),
+    key("page", "listen", Kind::Text, "\"127.0.0.1:8080\""),
+    key("page", "hosts", Kind::List, "[\"ticker.lan\"]"),
     key("", "panel", Kind::Table, ""),
     key("panel", "kind", Kind::Text, "\"oled\""),
     key(

@@ -28,6 +28,7 @@ use crate::render::{self, Colours, DrawCache, Format, Frame, LinkIcon, PageView,
 use crate::secret::Environment;
 use crate::systemd::Supervisor;
 use crate::time::Clock;
+use crate::web::{StatusQuestion, WebPage};
 use panel_host::PanelHost;
 pub use reload::{ConfigUpdate, ConfigWatcher, Files, InitialConfig};
 pub use stop_notice::StopNotice;
@@ -170,8 +171,11 @@ impl TickerApp {
         };
         let other = |error: io::Error| TickerError::Other(error.to_string());
         let panel = PanelHost::new(wiring, clock.clone(), supervisor.clone(), self.state);
+        let (page, questions) = WebPage::start(clock.clone());
         let mut running = Running {
             panel_host: panel.map_err(other)?,
+            page,
+            questions,
             clock,
             part: supervisor.part(),
             supervisor,
@@ -205,6 +209,9 @@ struct Running {
     news: mpsc::Receiver<ConfigUpdate>,
     fault: Option<ConfigProblem>,
     panel_host: PanelHost,
+    page: WebPage,
+    /// The questions of the visitors of the page.
+    questions: mpsc::Receiver<StatusQuestion>,
 }
 
 impl Running {
@@ -228,11 +235,21 @@ impl Running {
             supervisor: self.part.clone(),
             ..loaded.setup(self.clock.clone())
         };
+        self.open_page(&loaded.config);
         let mailbox = self.panel_host.mailbox().clone();
         let service = event_loop::run(setup, mailbox, receiver, RunUntil::Stopped);
         let (ran, next) = tokio::join!(service, self.forward_changes(loaded, controls));
         ran.map_err(|error| TickerError::Other(error.to_string()))?;
         Ok(next)
+    }
+
+    /// Opens or closes the page, and lets it have each picture.
+    fn open_page(&self, config: &Config) {
+        self.page.configure(config.page.clone());
+        if config.page.is_some() {
+            let mirror = self.page.mirror().clone();
+            self.panel_host.mailbox().mirror_in(mirror);
+        }
     }
 
     /// Sends changes to the event loop. When this function returns, it drops `controls`, and the
@@ -262,6 +279,10 @@ impl Running {
                     controls.send(ControlMessage::Press(button)).await.ok();
                     continue;
                 }
+                Some(question) = self.questions.recv() => {
+                    controls.send(ControlMessage::Ask(question)).await.ok();
+                    continue;
+                }
                 // The event loop has ended by itself and returns its reason.
                 () = controls.closed() => return None,
                 Some(news) = self.news.recv() => news,
@@ -283,6 +304,7 @@ impl Running {
                 pressed = watch(&next.config.settings.buttons);
             }
             loaded = next;
+            self.open_page(&loaded.config);
             let settings = Box::new(loaded.config.settings.clone());
             controls.send(ControlMessage::Apply(settings)).await.ok();
         }

@@ -6,6 +6,8 @@ const $ = (id) => document.getElementById(id);
 const now = () => ({ steady: performance.now(), wall: Date.now() });
 // Without an answer for this time in milliseconds, nothing on the page counts as live.
 const CONTACT = 5000;
+// The display draws a new picture just after the old one has ended.
+const REDRAW = 250;
 const since = (then) => Math.max(performance.now() - then.steady, Date.now() - then.wall);
 
 // ---- The glass
@@ -44,8 +46,8 @@ function take(bytes) {
     return;
   }
   if (kind === 0) dots = bytes.slice(at, at + bytes[1] * 128);
-  // The new picture may become old sooner than the one before.
-  else promise.for = Math.min(promise.for, since(promise.at) + valid);
+  // The answer to the last question still limits the time for which this picture counts as live.
+  promise.for = since(promise.at) + valid;
   while (kind === 1 && at < bytes.length) {
     const [top, left, bottom, right] = bytes.subarray(at, at + 4), width = right - left + 1;
     at += 4;
@@ -76,7 +78,7 @@ function connect() {
 }
 
 // ---- The values
-let rows = { at: NEVER, list: [] };
+let rows = { at: NEVER, list: [], status: null };
 let busy = false;
 
 async function update() {
@@ -87,9 +89,7 @@ async function update() {
     const answer = await fetch("/api/status", { cache: "no-store", signal: limit.signal });
     if (!answer.ok) throw new Error(await answer.text());
     const status = await answer.json();
-    rows = { at, list: status.values };
-    $("words").textContent = status.glass.join(". ");
-    link(status);
+    rows = { at, list: status.values, status };
   } catch { /* What is on the page ages, and the page says so. */ }
   clearTimeout(timer);
   busy = false;
@@ -98,7 +98,11 @@ async function update() {
 
 const age = (ms) => ms === null ? "" : ms < 1000 ? "0 s" : ms < 120000 ? Math.floor(ms / 1000) + " s"
   : ms < 7200000 ? Math.floor(ms / 60000) + " min" : Math.floor(ms / 3600000) + " h";
-const signed = (n, digits) => (n > 0 ? "▲ +" : n < 0 ? "▼ −" : "") + Math.abs(n).toFixed(digits);
+const signed = (n, digits) => (n > 0 ? "▲\u00a0+" : n < 0 ? "▼\u00a0−" : "") + Math.abs(n).toFixed(digits);
+
+function say(id, text) {
+  if ($(id).textContent !== text) $(id).textContent = text;
+}
 
 function cells(parent, tag, texts) {
   while (parent.children.length > texts.length) parent.lastChild.remove();
@@ -108,42 +112,48 @@ function cells(parent, tag, texts) {
   });
 }
 
-function link(status) {
-  const list = $("link"), link = status.link, text = [];
+// The lines about the link; nothing but the lost contact if the status is old.
+function link(status, contact) {
+  if (contact) return [["State", contact]];
+  const text = [], link = status.link;
   const add = (name, value) => value !== null && text.push([name, value]);
   if (link) {
     add("State", link.state + (link.failing ? ", failing: " + link.failing : "") + ", for " + age(link.since_ms));
     add("Last message", link.last_message_ms === null ? null : age(link.last_message_ms) + " ago");
     add("Messages in 10 s", link.messages === null ? null : String(link.messages));
-    add("Latency", link.latency_ms === null ? null : link.latency_ms + " ms" + (status.time ? "" : " (clock not set)"));
+    add("Latency", link.latency_ms === null ? null : link.latency_ms + " ms");
     add("Reconnections", String(link.reconnects));
     add("Panel lit", link.lit_hours + " h");
   }
+  if (!status.time) add("Clock", "not set");
   add("Problem", status.problem);
   add("Up for", age(status.uptime_ms));
   add("Version", status.version);
-  list.replaceChildren(...text.flatMap(([name, value]) => {
-    const dt = document.createElement("dt"), dd = document.createElement("dd");
-    dt.textContent = name;
-    dd.textContent = value;
-    return [dt, dd];
-  }));
+  return text;
 }
 
 // Judges everything on the page by its age.
 function judge() {
-  const gone = since(promise.at), live = gone < Math.min(promise.for, CONTACT);
+  const gone = since(promise.at), passed = since(rows.at), live = gone < Math.min(promise.for + REDRAW, CONTACT);
   $("screen").classList.toggle("old", !live);
-  const contact = gone > 1e10 ? "no contact yet" : "no contact for " + age(gone);
+  const contact = gone > 1e10 ? "no contact yet"
+    : gone < CONTACT && passed < CONTACT ? "the display stands still" : "no contact for " + age(Math.max(gone, passed));
   if (!live) $("over").textContent = contact;
-  const body = $("values"), passed = since(rows.at);
-  const alarm = !live || passed >= CONTACT ? "Not live: " + contact : "";
-  if ($("alarm").textContent !== alarm) $("alarm").textContent = alarm;
+  const body = $("values");
+  const lost = !live || passed >= CONTACT ? contact : "";
+  // A screen reader reads the alarm once, so its text has no age.
+  say("alarm", lost && "Not live: no contact with the display.");
+  // After the end of a value's validity, the words of the last status are no longer true.
+  const isOver = (row) => row.freshness !== "none" && row.freshness !== "stale" && passed >= Math.min(row.valid_ms, CONTACT);
+  const over = rows.list.some(isOver);
+  say("words", lost ? "Not live: " + lost + "." : rows.status && !over ? rows.status.glass.join(". ") + "." : "");
+  if (over) update();
+  const lines = link(rows.status, rows.status ? lost : contact);
+  cells($("link"), "div", lines.map(([name, value]) => name + ": " + value));
   while (body.children.length > rows.list.length) body.lastChild.remove();
   while (body.children.length < rows.list.length) body.append(document.createElement("tr"));
   rows.list.forEach((row, i) => {
-    const over = passed >= Math.min(row.valid_ms, CONTACT) && row.freshness !== "none";
-    const freshness = over ? "stale" : row.freshness;
+    const freshness = isOver(row) ? "stale" : row.freshness;
     const known = freshness !== "none" && row.price !== null;
     const shown = known && freshness !== "stale";
     const line = body.children[i];
@@ -151,7 +161,7 @@ function judge() {
     cells(line, "td", [
       row.symbol,
       known ? row.price.toLocaleString("en-US", { minimumFractionDigits: row.decimals, maximumFractionDigits: row.decimals }) : "---",
-      shown && row.change_percent !== null ? signed(row.change_percent, 2) + " %" : "",
+      shown && row.change_percent !== null ? signed(row.change_percent, 2) + "\u00a0%" : "",
       row.denied || freshness + (row.simulated ? ", demo" : "") + (shown && row.session && row.session !== "regular" ? ", " + row.session : ""),
       row.age_ms === null ? "" : age(row.age_ms + passed),
     ]);

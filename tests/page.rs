@@ -1,6 +1,6 @@
 //! Tests of the web page of a display, over real sockets against the built program. The reader of
 //! the mirror and of the pictures shares no code with the program.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "support/child_process.rs"]
 mod child_process;

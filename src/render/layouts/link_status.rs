@@ -148,25 +148,27 @@ pub(crate) fn tall(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
         title(view, report, frame, &WORD, Row::new(1, 0..WIDTH));
     }
 
-    let numbers = view.format.numbers;
+    let rows = rows(report, view.format.numbers);
+    for (page, (name, value)) in (3..).zip(rows) {
+        field::draw(frame, Row::new(page, 0..WIDTH), name, &value);
+    }
+}
+
+/// Returns the values of the connection with their names.
+pub(crate) fn rows(report: &LinkReport, numbers: NumberFormat) -> [(&'static str, ShortText); 5] {
     let count = |number: u32| whole(number.into(), numbers);
     let (name, late) = late(report, numbers);
-    let lit_hours: ShortText =
-        heapless::format!("{} h", count(report.lit_hours)).unwrap_or_default();
-    let excluded = excluded(report);
-    let rows: [(&str, &str); 5] = [
-        ("messages", &rate(report, numbers)),
-        ("last message", &last(report)),
-        (name, &late),
-        ("reconnects", &count(report.reconnects)),
-        match &excluded {
+    let lit_hours = || heapless::format!("{} h", count(report.lit_hours)).unwrap_or_default();
+    [
+        ("messages", rate(report, numbers)),
+        ("last message", last(report)),
+        (name, late),
+        ("reconnects", count(report.reconnects)),
+        match excluded(report) {
             Some(names) => ("plan lacks", names),
-            None => ("lit", &lit_hours),
+            None => ("lit", lit_hours()),
         },
-    ];
-    for (page, (name, value)) in (3..).zip(rows) {
-        field::draw(frame, Row::new(page, 0..WIDTH), name, value);
-    }
+    ]
 }
 
 /// Draws the page on 128×32: the state of the connection and the most important values.

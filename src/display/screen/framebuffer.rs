@@ -179,9 +179,17 @@ impl Framebuffer {
                 start = at;
             }
             let first = turned.index(row, from);
-            let pixels = (0..to - from).map(|nth| first + nth as isize * turned.across);
-            let pixels = pixels.map(|at| change.pixels.get(at as usize).copied().unwrap_or(0));
-            self.format.append(pixels, &mut self.buffer);
+            let count = to - from;
+            if turned.across == 1 {
+                let range = first as usize..first as usize + count;
+                let pixels = change.pixels.get(range).unwrap_or_default();
+                self.format
+                    .append(count, pixels.iter().copied(), &mut self.buffer);
+                continue;
+            }
+            let places = (0..count).map(|nth| first + nth as isize * turned.across);
+            let pixels = places.map(|at| change.pixels.get(at as usize).copied().unwrap_or(0));
+            self.format.append(count, pixels, &mut self.buffer);
         }
         match self.buffer.is_empty() {
             true => Ok(()),
@@ -261,17 +269,23 @@ impl Turned {
             return Some((0, self.width));
         };
         let start = self.index(row, 0);
+        if self.across == 1 {
+            let range = start as usize..start as usize + self.width;
+            let (new, old) = (change.pixels.get(range.clone())?, before.get(range)?);
+            // Many rows have no difference, and a comparison of slices is fast.
+            if new == old {
+                return None;
+            }
+            let mut pairs = new.iter().zip(old);
+            let from = pairs.position(|(new, old)| new != old)?;
+            let mut pairs = new.iter().zip(old);
+            let last = pairs.rposition(|(new, old)| new != old)?;
+            return Some((from, last + 1));
+        }
         let differs = |column: &usize| {
             let at = (start + *column as isize * self.across) as usize;
             change.pixels.get(at) != before.get(at)
         };
-        if self.across == 1 {
-            // Most rows have no difference, and a comparison of slices is fast.
-            let range = start as usize..start as usize + self.width;
-            if change.pixels.get(range.clone()) == before.get(range) {
-                return None;
-            }
-        }
         let from = (0..self.width).find(differs)?;
         let to = (from..self.width).rev().find(differs)?;
         Some((from, to + 1))

@@ -102,25 +102,34 @@ impl PixelFormat {
         }
     }
 
-    /// Appends pixels `0xRRGGBB` in this format.
-    pub(super) fn append(self, pixels: impl Iterator<Item = u32>, to: &mut Vec<u8>) {
+    /// Appends `count` pixels `0xRRGGBB` in this format.
+    pub(super) fn append(self, count: usize, pixels: impl Iterator<Item = u32>, to: &mut Vec<u8>) {
+        // The bytes exist before the loop, so that the loop does not check the capacity.
+        let start = to.len();
+        to.resize(start + count * self.bits() / 8, 0);
+        let bytes = to.get_mut(start..).unwrap_or_default();
         match self {
-            Self::R5g6b5 => pixels.for_each(|pixel| {
-                let packed = pixel >> 8 & 0xF800 | pixel >> 5 & 0x07E0 | pixel >> 3 & 0x1F;
-                to.extend_from_slice(&(packed as u16).to_le_bytes());
+            Self::R5g6b5 => fill::<2>(bytes, pixels, |pixel| {
+                ((pixel >> 8) & 0xF800) | ((pixel >> 5) & 0x07E0) | ((pixel >> 3) & 0x1F)
             }),
-            Self::X1r5g5b5 => pixels.for_each(|pixel| {
-                let packed = pixel >> 9 & 0x7C00 | pixel >> 6 & 0x03E0 | pixel >> 3 & 0x1F;
-                to.extend_from_slice(&(packed as u16).to_le_bytes());
+            Self::X1r5g5b5 => fill::<2>(bytes, pixels, |pixel| {
+                ((pixel >> 9) & 0x7C00) | ((pixel >> 6) & 0x03E0) | ((pixel >> 3) & 0x1F)
             }),
-            Self::R8g8b8 => pixels.for_each(|pixel| {
-                to.extend_from_slice(&pixel.to_le_bytes()[..3]);
-            }),
-            Self::X8r8g8b8 => pixels.for_each(|pixel| to.extend_from_slice(&pixel.to_le_bytes())),
-            Self::X8b8g8r8 => pixels.for_each(|pixel| {
-                to.extend_from_slice(&(pixel.swap_bytes() >> 8).to_le_bytes());
-            }),
+            Self::R8g8b8 => fill::<3>(bytes, pixels, |pixel| pixel),
+            Self::X8r8g8b8 => fill::<4>(bytes, pixels, |pixel| pixel),
+            Self::X8b8g8r8 => fill::<4>(bytes, pixels, |pixel| pixel.swap_bytes() >> 8),
         }
+    }
+}
+
+/// Fills the bytes with pixels of `N` bytes each, little-endian.
+fn fill<const N: usize>(
+    bytes: &mut [u8],
+    pixels: impl Iterator<Item = u32>,
+    packed: impl Fn(u32) -> u32,
+) {
+    for (place, pixel) in bytes.chunks_exact_mut(N).zip(pixels) {
+        place.copy_from_slice(&packed(pixel).to_le_bytes()[..N]);
     }
 }
 

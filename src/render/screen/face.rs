@@ -38,6 +38,8 @@ pub(crate) struct Face {
     widths: [u16; ASCII],
     masks: HashMap<(u8, u16), Mask>,
     bytes: usize,
+    /// The mixtures of two colours, for each coverage.
+    mixtures: HashMap<(u32, u32), Box<[u32; 256]>>,
 }
 
 /// The widths of the characters, for the layout.
@@ -173,6 +175,7 @@ impl Face {
             font,
             masks: HashMap::new(),
             bytes: 0,
+            mixtures: HashMap::new(),
         })
     }
 
@@ -193,8 +196,24 @@ impl Face {
         }
     }
 
-    /// Removes all masks if they need too much memory.
+    /// Makes the mixtures of a background and an ink for each coverage.
+    pub(crate) fn prepare_mixture(&mut self, back: u32, ink: u32) {
+        let mixed = |part: usize| super::paint::mix(back, ink, part as u32);
+        let mixtures = || Box::new(core::array::from_fn(mixed));
+        self.mixtures.entry((back, ink)).or_insert_with(mixtures);
+    }
+
+    /// Returns the mixtures that have been prepared.
+    pub(crate) fn mixture(&self, back: u32, ink: u32) -> Option<&[u32; 256]> {
+        self.mixtures.get(&(back, ink)).map(|mixtures| &**mixtures)
+    }
+
+    /// Removes all masks and mixtures if they need too much memory.
     pub(crate) fn trim(&mut self) {
+        // Each brightness has its own mixtures.
+        if self.mixtures.len() > 64 {
+            self.mixtures.clear();
+        }
         if self.bytes > MASKS {
             self.masks.clear();
             self.bytes = 0;

@@ -33,7 +33,7 @@ impl Part<'_> {
 }
 
 /// Returns the mixture of two colours; `part` is the part of `over` in 1/255.
-fn mix(under: u32, over: u32, part: u32) -> u32 {
+pub(super) fn mix(under: u32, over: u32, part: u32) -> u32 {
     let channel = |shift: u32| {
         let (a, b) = (under >> shift & 0xFF, over >> shift & 0xFF);
         ((a * (255 - part) + b * part + 127) / 255) << shift
@@ -103,11 +103,14 @@ fn text(
 ) {
     face.prepare(&line.text, line.size, line.small);
     let (x, base) = place(line, rect, face);
-    let mixed: [u32; 256] = core::array::from_fn(|part| mix(back, ink, part as u32));
+    face.prepare_mixture(back, ink);
+    let Some(mixed) = face.mixture(back, ink) else {
+        return;
+    };
     let clip = rect.intersection(part.rect);
     let mut end = x;
     for pen in face.pens(&line.text, line.size, line.small) {
-        glyph(face, pen, (x, base), &mixed, clip, part);
+        glyph(face, pen, (x, base), mixed, clip, part);
         end = x + pen.x + pen.advance;
     }
     if line.struck {

@@ -377,8 +377,8 @@ fn an_unknown_panel_setting_is_refused_with_the_valid_values() {
     let panel = |line: &str, words: &[&str]| refused(&format!("{HUB}[panel]\n{line}"), "4", words);
     panel("kind = \"lcd\"", &["lcd", "oled", "terminal", "png"]);
     panel(
-        "chip = \"sh1107\"",
-        &["chip", "sh1106", "ssd1306", "ssd1309"],
+        "chip = \"sh1108\"",
+        &["chip", "sh1106", "sh1107", "ssd1306", "ssd1309"],
     );
     let sh1106 = "chip = \"sh1106\"\ncolumn_offset = 5";
     refused(
@@ -386,9 +386,21 @@ fn an_unknown_panel_setting_is_refused_with_the_valid_values() {
         "5",
         &["column_offset", "5", "0 to 4"],
     );
+    let sh1107 = "chip = \"sh1107\"\ncolumn_offset = 128";
+    refused(
+        &format!("{HUB}[panel]\n{sh1107}"),
+        "5",
+        &["column_offset", "128", "0 to 127"],
+    );
     // The column offset has no effect on any other chip.
     panel("column_offset = 0", &["column_offset", "sh1106"]);
     panel("size = \"64x48\"", &["size", "128x64", "128x32"]);
+    panel("size = \"128x128\"", &["size", "sh1107"]);
+    refused(
+        &format!("{HUB}[panel]\nchip = \"sh1107\"\nsize = \"128x64\""),
+        "5",
+        &["size", "an sh1107 has 128x128"],
+    );
     panel("address = 7", &["address", "0x3c"]);
     panel("address = -1", &["address", "0x3c"]);
     panel("reset = \"P9_12\"", &["reset", "P9_12", "a GPIO, like 17"]);
@@ -542,6 +554,25 @@ fn the_default_column_offset_of_an_sh1106_is_2() {
     let column = |column| Chip::Sh1106 { column };
     assert_eq!(chip("chip = \"sh1106\""), column(2));
     assert_eq!(chip("column_offset = 0\nchip = \"sh1106\""), column(0));
+}
+
+#[test]
+fn an_sh1107_has_128x128_and_the_column_offset_0() {
+    let panel = |lines: &str| parse(&format!("{HUB}[panel]\n{lines}")).unwrap().panel;
+    for (lines, column) in [
+        ("chip = \"sh1107\"", 0),
+        ("chip = \"SH1107\"\nsize = \"128 × 128\"", 0),
+        ("chip = \"sh1107\"\ncolumn_offset = 96", 96),
+    ] {
+        let oled = panel(lines).oled;
+        assert_eq!(
+            (oled.chip, oled.size),
+            (Chip::Sh1107 { column }, Size::Square)
+        );
+    }
+    // A picture file needs no chip.
+    let picture = panel("kind = \"png\"\nsize = \"128x128\"");
+    assert_eq!(picture.oled.size, Size::Square);
 }
 
 #[test]

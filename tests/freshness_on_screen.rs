@@ -8,7 +8,9 @@ mod views;
 
 use std::ops::Range;
 
-use deskticker::market::{DayStats, Denial, Freshness, NumberFormat, Price, TopOfBook};
+use deskticker::market::{
+    DayStats, Denial, Freshness, NumberFormat, Price, SessionPart, TopOfBook,
+};
 use deskticker::render::{Colours, DrawCache, Frame, PageView, Size, View, WIDTH, draw, notice};
 use proptest::prelude::*;
 
@@ -18,7 +20,7 @@ use views::{SIGNS, SIZES, drawn, line, lines, ordinary, price, sheet, stale, sym
 /// The bytes of the link icon.
 fn sign_of(frame: &Frame) -> [u8; 8] {
     let page = match frame.size() {
-        Size::Tall => 0,
+        Size::Tall | Size::Square => 0,
         Size::Short => 3,
     };
     frame.page(page)[WIDTH - 8..].try_into().unwrap()
@@ -251,7 +253,8 @@ proptest! {
         let mut view = glass.view(&[]);
         view.format.numbers = NumberFormat::ENGLISH;
         view.alert = None;
-        // This test reads the small figures. On a panel of two colours they can be large.
+        // This test reads the small figures. On a panel of two colours they can be large; on 128×128
+        // they are small beside a word.
         view.colours = Colours::One;
         for line in lines(&mut view) {
             let now = Price::from_scaled(now);
@@ -262,6 +265,11 @@ proptest! {
             line.freshness = Freshness::Live;
         }
         for size in SIZES {
+            for line in lines(&mut view) {
+                if size == Size::Square {
+                    line.part = Some(SessionPart::Pre);
+                }
+            }
             let frame = drawn(&view, size);
             for (arrow, sign) in [(UP, "+"), (FALL, "-")] {
                 for page in 0..size.pages() {

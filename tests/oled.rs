@@ -15,7 +15,7 @@ use deskticker::render::{Frame, Size, WIDTH, notice};
 use deskticker::time::{Moment, Now};
 use proptest::prelude::*;
 
-use i2c_display::bus::{Quiet, Rig, panel_settings, tick};
+use i2c_display::bus::{Quiet, Rig, lose_bytes, panel_settings, tick};
 use i2c_display::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
 
 fn settings(size: Size) -> PanelSettings {
@@ -360,30 +360,7 @@ fn a_refresh_repairs_an_unnoticed_glitch_without_turning_the_panel_off() {
 #[test]
 fn a_lost_byte_is_repaired_within_ten_seconds_by_pieces_of_at_most_120_bytes() {
     for size in [Size::Tall, Size::Short] {
-        let rig = Rig::new();
-        let mut oled = rig.oled(settings(size));
-        let mut random = fastrand::Rng::with_seed(5);
-        let frame = random_frame(size, 1);
-        oled.show(&frame, DAY, at(0));
-        rig.messages();
-        let (mut lost, mut longest, mut most) = (None, 0, 0);
-        for now in (100..400_000).step_by(100) {
-            if lost.is_none() && random.u8(..) < 8 {
-                rig.chip()
-                    .corrupt(random.usize(..size.pages()), random.usize(..WIDTH));
-                lost = Some(now);
-            }
-            while oled.deadline() <= at(now) {
-                oled.tick(at(now));
-                most = most.max(rig.messages().iter().sum());
-            }
-            if let Some(since) = lost
-                && rig.seen(size).as_ref() == Some(&frame)
-            {
-                longest = longest.max(now - since);
-                lost = None;
-            }
-        }
+        let (longest, most) = lose_bytes(&Rig::new(), settings(size));
         println!("{size}: a lost byte for at most {longest} ms, a piece of at most {most} bytes");
         assert!((5_000..=10_000).contains(&longest), "{longest}");
         assert!((100..=120).contains(&most), "{most}");
@@ -465,7 +442,25 @@ fn a_failure_between_two_messages_of_an_update_is_repaired_at_once_and_sends_not
     println!("an update that failed in its second message: {messages:?} bytes");
     assert!(first < 30, "the percent: {messages:?}");
     // After the failure, the driver sends the settings that may have changed, and the price.
-    assert_eq!(messages[1..], [12, 44], "{messages:?}");
+    assert_eq!(messages[1..], [27, 44], "{messages:?}");
+}
+
+#[test]
+fn a_settings_message_cut_off_at_any_byte_is_repaired_at_once() {
+    // A command whose argument is missing takes the first byte of the next message as its argument:
+    // this can be the mode of the memory, the number of rows or the charge pump.
+    for arrived in 0..28 {
+        let rig = Rig::new();
+        let mut oled = rig.oled(settings(Size::Tall));
+        let mut frame = digits("5,911.34", "+0.12%");
+        oled.show(&frame, DAY, secs(0));
+        rig.fail_next(arrived, BusFault::NoAnswer);
+        oled.tick(secs(1));
+        rig.assert_glows(&frame, DAY);
+        frame = digits("5,912.41", "+0.13%");
+        oled.show(&frame, DAY, secs(1));
+        rig.assert_glows(&frame, DAY);
+    }
 }
 
 /// The number of bytes that a bus at 100 kHz transfers in 100 ms, with nine clock cycles per byte.

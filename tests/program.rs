@@ -85,7 +85,8 @@ fn invalid_arguments_are_reported_with_a_pointer_to_help() {
         (&["demo", "--speed", "inf"], "--speed"),
         (&["demo", "--panel", "lcd"], "oled, screen, terminal or png"),
         (&["demo", "--size", "64x48"], "128x64"),
-        (&["demo", "--chip", "sh1107"], "sh1106"),
+        (&["demo", "--chip", "sh1108"], "sh1107"),
+        (&["demo", "--panel", "oled", "--size", "128x128"], "sh1107"),
         (
             &["boards", "--size", "128x64"],
             "boards has no option --size",

@@ -361,35 +361,50 @@ fn each_picture_and_each_link_of_the_readme_leads_to_something() {
 
 /// The pictures of the README: each one shows a frame of a file of golden pictures.
 const PICTURES: &[(&str, &str, &str)] = &[
-    ("demo", "pair-freshness", "simulated, live"),
-    ("live", "pair-freshness", "both live"),
-    ("stale", "pair-freshness", "both stale"),
-    ("closed", "pair-freshness", "both closed"),
-    ("none", "pair-states", "nothing known yet"),
-    ("big", "big", "live"),
-    ("contract", "contract", "live"),
-    ("shares", "pair-shares", "regular"),
-    ("link", "link", "hub"),
+    ("demo", "pair-freshness", "simulated, live, 128x64"),
+    ("live", "pair-freshness", "both live, 128x64"),
+    ("stale", "pair-freshness", "both stale, 128x64"),
+    ("delayed", "pair-freshness", "both delayed, 128x64"),
+    ("closed", "pair-freshness", "both closed, 128x64"),
+    ("none", "pair-states", "nothing known yet, 128x64"),
+    ("lost", "pair-states", "down, 128x64"),
+    ("big", "big", "live, 128x64"),
+    ("contract", "contract", "live, 128x64"),
+    ("shares", "pair-shares", "regular, 128x64"),
+    ("link", "link", "hub, 128x64"),
+    ("yellow-blue", "yellow-blue", "pair, live, 128x64"),
+    ("square", "square-pair", "both live, 128x128"),
+    ("square-big", "square-big", "live, 128x128"),
 ];
+/// The number of dots in a row of each display.
+const WIDTH: usize = 128;
 /// The number of pixels of a picture for each dot of the display.
 const SCALE: usize = 4;
 
-/// Returns the gray pixels of a frame of 128×64 dots in a file of golden pictures.
+/// The colours of a lit dot: of a panel of one colour, and of the two parts of a panel of two colours.
+const WHITE: [u8; 3] = [255, 255, 255];
+const YELLOW: [u8; 3] = [255, 216, 64];
+const BLUE: [u8; 3] = [96, 176, 255];
+
+/// Returns the pixels of a frame in a file of golden pictures, with three bytes for each pixel.
 fn golden(file: &str, frame: &str) -> Vec<u8> {
     let path = format!("{}/tests/screens/{file}.txt", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).unwrap();
     let mut lines = text.lines();
-    let title = format!("{frame}, 128x64");
-    lines.find(|line| *line == title).unwrap();
+    lines.find(|line| *line == frame).unwrap();
     let mut pixels = Vec::new();
-    for line in lines.take(32) {
+    for (at, line) in lines.take_while(|line| !line.is_empty()).enumerate() {
+        let colour = match (file, at) {
+            ("yellow-blue", ..8) => YELLOW,
+            ("yellow-blue", _) => BLUE,
+            _ => WHITE,
+        };
         // A character has two dots, one above the other.
-        let dots: Vec<char> = line.chars().take(128).collect();
+        let dots: Vec<char> = line.chars().take(WIDTH).collect();
         for lit in [['▀', '█'], ['▄', '█']] {
-            let row = dots
-                .iter()
-                .flat_map(|dot| [if lit.contains(dot) { u8::MAX } else { 0 }; SCALE]);
-            let row: Vec<u8> = row.collect();
+            let dot = |dot: &char| if lit.contains(dot) { colour } else { [0; 3] };
+            let row = dots.iter().flat_map(|character| [dot(character); SCALE]);
+            let row: Vec<u8> = row.flatten().collect();
             (0..SCALE).for_each(|_| pixels.extend(&row));
         }
     }
@@ -405,11 +420,12 @@ fn each_picture_of_the_readme_shows_a_golden_picture() {
     for (name, file, frame) in PICTURES {
         let path = format!("{}/tests/screens/{name}.png", env!("CARGO_MANIFEST_DIR"));
         let expected = golden(file, frame);
-        let (width, height) = (128 * SCALE, 64 * SCALE);
+        let width = WIDTH * SCALE;
+        let height = expected.len() / 3 / width;
         if std::env::var_os("BLESS").is_some() {
             let output = std::fs::File::create(&path).unwrap();
             let mut encoder = png::Encoder::new(output, width as u32, height as u32);
-            encoder.set_color(png::ColorType::Grayscale);
+            encoder.set_color(png::ColorType::Rgb);
             encoder
                 .write_header()
                 .unwrap()
@@ -418,7 +434,7 @@ fn each_picture_of_the_readme_shows_a_golden_picture() {
         }
         let input = std::io::BufReader::new(std::fs::File::open(&path).unwrap());
         let mut reader = png::Decoder::new(input).read_info().unwrap();
-        let mut pixels = vec![0; width * height];
+        let mut pixels = vec![0; expected.len()];
         let info = reader.next_frame(&mut pixels).unwrap();
         assert_eq!(
             (info.width as usize, info.height as usize),

@@ -556,6 +556,15 @@ fn the_settings_of_the_panel_are_found_by_looking_at_the_test_picture() {
             "size = \"128x32\"\n",
             3,
         ),
+        (
+            "square",
+            0x3c,
+            || Chip::sh1107(0),
+            Size::Square,
+            false,
+            "chip = \"sh1107\"\nsize = \"128x128\"\n",
+            5,
+        ),
     ] {
         let bus = bus(&format!("bus-{name}"), address, chip);
         let folder = directory(&format!("panel-{name}"));

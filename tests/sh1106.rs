@@ -14,7 +14,7 @@ use deskticker::render::{Frame, Size, WIDTH};
 use deskticker::time::{Moment, Now};
 use proptest::prelude::*;
 
-use i2c_display::bus::{Quiet, Rig, panel_settings, tick};
+use i2c_display::bus::{Quiet, Rig, lose_bytes, panel_settings, tick};
 use i2c_display::chip;
 use i2c_display::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
 
@@ -155,32 +155,7 @@ fn a_start_needs_at_most_1150_bytes_and_a_refresh_never_darkens_the_panel() {
 #[test]
 fn a_lost_byte_is_repaired_within_ten_seconds_by_pieces_of_at_most_120_bytes() {
     for size in [Size::Tall, Size::Short] {
-        let rig = rig(2);
-        let mut oled = rig.oled(settings(size, 2));
-        let mut random = fastrand::Rng::with_seed(5);
-        let frame = random_frame(size, 1);
-        oled.show(&frame, DAY, at(0));
-        rig.messages();
-        let (mut lost, mut longest, mut most) = (None, 0, 0);
-        for now in (100..400_000).step_by(100) {
-            if lost.is_none() && random.u8(..) < 8 {
-                rig.chip()
-                    .corrupt(random.usize(..size.pages()), random.usize(..132));
-                lost = Some(now);
-            }
-            while oled.deadline() <= at(now) {
-                oled.tick(at(now));
-                most = most.max(rig.messages().iter().sum());
-            }
-            let right = rig.seen(size).as_ref() == Some(&frame)
-                && rig.chip().is_blank_outside(size.height());
-            if let Some(since) = lost
-                && right
-            {
-                longest = longest.max(now - since);
-                lost = None;
-            }
-        }
+        let (longest, most) = lose_bytes(&rig(2), settings(size, 2));
         println!("{size}: a lost byte for at most {longest} ms, a piece of at most {most} bytes");
         assert!((5_000..=10_000).contains(&longest), "{longest}");
         assert!((100..=120).contains(&most), "{most}");

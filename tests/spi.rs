@@ -136,14 +136,16 @@ proptest! {
 
     #[test]
     fn each_chip_shows_every_picture_over_spi(
-        kind in 0..3,
+        kind in 0..4,
         changes in prop::collection::vec((change(), light()), 1..12),
     ) {
         let (chip, mut model) = match kind {
             0 => (Chip::Ssd1306, chip::Chip::ssd1306(7)),
             1 => (Chip::Ssd1309, chip::Chip::ssd1306(7)),
-            _ => (Chip::Sh1106 { column: 2 }, chip::Chip::sh1106(2)),
+            2 => (Chip::Sh1106 { column: 2 }, chip::Chip::sh1106(2)),
+            _ => (Chip::Sh1107 { column: 0 }, chip::Chip::sh1107(0)),
         };
+        let size = chip.size_near(Size::Tall);
         if chip == Chip::Ssd1309 {
             // The model of an SSD1306 has power only with its charge pump; an SSD1309 has a supply of
             // its own.
@@ -153,10 +155,10 @@ proptest! {
         let settings = PanelSettings {
             bus: "/dev/spidev0.0".into(),
             rotation: Rotation::Upright,
-            ..panel_settings(chip, Size::Tall)
+            ..panel_settings(chip, size)
         };
         let mut oled = Oled::new(settings, rig.clone());
-        let mut frame = random_frame(Size::Tall, 1);
+        let mut frame = random_frame(size, 1);
         oled.show(&frame, DAY, Moment::ZERO);
         rig.assert_glows(&frame, DAY);
         for (i, (change, light)) in changes.iter().enumerate() {

@@ -112,30 +112,32 @@ impl ConfigReader<'_> {
         if let Some(file) = table.text("file") {
             self.picture(&file, &mut panel, environment);
         }
+        let is_oled = panel.kind == PanelKind::Oled;
         let oled = &mut panel.oled;
         let chip = table.text("chip");
         self.set(&mut oled.chip, "chip", &chip, |text: &str| {
-            chosen(text, &["ssd1306", "ssd1315", "ssd1309", "sh1106"])
+            chosen(text, &["ssd1306", "ssd1315", "ssd1309", "sh1106", "sh1107"])
         });
         if let Some(offset) = table.whole("column_offset") {
-            match &mut oled.chip {
-                Chip::Sh1106 { column } => {
-                    let offset = self.read("column_offset", &offset, |value: &i64| {
-                        number(*value, 0..=Chip::SPARE, "0 to 4, usually 2")
-                    });
-                    *column = offset.unwrap_or(*column);
-                }
-                _ => {
-                    let reason = "only the chip sh1106 has this setting; remove this line, or write \
-                                  chip = \"sh1106\"";
-                    self.mistake("column_offset", offset.span(), reason);
-                }
-            }
+            self.column_offset(&offset, &mut oled.chip);
         }
         let size = table.text("size");
+        oled.size = oled.chip.size_near(oled.size);
         self.set(&mut oled.size, "size", &size, |text: &str| {
-            chosen(text, &["128x64", "128x32"])
+            chosen(text, &["128x64", "128x32", "128x128"])
         });
+        if let Some(size) = size
+            .as_ref()
+            .filter(|_| is_oled && !oled.chip.has(oled.size))
+        {
+            let reason = match oled.size {
+                Size::Square => {
+                    "only the chip sh1107 has 128x128; write chip = \"sh1107\", or another size"
+                }
+                _ => "an sh1107 has 128x128; remove this line, or write another chip",
+            };
+            self.mistake("size", size.span(), reason);
+        }
         let small = oled.size == Size::Short && matches!(oled.chip, Chip::Sh1106 { .. });
         if let Some(size) = size.filter(|_| small) {
             let text = "size: nearly every sh1106 has 128x64; a module of 128x32 is an ssd1306";
@@ -170,15 +172,33 @@ impl ConfigReader<'_> {
 }
 
 impl ConfigReader<'_> {
+    /// Reads the column offset of a chip that has one.
+    fn column_offset(&self, offset: &Spanned<i64>, chip: &mut Chip) {
+        let (column, most, usual) = match chip {
+            Chip::Sh1106 { column } => (column, Chip::SPARE, "0 to 4, usually 2"),
+            Chip::Sh1107 { column } => (column, Chip::LAST, "0 to 127, usually 0"),
+            _ => {
+                let reason = "only the chips sh1106 and sh1107 have this setting; remove this line, or \
+                              write chip = \"sh1106\"";
+                return self.mistake("column_offset", offset.span(), reason);
+            }
+        };
+        let offset = self.read("column_offset", offset, |value: &i64| {
+            number(*value, 0..=most, usual)
+        });
+        *column = offset.unwrap_or(*column);
+    }
+
     /// Reads the colours of the panel.
     fn colours(&self, text: &Spanned<String>, size: Size, settings: &mut TickerSettings) {
         let plain = text.get_ref().to_lowercase();
         let plain: String = plain.chars().filter(|c| c.is_alphabetic()).collect();
         let reason = match (&*plain, size) {
             ("yellowblue", Size::Tall) => return settings.colours = Colours::YellowBlue,
-            ("yellowblue", Size::Short) => {
-                "a panel of 128x32 has one colour; remove this line, or write size = \"128x64\""
-                    .to_owned()
+            ("yellowblue", size) => {
+                format!(
+                    "a panel of {size} has one colour; remove this line, or write size = \"128x64\""
+                )
             }
             _ => format!(
                 "{:?}, expected \"yellow-blue\", for a panel whose top quarter is yellow; a panel of \
@@ -244,8 +264,8 @@ pub(super) fn chosen<T: std::str::FromStr>(text: &str, names: &[&str]) -> Result
         .to_lowercase()
         .replace(['×', '*'], "x")
         .replace([' ', '-'], "");
-    // A name of the same length with other characters can be something else: an sh1107 is no
-    // sh1106.
+    // A name of the same length with other characters can be something else: an ssd1305 is no
+    // ssd1306.
     let sorted = |name: &str| {
         let mut bytes = name.as_bytes().to_vec();
         bytes.sort_unstable();

@@ -3,26 +3,24 @@
 //! accesses the panel.
 
 use super::PanelLight;
-use crate::render::{Frame, WIDTH};
+use crate::render::{Frame, Size, WIDTH};
 use crate::time::Moment;
-
-const ROWS: usize = 64;
 
 /// The counters of one panel. The panel is sampled once a minute: a dot that is lit in the
 /// sample counts as lit for the whole minute.
 #[derive(Clone, Debug)]
 pub(crate) struct LitMinutes {
     /// The number of minutes for which each dot has been lit, row by row.
-    dots: Box<[u32; WIDTH * ROWS]>,
+    dots: Box<[u32]>,
     most: u32,
     /// The minute of the last sample, counted from the start of the monotonic clock.
     minute: u64,
 }
 
 impl LitMinutes {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(size: Size) -> Self {
         Self {
-            dots: Box::new([0; WIDTH * ROWS]),
+            dots: vec![0; WIDTH * size.height()].into(),
             most: 0,
             minute: 0,
         }
@@ -39,9 +37,11 @@ impl LitMinutes {
         for (page, bytes) in seen.as_bytes().chunks(WIDTH).enumerate() {
             for (x, byte) in bytes.iter().enumerate() {
                 for bit in (0..8).filter(|bit| byte >> bit & 1 == 1) {
-                    let dot = &mut self.dots[(page * 8 + bit) * WIDTH + x];
-                    *dot = dot.saturating_add(1);
-                    self.most = self.most.max(*dot);
+                    // The frame has the size of the panel.
+                    if let Some(dot) = self.dots.get_mut((page * 8 + bit) * WIDTH + x) {
+                        *dot = dot.saturating_add(1);
+                        self.most = self.most.max(*dot);
+                    }
                 }
             }
         }
@@ -56,7 +56,6 @@ impl LitMinutes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::Size;
 
     #[test]
     fn a_shifting_picture_halves_the_lit_time_of_the_most_used_dot() {
@@ -70,7 +69,7 @@ mod tests {
             on: false,
             ..PanelLight::default()
         };
-        let (mut still, mut shifting) = (LitMinutes::new(), LitMinutes::new());
+        let (mut still, mut shifting) = (LitMinutes::new(Size::Tall), LitMinutes::new(Size::Tall));
         for minute in 1..=240 {
             let now = Moment::from_secs(60 * minute);
             still.count_minute(now, &frame, PanelLight::default());

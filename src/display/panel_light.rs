@@ -2,11 +2,11 @@
 //! picture is shifted so that no dot burns in. This module calculates the visible rows; it never
 //! decides when the light changes, and it never accesses a bus.
 
-use crate::render::{Frame, WIDTH};
+use crate::render::{Frame, Size, WIDTH};
 
 /// The largest shift of a picture in rows, up or down.
 const FARTHEST: i8 = 2;
-/// The chips count rows modulo 64, even on a panel of 32 rows.
+/// The chips of 128×64 and 128×32 count rows modulo 64.
 const ROWS: usize = 64;
 
 /// The light of the panel. The event loop sends a light with each picture.
@@ -18,7 +18,8 @@ pub struct PanelLight {
     /// The brightness from 0 (the lowest readable level) to 255.
     pub brightness: u8,
     /// The number of rows by which the picture is shifted, in the range -2..=2; positive values
-    /// move the picture down. A value outside the range counts as the nearest limit.
+    /// move the picture down. A value outside the range counts as the nearest limit. A panel of
+    /// 128×128 shifts its picture by columns, and positive values move the picture to the right.
     pub shift: i8,
 }
 
@@ -47,19 +48,30 @@ impl PanelLight {
         (ROWS as i8 - shift) as u8 % ROWS as u8
     }
 
+    /// Returns the memory column that appears at the first column of a panel of 128×128. Such a
+    /// panel scans columns and not rows: its COM lines are the columns of the memory (SH1107 data
+    /// sheet, command 17).
+    pub(super) fn first_column(self) -> u8 {
+        let shift = self.shift.clamp(-FARTHEST, FARTHEST);
+        (WIDTH as i16 - i16::from(shift)) as u8 % WIDTH as u8
+    }
+
     /// Returns the picture that the user sees on the panel. With 64 rows, the rows that leave at
-    /// one edge appear at the other edge; with 32 rows, dark rows appear instead. A panel that is
-    /// off shows a dark picture.
+    /// one edge appear at the other edge, and so do the columns of a panel of 128×128; with 32 rows,
+    /// dark rows appear instead. A panel that is off shows a dark picture.
     pub fn on_glass(self, frame: &Frame) -> Frame {
         let mut seen = Frame::new(frame.size());
         if !self.on {
             return seen;
         }
         for y in 0..frame.size().height() {
-            let row = (y + usize::from(self.first_row())) % ROWS;
             for x in 0..WIDTH {
-                // The rows below a picture of 32 rows are dark.
-                seen.set(x, y, frame.lit(x, row));
+                let (column, row) = match frame.size() {
+                    Size::Square => ((x + usize::from(self.first_column())) % WIDTH, y),
+                    // The rows below a picture of 32 rows are dark.
+                    _ => (x, (y + usize::from(self.first_row())) % ROWS),
+                };
+                seen.set(x, y, frame.lit(column, row));
             }
         }
         seen
@@ -69,7 +81,6 @@ impl PanelLight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::Size;
 
     fn rows(size: Size, lit: &[usize]) -> Frame {
         let mut frame = Frame::new(size);
@@ -100,6 +111,23 @@ mod tests {
         let frame = rows(Size::Short, &[0, 10, 31]);
         assert_eq!(shifted(2, &frame), rows(Size::Short, &[2, 12]));
         assert_eq!(shifted(-1, &frame), rows(Size::Short, &[9, 30]));
+    }
+
+    #[test]
+    fn a_shifted_picture_of_128_rows_wraps_by_columns() {
+        let dots = |dots: &[(usize, usize)]| {
+            let mut frame = Frame::new(Size::Square);
+            for (x, y) in dots {
+                frame.set(*x, *y, true);
+            }
+            frame
+        };
+        let frame = dots(&[(0, 7), (50, 100), (127, 127)]);
+        assert_eq!(shifted(0, &frame), frame);
+        let right = dots(&[(2, 7), (52, 100), (1, 127)]);
+        assert_eq!(shifted(2, &frame), right);
+        let left = dots(&[(127, 7), (49, 100), (126, 127)]);
+        assert_eq!(shifted(-1, &frame), left);
     }
 
     #[test]

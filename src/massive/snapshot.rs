@@ -262,7 +262,12 @@ impl SnapshotRow {
     fn share(&self, trade: Option<(Trade, Option<Utc>)>) -> Option<Last> {
         let close = || {
             let close = self.session.as_ref()?.close.and_then(positive)?;
-            let stamp = websocket::stamp(self.last_updated);
+            // The vendor can update a row without a new trade, and its close is then still the old
+            // one.
+            let traded =
+                (self.last_trade.as_ref()).and_then(|last| websocket::stamp(last.sip_timestamp));
+            let updated = websocket::stamp(self.last_updated);
+            let stamp = updated.map(|updated| traded.map_or(updated, |traded| updated.min(traded)));
             Some((close, stamp, self.is_closed()))
         };
         let closed = self.is_closed().then(close).flatten();

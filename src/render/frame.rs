@@ -10,7 +10,8 @@ use embedded_graphics::prelude::{DrawTarget, OriginDimensions, Pixel};
 
 /// The width of every supported panel in dots.
 pub const WIDTH: usize = 128;
-const PAGES: usize = 8;
+/// The number of pages of the largest panel.
+const PAGES: usize = 16;
 /// The width of the widest character in a font.
 const PADDING: usize = 16;
 
@@ -21,6 +22,8 @@ pub enum Size {
     Tall,
     /// The panel has 128×32 dots.
     Short,
+    /// The panel has 128×128 dots.
+    Square,
 }
 
 impl Size {
@@ -30,6 +33,7 @@ impl Size {
         match self {
             Size::Tall => 8,
             Size::Short => 4,
+            Size::Square => 16,
         }
     }
 
@@ -46,7 +50,8 @@ impl core::str::FromStr for Size {
         match text {
             "128x64" => Ok(Size::Tall),
             "128x32" => Ok(Size::Short),
-            _ => Err("expected 128x64 or 128x32"),
+            "128x128" => Ok(Size::Square),
+            _ => Err("expected 128x64, 128x32 or 128x128"),
         }
     }
 }
@@ -75,7 +80,6 @@ impl fmt::Display for Size {
 
 /// A picture. A byte is eight dots of one column, with the lowest bit at the top. The bytes go from
 /// left to right, then page by page down (SSD1306 data sheet, 8.7, horizontal addressing).
-#[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
     size: Size,
     /// The colours of the dots. Only debug assertions use them.
@@ -167,6 +171,30 @@ impl Frame {
         }
     }
 }
+
+impl Clone for Frame {
+    fn clone(&self) -> Self {
+        let mut frame = Self::new(self.size);
+        frame.clone_from(self);
+        frame
+    }
+
+    /// Copies only the pages of the panel, so that a large panel costs a small one nothing.
+    fn clone_from(&mut self, other: &Self) {
+        (self.size, self.colours) = (other.size, other.colours);
+        self.as_bytes_mut().copy_from_slice(other.as_bytes());
+    }
+}
+
+impl PartialEq for Frame {
+    fn eq(&self, other: &Self) -> bool {
+        self.size == other.size
+            && self.colours == other.colours
+            && self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Frame {}
 
 impl OriginDimensions for Frame {
     fn size(&self) -> embedded_graphics::geometry::Size {

@@ -11,10 +11,11 @@ pub mod screen;
 mod view;
 mod words;
 
+use crate::market::DayStats;
 pub use draw_cache::DrawCache;
 pub use frame::{Colours, Frame, Size, WIDTH};
 pub use layouts::message::{notice, test_picture};
-use layouts::{link_status, message, option, pair_short, pair_tall, single};
+use layouts::{link_status, message, option, pair_short, pair_square, pair_tall, single};
 pub use view::{
     AlertView, ClockFault, Format, InstrumentView, LinkHop, LinkIcon, LinkReport, OptionView,
     PageView, PriceSummary, Threshold, TimeSource, View,
@@ -36,14 +37,23 @@ pub fn draw(view: &View<'_>, draw_cache: &mut DrawCache, frame: &mut Frame) {
         (PageView::Pair(primary, secondary), Size::Short) => {
             pair_short::draw(view, primary, secondary.as_ref(), frame);
         }
+        (PageView::Pair(primary, Some(secondary)), Size::Square) => {
+            pair_square::draw(view, primary, secondary, frame);
+        }
+        (PageView::Pair(line, None), Size::Square) => {
+            single::square(view, line, DayStats::default(), frame);
+        }
         (PageView::Big(line, day), Size::Tall) => {
             single::tall(view, line, *day, draw_cache, frame);
         }
         (PageView::Big(line, day), Size::Short) => single::low(view, line, *day, frame),
+        (PageView::Big(line, day), Size::Square) => single::square(view, line, *day, frame),
         (PageView::Contract(sheet), Size::Tall) => option::tall(view, sheet, frame),
         (PageView::Contract(sheet), Size::Short) => option::low(view, sheet, frame),
+        (PageView::Contract(sheet), Size::Square) => option::square(view, sheet, frame),
         (PageView::Link(report), Size::Tall) => link_status::tall(view, report, frame),
         (PageView::Link(report), Size::Short) => link_status::low(view, report, frame),
+        (PageView::Link(report), Size::Square) => link_status::square(view, report, frame),
         (PageView::Notice { title, text }, _) => message::page(view, title, text, frame),
         (PageView::Join { text, code }, _) => message::join(view, text, code, frame),
         (PageView::Empty, _) => message::empty(view, frame),

@@ -8,7 +8,7 @@ use super::{
     absolute, carry_out, check_permission, edit, given_secret, good, panel, present, quoted,
 };
 use crate::config::{Config, DEFAULT_PATH, Mistake, PanelConfig, PanelKind, server};
-use crate::display::png;
+use crate::display::{Chip, png};
 use crate::doctor;
 use crate::feed::poller;
 use crate::net::connector::Connector;
@@ -170,6 +170,10 @@ async fn choose_panel(
     };
     let mut colours = None;
     if new.kind == PanelKind::Oled {
+        if gave("size") && new.oled.size == Size::Square && !gave("chip") {
+            new.oled.chip = Chip::Sh1107 { column: 0 };
+        }
+        new.oled.size = new.oled.chip.size_near(new.oled.size);
         let (bus, board) = (new.oled.bus.clone(), environment.board);
         panel::enable_bus(Path::new("/"), &bus, board, console, options.dry_run)?;
         if bus.exists() && !options.dry_run {
@@ -190,7 +194,7 @@ async fn choose_panel(
             text = edit::set(&text, "panel", key, &value);
         }
     }
-    if new.oled.size == Size::Short {
+    if new.oled.size != Size::Tall {
         colours = Some(Colours::One);
     }
     match colours {
@@ -201,7 +205,8 @@ async fn choose_panel(
         _ => {}
     }
     if new.oled.chip != old.oled.chip {
-        // Only an sh1106 has this setting, and the test picture used its default value.
+        // Only an sh1106 and an sh1107 have this setting, and the test picture used its default
+        // value.
         text = edit::without_key(&text, "panel", "column_offset");
     }
     if new.kind == PanelKind::Png {

@@ -216,7 +216,7 @@ pub(super) fn find(
             // The user can look at the test picture for this answer.
             let colours = match settings.size {
                 Size::Tall => Some(ask_colours(colours, console)?),
-                Size::Short => None,
+                Size::Short | Size::Square => None,
             };
             drop(shown);
             let frame = notice(settings.size, "SETUP", "at the terminal");
@@ -232,7 +232,7 @@ pub(super) fn find(
         }
     }
     Err("no combination of chip, size, rotation and address was right, and nothing was changed. Is it \
-         one of these chips: ssd1306, ssd1315, ssd1309, sh1106? A panel with a RES pin usually needs \
+         one of these chips: ssd1306, ssd1315, ssd1309, sh1106, sh1107? A panel with a RES pin usually needs \
          this pin at a GPIO, and --reset with the number of the GPIO. A panel with other columns needs \
          column_offset in the configuration"
         .into())
@@ -265,6 +265,7 @@ fn combinations(first: &PanelSettings, places: &[(PathBuf, u8)]) -> VecDeque<Pan
         (Chip::Sh1106 { column }, Size::Tall),
         (Chip::Ssd1306, Size::Short),
         (Chip::Ssd1309, Size::Tall),
+        (Chip::Sh1107 { column: 0 }, Size::Square),
     ];
     let mut all = VecDeque::new();
     for first in [first.clone(), turned(first)] {
@@ -310,6 +311,7 @@ pub(super) const fn chip_name(chip: Chip) -> &'static str {
         Chip::Ssd1315 => "ssd1315",
         Chip::Ssd1309 => "ssd1309",
         Chip::Sh1106 { .. } => "sh1106",
+        Chip::Sh1107 { .. } => "sh1107",
     }
 }
 

@@ -128,7 +128,7 @@ impl TickerState {
             fault: None,
             words: None,
             search: None,
-            lit_minutes: LitMinutes::new(),
+            lit_minutes: LitMinutes::new(size),
             light: PanelLight::default(),
             chosen_level: ChosenLevel::default(),
             draw_cache: DrawCache::new(),

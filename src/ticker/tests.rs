@@ -2,7 +2,8 @@ use super::*;
 use crate::feed::connection_status::{ConnectionAction, ConnectionEvent, ConnectionPhase};
 use crate::feed::{Connection, ConnectionStatus, Update};
 use crate::market::{
-    ChannelKind, Cluster, Price, Provenance, Quote, QuoteSource, Symbol, Ticker, TopOfBook,
+    ChannelKind, Cluster, DayStats, Price, Provenance, Quote, QuoteSource, Symbol, Ticker,
+    TopOfBook, Trade,
 };
 use crate::massive::instrument_snapshot::{InstrumentSnapshot, PreviousClose};
 use crate::massive::websocket::{MarketData, MarketEvent};
@@ -301,6 +302,40 @@ fn a_derived_previous_close_needs_a_value_with_a_known_day() {
         change(PreviousClose::Derived(price(99)), Some(MONDAY)),
         Some(price(2))
     );
+}
+
+#[test]
+fn the_last_trade_of_a_contract_names_the_day_of_its_previous_close_and_range() {
+    const CONTRACT: &str = "O:SPY261218C00650000";
+    let now = at(0, Some(MONDAY));
+    let shown = |traded: Option<Utc>| {
+        let mut state = ticker_state(&[CONTRACT]);
+        agree(&mut state, now);
+        // The quote is of this morning. The other figures are of the day of the last trade.
+        state.on(
+            &Update::Seed(Box::new(InstrumentSnapshot {
+                price: Some(price(100)),
+                stamp: Some(MONDAY),
+                previous_close: Some(PreviousClose::Told(price(99))),
+                trade: traded.map(|stamp| {
+                    let (price, size) = (price(100), 1);
+                    (Trade { price, size }, Some(stamp))
+                }),
+                day: DayStats {
+                    range: Some((price(90), price(110))),
+                    volume: Some(7),
+                },
+                ..InstrumentSnapshot::empty(Ticker::try_from(CONTRACT).unwrap())
+            })),
+            now,
+        );
+        state.on(&book(CONTRACT, MONDAY), now);
+        let has_range = state.watchlist.instruments()[0].day(now).range.is_some();
+        (change_of(&state, now).is_some(), has_range)
+    };
+    assert_eq!(shown(None), (false, false));
+    assert_eq!(shown(Some(Utc(MONDAY.0 - 72 * HOUR))), (false, false));
+    assert_eq!(shown(Some(Utc(MONDAY.0 - 60_000))), (true, true));
 }
 
 #[test]

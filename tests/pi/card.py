@@ -74,7 +74,7 @@ class Pi(Program):
     network.
 
     QEMU does not run the Pi's firmware. This class does the firmware's work with the kernel, the
-    device tree and the overlay from the card.
+    device tree and the overlays from the card.
     """
 
     def __init__(self, name, card, folder):
@@ -82,10 +82,11 @@ class Pi(Program):
         self.bus = self.folder / "i2c.log"
         self.bus.unlink(missing_ok=True)
         kernel, initrd = card.take("vmlinuz", folder), card.take("initrd.img", folder)
-        overlay = self.folder / "deskticker.dtbo"
-        overlay.write_bytes(said("mtype", "-i", card.boot, "::overlays/deskticker.dtbo"))
+        overlays = [self.folder / "deskticker.dtbo", self.folder / "deskticker-spi.dtbo"]
+        for overlay in overlays:
+            overlay.write_bytes(said("mtype", "-i", card.boot, f"::overlays/{overlay.name}"))
         tree = self.folder / "pi.dtb"
-        said("fdtoverlay", "-i", card.take("bcm2837-rpi-3-b.dtb", folder), "-o", tree, overlay)
+        said("fdtoverlay", "-i", card.take("bcm2837-rpi-3-b.dtb", folder), "-o", tree, *overlays)
         # QEMU has no serial port for the board's mini UART on the header pins. The kernel must
         # print its messages because this test uses them as a clock.
         line = card.take("cmdline.txt", folder).read_text().split()

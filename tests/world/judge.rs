@@ -22,7 +22,7 @@
 use super::hours::{MINUTE, Ms, SECOND};
 use super::plan::{Part, is_contract, limit};
 use super::reader::{Figure, Look, Page, Sight, Word};
-use super::tape::{COUNT, SPX, SPY, Sort, TICK, Tape, Value};
+use super::tape::{COUNT, SPX, SPY, Session, Sort, TICK, Tape, Value};
 
 /// The greatest error of an age that comes from the server's `Date`, in milliseconds.
 const DATE: Ms = 1_300;
@@ -675,8 +675,8 @@ impl Judge<'_> {
     }
 
     /// Checks the time of day, and the change in percent of the first of two prices. The change on
-    /// the other pages, and that of a contract, is not checked: the judge does not know which
-    /// previous close of a contract the display has received.
+    /// the other pages is not checked. The base of a contract can be any value of the previous
+    /// session: no official close exists, and the display may not have received the last value.
     pub(crate) fn look_around(&self, page: &Page, true_time: u16) -> Option<(Rule, String)> {
         if let Some(time) = page.time
             && self.moment.timed
@@ -691,9 +691,6 @@ impl Judge<'_> {
         else {
             return None;
         };
-        if is_contract(place) {
-            return None;
-        }
         let Figure::Number { scaled, .. } = page.first.figure else {
             return Some((Rule::Change, "the change of nothing".into()));
         };
@@ -722,9 +719,18 @@ impl Judge<'_> {
         {
             return None;
         }
-        let exact = (value.price - base) as f64 / base as f64 * 10_000.0;
-        let wrong = (exact - change as f64).abs() > 1.01;
-        wrong.then(|| (Rule::Change, format!("{:+.2} %", exact / 100.0)))
+        let exact = |base: i64| (value.price - base) as f64 / base as f64 * 10_000.0;
+        let fits = |base: i64| (exact(base) - change as f64).abs() <= 1.01;
+        let any_of = |session: &Session| {
+            let (Some(first), Some(last)) = (session.first, session.last) else {
+                return false;
+            };
+            let values = &tape.values[first as usize..=last as usize];
+            let told = |value: &&Value| matches!(value.sort, Sort::Told(_));
+            values.iter().filter(told).any(|value| fits(value.price))
+        };
+        let right = fits(base) || is_contract(place) && any_of(&tape.before);
+        (!right).then(|| (Rule::Change, format!("{:+.2} %", exact(base) / 100.0)))
     }
 
     /// Describes a value with its kind and its age.

@@ -191,6 +191,16 @@ impl Row<'_> {
         match self.place {
             SPXW | NVDA => {
                 let [bid, ask] = self.last.book.map(Decimal);
+                // The last trade of a contract belongs to the session of the row, which can be an
+                // earlier one than that of the quote.
+                if let Some(last) = self.session.last {
+                    let last = self.tape.get(last);
+                    let (price, at) = (Decimal(last.price), self.nanos(last.at));
+                    write!(
+                        text,
+                        r#","last_trade":{{"price":{price},"size":1,"sip_timestamp":{at},"timeframe":"{late}"}}"#
+                    )?;
+                }
                 write!(
                     text,
                     r#","type":"options","greeks":{{"delta":0.51,"gamma":0.01,"theta":-0.2,"vega":0.3}},"implied_volatility":0.21,"open_interest":1200,"last_quote":{{"bid":{bid},"ask":{ask},"bid_size":3,"ask_size":4,"last_updated":{nanos},"timeframe":"{late}"}}}}"#

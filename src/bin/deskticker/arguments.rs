@@ -34,8 +34,9 @@ Options for demo:
       --seconds N      end after N seconds (default: run until Ctrl-C)
       --watchlist LIST the symbols, separated by commas (default: SPX, VIX, SPY, QQQ, a contract)
       --speed X        let prices move X times as fast (default: 1, SPX then moves once a second)
-      --size SIZE      128x64 (default) or 128x32
-      --chip CHIP      the chip of an oled: ssd1306 (default), ssd1315, ssd1309, sh1106
+      --size SIZE      128x64 (default), 128x32 or 128x128
+      --chip CHIP      the chip of an oled: ssd1306 (default), ssd1315, ssd1309, sh1106, or sh1107
+                       (128x128)
       --bus PATH       the bus of an oled: I2C (default: the bus of the board, usually /dev/i2c-1),
                        or SPI, /dev/spidev0.0
       --address N      the I2C address of an oled (default: 0x3c)
@@ -311,6 +312,14 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
         return Err(
             "--bus with an SPI bus needs --dc N, the GPIO at the pin DC of the panel".into(),
         );
+    }
+    let oled = &mut options.panel.oled;
+    if !gave("size") {
+        oled.size = oled.chip.size_near(oled.size);
+    }
+    let is_oled = command == Command::Demo && options.panel.kind == PanelKind::Oled;
+    if is_oled && !oled.chip.has(oled.size) {
+        return Err("--size: the chip sh1107 has 128x128, and no other chip has this size".into());
     }
     match command {
         Command::Snapshot if !gave("output") => {

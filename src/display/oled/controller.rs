@@ -42,11 +42,20 @@ pub enum Chip {
         /// range 0..=4. Most panels use [`Chip::COLUMN`].
         column: u8,
     },
+    /// The chip of most panels of 128×128. It is written page by page, like the SH1106. Its COM lines
+    /// are the columns of the memory, so an offset moves the picture to the left or to the right.
+    Sh1107 {
+        /// The COM line at the left edge of the panel in the upright position, in the range 0..=127.
+        /// Most panels use 0.
+        column: u8,
+    },
 }
 
 impl Chip {
     /// The first visible memory column of most panels with an SH1106.
     pub const COLUMN: u8 = 2;
+    /// The largest column offset of an SH1107.
+    pub const LAST: u8 = WIDTH as u8 - 1;
     /// The number of memory columns of an SH1106 that are not visible, left and right together.
     pub const SPARE: u8 = 4;
 }
@@ -62,7 +71,25 @@ impl FromStr for Chip {
             "sh1106" => Ok(Chip::Sh1106 {
                 column: Chip::COLUMN,
             }),
-            _ => Err("expected ssd1306, ssd1315, ssd1309 or sh1106"),
+            "sh1107" => Ok(Chip::Sh1107 { column: 0 }),
+            _ => Err("expected ssd1306, ssd1315, ssd1309, sh1106 or sh1107"),
+        }
+    }
+}
+
+impl Chip {
+    /// Returns true if there are panels of this size with this chip. Only an SH1107 has 128 rows, and
+    /// no other size is supported with it.
+    pub fn has(self, size: Size) -> bool {
+        matches!(self, Chip::Sh1107 { .. }) == (size == Size::Square)
+    }
+
+    /// Returns this size if there are panels of it with this chip, or else the usual size.
+    pub fn size_near(self, size: Size) -> Size {
+        match self {
+            Chip::Sh1107 { .. } => Size::Square,
+            _ if size == Size::Square => Size::Tall,
+            _ => size,
         }
     }
 }
@@ -115,14 +142,23 @@ impl PanelSettings {
     /// page. Returns `None` for a chip that supports windows: its picture starts at memory column
     /// 0.
     fn paged(&self) -> Option<u8> {
-        let Chip::Sh1106 { column } = self.chip else {
-            return None;
-        };
-        // In a rotated panel, the columns count from the other end of the 132.
-        Some(match self.rotation {
-            Rotation::Upright => column.min(Chip::SPARE),
-            Rotation::UpsideDown => Chip::SPARE.saturating_sub(column),
-        })
+        match self.chip {
+            // In a rotated panel, the columns count from the other end of the 132.
+            Chip::Sh1106 { column } => Some(match self.rotation {
+                Rotation::Upright => column.min(Chip::SPARE),
+                Rotation::UpsideDown => Chip::SPARE.saturating_sub(column),
+            }),
+            Chip::Sh1107 { .. } => Some(0),
+            _ => None,
+        }
+    }
+
+    /// Returns the number of memory columns of a chip that is written page by page.
+    const fn row(&self) -> usize {
+        match self.chip {
+            Chip::Sh1106 { .. } => ROW,
+            _ => WIDTH,
+        }
     }
 
     /// Returns the windows to send, so that the panel shows the picture `next` instead of `shown`.
@@ -150,11 +186,10 @@ impl PanelSettings {
         window: Window,
         current: Option<Window>,
     ) -> BufferResult<()> {
-        // These conditions must match the ones in `price`. The crate's `Page::from` expects a row
-        // of dots, so each page is multiplied by 8.
+        // These conditions must match the ones in `price`.
         if let Some(first) = self.paged() {
             if current.is_none_or(|current| current.bottom != window.top) {
-                Command::PageStart(Page::from(window.top * 8)).send(message)?;
+                set_page(message, window.top)?;
             }
             Command::ColStart(first + window.left).send(message)?;
         } else {
@@ -184,7 +219,7 @@ impl PanelSettings {
             return Ok(whole);
         };
         for page in 0..=whole.bottom {
-            self.send_row(message, frame, first, page, 0..ROW)?;
+            self.send_row(message, frame, first, page, 0..self.row())?;
             message.flush()?;
         }
         Ok(Window {
@@ -206,7 +241,7 @@ impl PanelSettings {
     ) -> BufferResult<()> {
         let mut row = [0; ROW];
         row[usize::from(first)..][..WIDTH].copy_from_slice(frame.page(usize::from(page)));
-        Command::PageStart(Page::from(page * 8)).send(message)?;
+        set_page(message, page)?;
         Command::ColStart(columns.start as u8).send(message)?;
         message.send_data(U8(&row[columns]))
     }
@@ -216,7 +251,7 @@ impl PanelSettings {
         let pages = self.size.pages();
         let rest = match self.paged() {
             None => ((WIDTH - FIRST_STRIP) * pages).div_ceil(STRIP),
-            Some(_) => (ROW * pages - FIRST_RUN).div_ceil(RUN),
+            Some(_) => (self.row() * pages - FIRST_RUN).div_ceil(RUN),
         };
         1 + rest as u8
     }
@@ -262,12 +297,13 @@ impl PanelSettings {
                     0 => 0,
                     _ => FIRST_RUN + RUN * (piece - 1),
                 };
-                let to = (FIRST_RUN + RUN * piece).min(ROW * self.size.pages());
+                let row = self.row();
+                let to = (FIRST_RUN + RUN * piece).min(row * self.size.pages());
                 let (mut at, mut page) = (from, 0);
                 while at < to {
-                    page = at / ROW;
-                    let end = to.min((page + 1) * ROW);
-                    let columns = at - page * ROW..end - page * ROW;
+                    page = at / row;
+                    let end = to.min((page + 1) * row);
+                    let columns = at - page * row..end - page * row;
                     self.send_row(message, frame, first, page as u8, columns)?;
                     message.flush()?;
                     at = end;
@@ -299,10 +335,16 @@ impl PanelSettings {
         if dark {
             Command::DisplayOn(false).send(message)?;
         }
-        Command::DisplayClockDiv(0x8, 0x0).send(message)?;
+        // The oscillator of the SH1107 has its default frequency.
+        let clock = if self.is_square() { 0x5 } else { 0x8 };
+        Command::DisplayClockDiv(clock, 0x0).send(message)?;
         Command::Multiplex(self.size.height() as u8 - 1).send(message)?;
-        Command::DisplayOffset(light.first_row()).send(message)?;
-        Command::StartLine(0).send(message)?;
+        self.shift(message, light)?;
+        if self.is_square() {
+            Command::DisplayOffset(0).send(message)?;
+        } else {
+            Command::StartLine(0).send(message)?;
+        }
         match self.chip {
             Chip::Ssd1306 | Chip::Ssd1315 => {
                 Command::ChargePump(true).send(message)?;
@@ -319,26 +361,60 @@ impl PanelSettings {
                 // The pump voltage is 8 V.
                 message.send_commands(U8(&[0x32]))?;
             }
+            Chip::Sh1107 { .. } => {
+                // The converter is on by default, and works only while the panel is on. A panel with
+                // an external supply leaves its pins open.
+                if dark {
+                    message.send_commands(U8(&[0xAD, 0x81]))?;
+                }
+                // Page addressing; `21` would be vertical addressing (command 3).
+                message.send_commands(U8(&[0x20]))?;
+            }
         }
         match self.size {
             Size::Tall => DisplaySize128x64.configure(message)?,
             Size::Short => DisplaySize128x32.configure(message)?,
+            // The SH1107 has no setting of its COM pins.
+            Size::Square => {}
         }
         // Manufacturers mount the panel upside down, so the upright orientation needs both
-        // directions reversed.
-        let upright = self.rotation == Rotation::Upright;
-        Command::SegmentRemap(upright).send(message)?;
-        Command::ReverseComDir(upright).send(message)?;
+        // directions reversed. A panel of 128×128 needs neither.
+        let reversed = (self.rotation == Rotation::Upright) != self.is_square();
+        Command::SegmentRemap(reversed).send(message)?;
+        Command::ReverseComDir(reversed).send(message)?;
         self.brighten(message, light.brightness)?;
         Command::AllOn(false).send(message)?;
         Command::Invert(false).send(message)?;
         match self.chip {
-            // The SH1106 has no scroll function.
-            Chip::Sh1106 { .. } => Ok(()),
+            // These chips have no scroll function.
+            Chip::Sh1106 { .. } | Chip::Sh1107 { .. } => Ok(()),
             // After this command the memory must be written again (SSD1306 data sheet, 10.1.7).
             _ if whole => Command::EnableScroll(false).send(message),
             _ => Ok(()),
         }
+    }
+
+    const fn is_square(&self) -> bool {
+        matches!(self.chip, Chip::Sh1107 { .. })
+    }
+
+    /// Adds the command that shifts the picture by the number of rows or columns of the light.
+    pub(crate) fn shift<I>(
+        &self,
+        message: &mut I2cMessage<I>,
+        light: PanelLight,
+    ) -> BufferResult<()> {
+        let Chip::Sh1107 { column } = self.chip else {
+            return Command::DisplayOffset(light.first_row()).send(message);
+        };
+        // The start line is the memory column that COM0 shows; the columns count modulo 128. With
+        // COM0 at the right edge, the columns before it move to the other side.
+        let offset = match self.rotation {
+            Rotation::Upright => WIDTH as u8 - column % WIDTH as u8,
+            Rotation::UpsideDown => column,
+        };
+        let line = offset.wrapping_add(light.first_column()) % WIDTH as u8;
+        message.send_commands(U8(&[0xDC, line]))
     }
 
     /// Adds the commands for a brightness level from 0 to 255. The contrast alone has little
@@ -348,9 +424,11 @@ impl PanelSettings {
         // the minimum.
         let charge = 1 + level / 18;
         match self.chip {
-            // The SH1106 expects the two phases in the opposite order (SH1106 data sheet, command
+            // These chips expect the two phases in the opposite order (SH1106 data sheet, command
             // 15).
-            Chip::Sh1106 { .. } => Command::PreChargePeriod(charge, 1).send(message)?,
+            Chip::Sh1106 { .. } | Chip::Sh1107 { .. } => {
+                Command::PreChargePeriod(charge, 1).send(message)?
+            }
             _ => Command::PreChargePeriod(1, charge).send(message)?,
         }
         // The levels are 0.65, 0.77 and 0.83 of the supply voltage, or the nearest levels of the
@@ -359,7 +437,7 @@ impl PanelSettings {
         let levels = match self.chip {
             Chip::Ssd1306 | Chip::Ssd1315 => [0x00, 0x20, 0x30],
             Chip::Ssd1309 => [0x00, 0x34, 0x3C],
-            Chip::Sh1106 { .. } => [0x22, 0x35, 0x3E],
+            Chip::Sh1106 { .. } | Chip::Sh1107 { .. } => [0x22, 0x35, 0x3E],
         };
         let [low, mid, high] = levels;
         let vcomh = match level {
@@ -370,6 +448,12 @@ impl PanelSettings {
         message.send_commands(U8(&[0xDB, vcomh]))?;
         Command::Contrast(level).send(message)
     }
+}
+
+/// Adds the command that sets the page of a chip that is written page by page.
+fn set_page<I>(message: &mut I2cMessage<I>, page: u8) -> BufferResult<()> {
+    // The crate's `Page::from` expects a row of dots.
+    Command::PageStart(Page::from(page * 8)).send(message)
 }
 
 /// Adds the commands that set a window to the message.

@@ -1,5 +1,5 @@
 //! Plans the runs to send to a chip that is written page by page and does not support windows
-//! (SH1106), so that the panel shows the next picture with the fewest bytes. This module owns the
+//! (SH1106, SH1107), so that the panel shows the next picture with the fewest bytes. This module owns the
 //! cost of such a run in bytes; it never accesses a bus, and it never allocates.
 //!
 //! A run is a window of one page. Each run sets its own column address, because the chip's pointer
@@ -7,7 +7,7 @@
 
 use super::dirty_windows::{changed_columns, runs};
 use super::window::{MESSAGE, Window, WindowPlan};
-use crate::render::Frame;
+use crate::render::{Frame, WIDTH};
 
 /// The cost of the column address in bytes: two command bytes, each with a control byte.
 const COLUMN: usize = 4;
@@ -15,6 +15,12 @@ const COLUMN: usize = 4;
 const PAGE: usize = 2;
 /// The longest gap of unchanged columns that is sent as part of a run: a separate run costs as much.
 const GAP: u32 = (MESSAGE + COLUMN) as u32;
+
+/// The largest number of runs of one page, so that each update of 16 pages fits into a plan. So many
+/// changes are noise, and then exact runs bring no advantage.
+const RUNS: usize = 8;
+/// The number of pages up to which all runs fit into a plan.
+const FEW_PAGES: usize = 8;
 
 /// Returns the length of the messages for these runs in bytes, with the address byte of each
 /// message. `current` is the window whose page is set in the chip.
@@ -42,9 +48,15 @@ pub(crate) fn plan(shown: &Frame, next: &Frame, current: Option<Window>) -> Wind
         for page in 0..next.size().pages() {
             if (Some(page) == set) == is_set {
                 let columns = changed_columns(shown.page(page), next.page(page));
+                let runs = runs::<GAP>(page, columns);
+                if next.size().pages() > FEW_PAGES && runs.clone().count() > RUNS {
+                    let right = WIDTH as u32 - 1 - columns.leading_zeros();
+                    found.extend([Window::run(page, columns.trailing_zeros(), right)]);
+                    continue;
+                }
                 // The list has space for all runs, because the gaps between them are longer than
                 // `GAP`.
-                found.extend(runs::<GAP>(page, columns));
+                found.extend(runs);
             }
         }
     }
@@ -54,7 +66,7 @@ pub(crate) fn plan(shown: &Frame, next: &Frame, current: Option<Window>) -> Wind
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::{Size, WIDTH};
+    use crate::render::Size;
     use proptest::prelude::*;
 
     fn frame(changes: &[(usize, usize)]) -> Frame {
@@ -105,6 +117,17 @@ mod tests {
             .flat_map(|page| (0..16).map(move |i| (i * 8, page)))
             .collect();
         assert_eq!(planned(&scattered, None).len(), 128);
+    }
+
+    #[test]
+    fn a_plan_has_space_for_noise_on_all_16_pages() {
+        let mut next = Frame::new(Size::Square);
+        for (at, byte) in next.as_bytes_mut().iter_mut().enumerate() {
+            *byte = u8::from(at % 8 == 0);
+        }
+        let plan = plan(&Frame::new(Size::Square), &next, None);
+        let whole = |page| Window::run(page, 0, 120);
+        assert!(plan.iter().copied().eq((0..16).map(whole)), "{plan:?}");
     }
 
     /// The fewest bytes for the changed columns of one page, with every possible cut between two

@@ -111,7 +111,10 @@ fn least_switch(changes: &[u128; 8], current: Option<Window>) -> usize {
 
 /// Returns the runs of changed columns of one page. A run contains gaps of up to `GAP` unchanged
 /// columns.
-pub(crate) fn runs<const GAP: u32>(page: usize, columns: u128) -> impl Iterator<Item = Window> {
+pub(crate) fn runs<const GAP: u32>(
+    page: usize,
+    columns: u128,
+) -> impl Iterator<Item = Window> + Clone {
     let mut columns = bridged::<GAP>(columns);
     std::iter::from_fn(move || {
         if columns == 0 {

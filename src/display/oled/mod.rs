@@ -257,16 +257,17 @@ impl<B: Bus> Oled<B> {
             return self.send_all();
         }
         if again {
-            // After an interrupted message, the chip may wait for arguments of a command, and takes
-            // these two commands as the arguments.
-            Command::Noop.send(message)?;
-            Command::Noop.send(message)?;
-        }
-        if again || self.light.brightness != self.lit.brightness {
-            self.settings.brighten(message, self.light.brightness)?;
-        }
-        if again || self.light.first_row() != self.lit.first_row() {
-            Command::DisplayOffset(self.light.first_row()).send(message)?;
+            // The failed message may have been cut in the settings, and any of them may now have a
+            // wrong argument: also the mode in which the chip writes the windows below.
+            self.settings
+                .initialise(message, self.light, false, false)?;
+        } else {
+            if self.light.brightness != self.lit.brightness {
+                self.settings.brighten(message, self.light.brightness)?;
+            }
+            if self.light.first_row() != self.lit.first_row() {
+                self.settings.shift(message, self.light)?;
+            }
         }
         message.flush()?;
         self.lit = self.light;

@@ -15,11 +15,13 @@ const LAST_BACKOFF: Duration = Duration::from_secs(1);
 /// The longest wait for a stuck bus. Each attempt takes a second or more, and the kernel logs each
 /// attempt.
 const STUCK_BACKOFF: Duration = Duration::from_secs(10);
-/// The interval between two pieces of the picture and the settings that are sent again, to repair
-/// errors that no bus fault has reported. The whole picture of a panel of 128×64 dots has 11
-/// pieces, so a lost byte is repaired within ten seconds. A piece is short, so that a new price
-/// never waits for a whole picture.
+/// The longest interval between two pieces of the picture and the settings that are sent again, to
+/// repair errors that no bus fault has reported. A piece is short, so that a new price never waits
+/// for a whole picture.
 const HEAL_INTERVAL: Duration = Duration::from_millis(900);
+/// The longest time for all pieces, so that a lost byte is repaired within ten seconds. A panel of
+/// 128×64 dots has 11 pieces; one of 128×128 dots has 21, so it gets a piece every 471 ms.
+const HEAL_ROUND: Duration = Duration::from_millis(9_900);
 /// The interval at which all pieces are sent one directly after the other. Only then the panel is
 /// turned on again, because a panel that has lost power has random data in its memory. New prices
 /// go between the pieces.
@@ -98,6 +100,11 @@ impl PanelRecovery {
         }
     }
 
+    /// Returns the interval between two pieces.
+    fn interval(&self) -> Duration {
+        HEAL_INTERVAL.min(HEAL_ROUND / u32::from(self.pieces))
+    }
+
     /// Returns the step that is due now. A heal never comes first: see [`PanelRecovery::heal`].
     pub(crate) fn step(&self, now: Moment) -> RecoveryStep {
         match self.state {
@@ -143,7 +150,7 @@ impl PanelRecovery {
             RecoveryStep::Connect => {
                 self.in_series = false;
                 self.next = 0;
-                self.due = now + HEAL_INTERVAL;
+                self.due = now + self.interval();
                 self.wake = now + STABLE_AFTER_RECOVERY;
             }
             RecoveryStep::Heal(piece) => return self.healed(piece, now),
@@ -160,7 +167,7 @@ impl PanelRecovery {
         }
         // The interval counts from the time at which the piece was due, so that the whole picture
         // does not take longer because of late pieces.
-        self.due = (self.due + HEAL_INTERVAL).max(now);
+        self.due = (self.due + self.interval()).max(now);
         if !std::mem::take(&mut self.in_series) {
             return false;
         }
@@ -187,7 +194,7 @@ impl PanelRecovery {
             }
             RecoveryStep::Heal(_) => {
                 self.state = RecoveryState::Torn;
-                self.due = now + HEAL_INTERVAL;
+                self.due = now + self.interval();
                 return false;
             }
             RecoveryStep::Repeat => self.due = now,

@@ -73,8 +73,10 @@ impl Instrument {
             if new.is_close {
                 // A REST row has only one timestamp, which can belong to a price after the close.
                 let last = match (class, phase.part) {
-                    (AssetClass::Option, _)
-                    | (_, Some(SessionPart::Regular | SessionPart::Pre)) => Utc(i64::MAX),
+                    (AssetClass::Option, _) | (_, Some(SessionPart::Regular)) => Utc(i64::MAX),
+                    // Before the first trade of a day, the row can have a new timestamp, but its
+                    // close is still that of the last session.
+                    (_, Some(SessionPart::Pre)) => phase.bell,
                     (AssetClass::Index, _) => phase.bell + INDEX_SETTLEMENT,
                     (AssetClass::Equity, _) => phase.bell,
                 };

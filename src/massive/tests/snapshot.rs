@@ -66,16 +66,19 @@ fn a_share_has_the_price_of_its_last_timed_trade_or_of_its_session_close() {
     let size = traded.trade.map(|(trade, _)| trade.size);
     assert_eq!((size, traded.day.volume), (Some(100), Some(1_234_567)));
     assert_eq!(traded.day.range, price(598.25).zip(price(602.5)));
-    for trade in [
-        "null",
-        "{}",
-        r#"{"price":601.25}"#,
-        r#"{"price":0,"sip_timestamp":1764086430000000000}"#,
+    for (trade, stamp) in [
+        ("null", 1_764_086_430_905),
+        ("{}", 1_764_086_430_905),
+        (r#"{"price":601.25}"#, 1_764_086_430_905),
+        (
+            r#"{"price":0,"sip_timestamp":1764086430000000000}"#,
+            1_764_086_430_000,
+        ),
     ] {
         let closed = row(trade);
         assert_eq!(
             (closed.price, closed.stamp),
-            (price(601.0), Some(Utc(1_764_086_430_905))),
+            (price(601.0), Some(Utc(stamp))),
             "{trade}"
         );
     }
@@ -151,7 +154,7 @@ fn share(trade: &str, status: &str) -> InstrumentSnapshot {
 
 #[test]
 fn a_trade_that_sets_no_last_price_is_ignored() {
-    let right = (price(249.75), Some(Utc(1_764_086_431_000)), false);
+    let right = (price(249.75), Some(Utc(1_764_086_430_000)), false);
     for trade in [
         r#""price":257.6591,"conditions":[53,52,41]"#,
         r#""price":249.8,"conditions":[37]"#,
@@ -266,4 +269,20 @@ fn a_simulated_response_makes_only_simulated_prices() {
     assert!(simulated(r#","simulated":true"#));
     assert!(!simulated(""));
     assert!(!simulated(r#","simulated":false"#));
+}
+
+#[test]
+fn the_close_of_a_share_is_not_newer_than_its_last_trade() {
+    let row = |trade: &str| {
+        let text = format!(
+            r#"{{"results":[{{"ticker":"SPY","market_status":"closed","session":{{"close":589.4}},
+            {trade}"last_updated":1764061200000000000}}]}}"#
+        );
+        let snapshot = read(text.as_bytes()).unwrap();
+        let seed = snapshot.seeds().next().unwrap();
+        (seed.stamp, seed.is_close)
+    };
+    let traded = r#""last_trade":{"price":589.4,"sip_timestamp":1764032400000000000},"#;
+    assert_eq!(row(traded), (Some(Utc(1_764_032_400_000)), true));
+    assert_eq!(row(""), (Some(Utc(1_764_061_200_000)), true));
 }

@@ -1,6 +1,6 @@
 //! The upper half of the tall layouts: one line of small text with the first instrument's name and
-//! the state of the whole display, and the first price with all that is said of it. This module
-//! never judges a price.
+//! the state of the whole display, and the first price with all that is said of it. The square
+//! layouts have such a block for each price. This module never judges a price.
 
 use crate::render::font::{
     BADGE, HUGE, LARGE, LARGE_BADGE, MEDIUM, NumberStyle, SMALL, TEXT, WORD,
@@ -15,14 +15,16 @@ use crate::render::{Colours, DrawCache, Frame, InstrumentView, Size, View, WIDTH
 
 /// The column after a name of seven letters.
 pub(crate) const NAME_END: usize = 35;
-/// The page of the top of a price.
+/// The page of the top of a price, from the first page of its block.
 const TOP: usize = 1;
-/// The page of the change, which is the last page of the upper half.
+/// The page of the change, which is the last page of the block.
 const LAST: usize = 4;
 /// The page of the top of a price, and its largest digits, below the yellow rows of a panel.
 const BLUE: (usize, &NumberStyle) = (2, &LARGE);
-/// The second of the two yellow pages.
-const YELLOW: usize = 1;
+/// The same on a panel of 128×128.
+const SQUARE: (usize, &NumberStyle) = (2, &HUGE);
+/// The second of the two pages of the header on these panels.
+const SECOND: usize = 1;
 /// The first column of the change. The change, the curve and the name are at the same place for most
 /// prices, so that the turn of a page rewrites only their different dots.
 const CHANGE_X: usize = 71;
@@ -39,7 +41,7 @@ const CURVE_LEAST: usize = 16;
 /// and a mark for a wrong configuration before it. Returns the rest of the line.
 pub(crate) fn signs(view: &View<'_>, frame: &mut Frame) -> Row {
     let page = match frame.size() {
-        Size::Tall => 0,
+        Size::Tall | Size::Square => 0,
         Size::Short => 3,
     };
     icon::sign(frame, view.sign, WIDTH - SIGN, page);
@@ -86,16 +88,24 @@ pub(crate) const fn top(view: &View<'_>) -> (usize, &'static NumberStyle) {
 /// it.
 ///
 /// On a panel of two colours, the yellow rows have the header, the change and the word STALE, and
-/// the price is below them. The name and the change are large if they fit.
+/// the price is below them. The name and the change are large if they fit. So it is on 128×128.
+///
+/// The block of the price begins at the page `first`. A block below another one, on 128×128, has no
+/// state of the whole display.
 pub(crate) fn draw(
     view: &View<'_>,
     line: &InstrumentView<'_>,
     frame: &mut Frame,
     draw_cache: Option<&mut DrawCache>,
+    first: usize,
 ) -> bool {
     let numbers = view.format.numbers;
-    let mut row = signs(view, frame);
-    let alerted = alert::draw(view, frame, row);
+    let mut row = Row::new(first, 0..WIDTH);
+    let mut alerted = false;
+    if first == 0 {
+        row = signs(view, frame);
+        alerted = alert::draw(view, frame, row);
+    }
     let mark = StatusBadge::of(line);
     // The reason for a denial stands beside the dashes, so the dashes are short.
     let dashes = if line.denial.is_some() {
@@ -109,14 +119,17 @@ pub(crate) fn draw(
         Some(StatusBadge::Delayed) => WIDTH - GAP - LARGE_BADGE.width(DELAY),
         _ => WIDTH,
     };
-    let yellow = view.colours == Colours::YellowBlue;
-    let (top, largest) = top(view);
+    let square = frame.size() == Size::Square;
+    // The header has two pages.
+    let double = square || view.colours == Colours::YellowBlue;
+    let (top, largest) = if square { SQUARE } else { top(view) };
+    let top = first + top;
     let mut style = number.fit([largest, &LARGE, &MEDIUM, &SMALL], room);
-    let mut last = if yellow { YELLOW } else { LAST };
+    let mut last = first + if double { SECOND } else { LAST };
     if alerted {
-        row = if yellow {
+        row = if double {
             last = top + 2;
-            Row::new(YELLOW, 0..WIDTH)
+            Row::new(SECOND, 0..WIDTH)
         } else if let Some(row) = below(view, line, mark.as_ref(), &number, style) {
             row
         } else {
@@ -138,7 +151,8 @@ pub(crate) fn draw(
 
     // The name of a contract needs the space of the time if there is a mark.
     let marked = matches!(mark, Some(StatusBadge::Delayed | StatusBadge::Word(_)));
-    if row.left == 0 && !(marked && line.contract.is_some() && !view.simulated) {
+    let usual = row.left == 0 && !(marked && line.contract.is_some() && !view.simulated);
+    if usual && first == 0 {
         slot(view, frame, &mut row);
     } else if view.simulated {
         row.write_right(frame, &BADGE, "DEMO");
@@ -154,7 +168,9 @@ pub(crate) fn draw(
                     true => under.write_left(frame, &BADGE, "STALE"),
                     false => row.write_right(frame, &BADGE, "STALE"),
                 }
-            } else if row.page == 0 && !yellow && LARGE_BADGE.fits(age, lower.room()) {
+            } else if (square || row.page == first && !double)
+                && LARGE_BADGE.fits(age, lower.room())
+            {
                 lower.write_left(frame, &LARGE_BADGE, age);
                 row.write_right(frame, &BADGE, "STALE");
             } else {
@@ -180,7 +196,7 @@ pub(crate) fn draw(
     let plain = part.is_none() && line.contract.is_none();
     let large = WORD.width(line.label) + GAP + change.as_ref().map_or(0, ChangeText::large_width);
     let aged = matches!(mark, Some(StatusBadge::Age(_)));
-    if yellow && !alerted && plain && !aged && large <= row.room() {
+    if double && !alerted && plain && !aged && large <= row.room() {
         row.write_left(frame, &WORD, line.label);
         change::draw_large(frame, change, row);
     } else {

@@ -126,6 +126,53 @@ fn off(millis: i64, numbers: NumberFormat) -> ShortText {
     heapless::format!("{sign}{} {unit}", whole(number, numbers)).unwrap_or_default()
 }
 
+/// The number of values in the table of the connection.
+const VALUES: usize = 5;
+
+/// Calls `each` with the name and the text of each value of the table.
+fn values(view: &View<'_>, report: &LinkReport, mut each: impl FnMut(usize, &str, &str)) {
+    let rows = rows(report, view.format.numbers);
+    for (row, (name, value)) in rows.into_iter().enumerate() {
+        each(row, name, &value);
+    }
+}
+
+/// Returns the values of the connection with their names.
+pub(crate) fn rows(
+    report: &LinkReport,
+    numbers: NumberFormat,
+) -> [(&'static str, ShortText); VALUES] {
+    let count = |number: u32| whole(number.into(), numbers);
+    let (name, late) = late(report, numbers);
+    let lit_hours = || heapless::format!("{} h", count(report.lit_hours)).unwrap_or_default();
+    [
+        ("messages", rate(report, numbers)),
+        ("last message", last(report)),
+        (name, late),
+        ("reconnects", count(report.reconnects)),
+        match excluded(report) {
+            Some(names) => ("plan lacks", names),
+            None => ("lit", lit_hours()),
+        },
+    ]
+}
+
+/// Draws the page on 128×128: the chain of hops, the state of the connection, and a table of values
+/// in large letters.
+pub(crate) fn square(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
+    let mut row = header::signs(view, frame);
+    if !alert::draw(view, frame, row) {
+        header::slot(view, frame, &mut row);
+        chain(report, frame, 0);
+    }
+    title(view, report, frame, &WORD, Row::new(2, 0..WIDTH));
+    values(view, report, |row, name, value| {
+        // Each value has two pages, down to the last one.
+        let page = frame.size().pages() - 2 * (VALUES - row);
+        field::draw_large(frame, Row::new(page, 0..WIDTH), name, value);
+    });
+}
+
 /// Draws the page on 128×64: the chain of hops, the state of the connection, and a table of values.
 pub(crate) fn tall(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
     let mut row = header::signs(view, frame);
@@ -148,27 +195,9 @@ pub(crate) fn tall(view: &View<'_>, report: &LinkReport, frame: &mut Frame) {
         title(view, report, frame, &WORD, Row::new(1, 0..WIDTH));
     }
 
-    let rows = rows(report, view.format.numbers);
-    for (page, (name, value)) in (3..).zip(rows) {
-        field::draw(frame, Row::new(page, 0..WIDTH), name, &value);
-    }
-}
-
-/// Returns the values of the connection with their names.
-pub(crate) fn rows(report: &LinkReport, numbers: NumberFormat) -> [(&'static str, ShortText); 5] {
-    let count = |number: u32| whole(number.into(), numbers);
-    let (name, late) = late(report, numbers);
-    let lit_hours = || heapless::format!("{} h", count(report.lit_hours)).unwrap_or_default();
-    [
-        ("messages", rate(report, numbers)),
-        ("last message", last(report)),
-        (name, late),
-        ("reconnects", count(report.reconnects)),
-        match excluded(report) {
-            Some(names) => ("plan lacks", names),
-            None => ("lit", lit_hours()),
-        },
-    ]
+    values(view, report, |row, name, value| {
+        field::draw(frame, Row::new(3 + row, 0..WIDTH), name, value);
+    });
 }
 
 /// Draws the page on 128×32: the state of the connection and the most important values.

@@ -2,7 +2,7 @@
 //! and notices for a picture that is no longer updated. This module never judges a price.
 
 use super::header;
-use crate::render::font::{BADGE, TEXT, WORD};
+use crate::render::font::{BADGE, Font, LARGE, TEXT, WORD};
 use crate::render::parts::{alert, name};
 use crate::render::row::GAP;
 use crate::render::{Colours, Frame, Size, View, WIDTH};
@@ -10,11 +10,18 @@ use crate::render::{Colours, Frame, Size, View, WIDTH};
 /// Returns a picture without a price: a word, and an explanation in small letters below it.
 pub fn notice(size: Size, word: &str, meaning: &str) -> Frame {
     let mut frame = Frame::new(size);
-    let (first, second) = match size {
-        Size::Tall => (2, 5),
-        Size::Short => (0, 3),
+    let (font, first, second) = match size {
+        Size::Tall => (&WORD, 2, 5),
+        Size::Short => (&WORD, 0, 3),
+        Size::Square => (&LARGE.whole, 4, 9),
     };
-    for (font, page, text) in [(&WORD, first, word), (&TEXT, second, meaning)] {
+    let font = [font, &WORD]
+        .into_iter()
+        .find(|font| font.fits(word, WIDTH));
+    for (font, page, text) in [
+        (font.unwrap_or(&WORD), first, word),
+        (&TEXT, second, meaning),
+    ] {
         let text = name::cut(font, text, WIDTH);
         let x = WIDTH.saturating_sub(font.width(&text)) / 2;
         font.write(&mut frame, x, page, &text);
@@ -31,6 +38,7 @@ pub fn test_picture(size: Size, number: &str) -> Frame {
     let (top, bottom) = match size {
         Size::Tall => (2, 5),
         Size::Short => (1, 1),
+        Size::Square => (2, 12),
     };
     WORD.write(&mut frame, 6, top, first);
     let right = WIDTH - 5 - WORD.width(second);
@@ -61,28 +69,48 @@ pub(crate) fn page(view: &View<'_>, title: &str, text: &str, frame: &mut Frame) 
                 (false, _) => (&WORD, 0, line.right - GAP),
             };
             font.write(frame, 0, first, &name::cut(font, title, room));
-            paragraph(frame, text, first + font.pages..8, 0, WIDTH);
+            paragraph(frame, &TEXT, text, first + font.pages..8, 0, WIDTH);
+        }
+        Size::Square => {
+            let (first, room) = if alerted {
+                (1, WIDTH)
+            } else {
+                (0, line.right - GAP)
+            };
+            WORD.write(frame, 0, first, &name::cut(&WORD, title, room));
+            let pages = first + 3..frame.size().pages();
+            // Large letters, if the whole text fits without a split word.
+            let whole = |word| WORD.fits(without_folders(word), WIDTH);
+            let large = text.split_whitespace().all(whole);
+            if !large || !paragraph(frame, &WORD, text, pages.clone(), 0, WIDTH) {
+                frame.as_bytes_mut()[pages.start * WIDTH..].fill(0);
+                paragraph(frame, &TEXT, text, pages, 0, WIDTH);
+            }
         }
         Size::Short => {
             BADGE.write(frame, 0, 0, &name::cut(&BADGE, title, WIDTH - 1));
-            paragraph(frame, text, 1..if alerted { 3 } else { 4 }, 0, line.right);
+            let pages = 1..if alerted { 3 } else { 4 };
+            paragraph(frame, &TEXT, text, pages, 0, line.right);
         }
     }
 }
 
-/// Draws the page of the set-up by phone: a QR code at the left, and the text at the right. A low
-/// panel has no space for a QR code with dots that a phone can recognise, so it shows the text
+/// Draws the page of the set-up by phone: a QR code at the left, and the text at the right, or below
+/// the code on 128×128. A low panel has no space for a QR code with dots that a phone can recognise, so it shows the text
 /// alone. The code has a line for each row of modules, with `#` for a dark module.
 pub(crate) fn join(view: &View<'_>, text: &str, code: &str, frame: &mut Frame) {
-    let side = Size::Tall.height();
+    let (side, text_pages, left) = match frame.size() {
+        Size::Square => (96, 12..16, 0),
+        _ => (Size::Tall.height(), 0..8, Size::Tall.height() + GAP),
+    };
     let modules = code.lines().count();
-    if frame.size() != Size::Tall || modules == 0 || modules + 2 > side {
+    if frame.size() == Size::Short || modules == 0 || modules + 2 > side {
         return page(view, "PHONE", text, frame);
     }
     let scale = side / (modules + 2);
     let margin = (side - scale * modules) / 2;
     // The background of the code is lit, because phones expect dark modules.
-    for page in 0..Size::Tall.pages() {
+    for page in 0..side / 8 {
         frame.columns_mut(page, 0..side).fill(0xFF);
     }
     for (row, line) in code.lines().enumerate() {
@@ -93,7 +121,7 @@ pub(crate) fn join(view: &View<'_>, text: &str, code: &str, frame: &mut Frame) {
             }
         }
     }
-    paragraph(frame, text, 0..8, side + GAP, WIDTH);
+    paragraph(frame, &TEXT, text, text_pages, left, WIDTH);
 }
 
 /// Draws the page of an empty watchlist.
@@ -104,6 +132,12 @@ pub(crate) fn empty(view: &View<'_>, frame: &mut Frame) {
             header::slot(view, frame, &mut row);
             WORD.write(frame, 4, 3, "Nothing to show");
             TEXT.write(frame, 9, 6, "the watchlist is empty");
+        }
+        Size::Square => {
+            let mut row = header::place(view, frame, 1);
+            header::slot(view, frame, &mut row);
+            WORD.write(frame, 4, 6, "Nothing to show");
+            TEXT.write(frame, 9, 9, "the watchlist is empty");
         }
         Size::Short => {
             let row = header::signs(view, frame);
@@ -120,53 +154,56 @@ pub(crate) fn empty(view: &View<'_>, frame: &mut Frame) {
 }
 
 /// Draws a text over several lines, with line breaks between words where possible. The last line is
-/// at most `last` columns wide. Two dots replace the text that does not fit.
+/// at most `last` columns wide. Two dots replace the text that does not fit. Returns true if the
+/// whole text fits.
 fn paragraph(
     frame: &mut Frame,
+    font: &Font,
     text: &str,
     pages: core::ops::Range<usize>,
     left: usize,
     last: usize,
-) {
-    let dots = TEXT.width("..");
+) -> bool {
+    let dots = font.width("..");
     let mut words = text.split_whitespace().map(without_folders).peekable();
     let (mut page, mut x) = (pages.start, left);
     while let Some(mut word) = words.next() {
         loop {
-            let final_line = page + 1 == pages.end;
+            let final_line = page + 2 * font.pages > pages.end;
             let end = if final_line { last } else { WIDTH };
             let more = final_line && words.peek().is_some();
             let room = if more { end - dots } else { end };
-            let start = if x == left { x } else { x + TEXT.width(" ") };
-            if start + TEXT.width(word) <= room {
-                x = TEXT.write(frame, start, page, word);
+            let start = if x == left { x } else { x + font.width(" ") };
+            if start + font.width(word) <= room {
+                x = font.write(frame, start, page, word);
                 break;
             }
             if final_line {
                 if x == left {
-                    let head = &word[..fitting(word, end - left - dots)];
-                    x = TEXT.write(frame, left, page, head);
+                    let head = &word[..fitting(font, word, end - left - dots)];
+                    x = font.write(frame, left, page, head);
                 }
-                TEXT.write(frame, x, page, "..");
-                return;
+                font.write(frame, x, page, "..");
+                return false;
             }
             if x == left {
                 // The word is too long for any line, so it is split.
-                let (head, tail) = word.split_at(fitting(word, room - left));
-                TEXT.write(frame, left, page, head);
+                let (head, tail) = word.split_at(fitting(font, word, room - left));
+                font.write(frame, left, page, head);
                 word = tail;
             }
-            (page, x) = (page + 1, left);
+            (page, x) = (page + font.pages, left);
         }
     }
+    true
 }
 
 /// Returns the number of bytes of a word that fit into `room` columns.
-fn fitting(word: &str, room: usize) -> usize {
+fn fitting(font: &Font, word: &str, room: usize) -> usize {
     let ends = word
         .char_indices()
         .map(|(at, letter)| at + letter.len_utf8());
-    let fitting = ends.take_while(|end| TEXT.fits(&word[..*end], room));
+    let fitting = ends.take_while(|end| font.fits(&word[..*end], room));
     fitting.last().unwrap_or(0)
 }
 

@@ -11,5 +11,6 @@ pub(crate) mod link_status;
 pub(crate) mod message;
 pub(crate) mod option;
 pub(crate) mod pair_short;
+pub(crate) mod pair_square;
 pub(crate) mod pair_tall;
 pub(crate) mod single;

@@ -9,7 +9,7 @@ use crate::market::{NumberFormat, OptionAnalytics, Price, ShortText, Trade, whol
 use crate::render::font::{BADGE, Font, LARGE, LARGE_BADGE, MEDIUM, NumberStyle, SMALL, TEXT};
 use crate::render::parts::badge::{self, StatusBadge};
 use crate::render::parts::price::PriceText;
-use crate::render::parts::{alert, clock, field, name};
+use crate::render::parts::{alert, clock, field, name, range, sparkline};
 use crate::render::row::{GAP, Row};
 use crate::render::{Colours, Frame, InstrumentView, OptionView, View, WIDTH};
 
@@ -208,6 +208,60 @@ pub(crate) fn tall(view: &View<'_>, sheet: &OptionView<'_>, frame: &mut Frame) {
     for page in table..bottom {
         frame.columns_mut(page, RULE..RULE + 1)[0] = DOTTED;
     }
+}
+
+/// Draws the page on 128×128: the header and the middle of bid and ask, its curve, a table, and the
+/// range of the day.
+pub(crate) fn square(view: &View<'_>, sheet: &OptionView<'_>, frame: &mut Frame) {
+    /// The pages of the curve, the table, and the range.
+    const CURVE: Range<usize> = 7..10;
+    const TABLE: Range<usize> = 10..15;
+    const DAY: usize = 15;
+    let numbers = view.format.numbers;
+    let shown = OptionFields::of(sheet);
+    let line = &shown.line;
+    header::draw(view, line, frame, None, 0);
+    let mut row = Row::new(CURVE.start - 1, 0..WIDTH);
+    row.write_left(frame, &TEXT, "mid");
+    // An expired contract has this word in the header.
+    if !line.expired {
+        row.write_right(frame, shown.days.1, &shown.days.0);
+    }
+    if line.shown_price().is_some() {
+        sparkline::draw(frame, line.history, 0..WIDTH, CURVE, !line.is_live());
+    }
+    let [left, right] = [LEFT, RIGHT].map(|columns| move |page| Row::new(page, columns.clone()));
+    let page = |row: usize| TABLE.start + row;
+    let (decimals, values) = (line.decimals, &shown.analytics);
+    let count = |count| field::count(count, numbers, RIGHT.len());
+    let value = |value| field::number(value, numbers);
+    book_side(shown.bid, "bid", decimals, numbers, frame, left(page(0)));
+    book_side(shown.ask, "ask", decimals, numbers, frame, right(page(0)));
+    last(shown.last, decimals, numbers, frame, left(page(1)));
+    let fields: [(&str, ShortText, Row); 7] = [
+        ("vol", count(shown.volume), right(page(1))),
+        (
+            "IV",
+            volatility(values.implied_volatility, numbers, false),
+            left(page(2)),
+        ),
+        (
+            "delta",
+            field::price(values.delta, 2, numbers),
+            right(page(2)),
+        ),
+        ("theta", value(values.theta), left(page(3))),
+        ("gamma", value(values.gamma), right(page(3))),
+        ("vega", value(values.vega), left(page(4))),
+        ("OI", count(values.open_interest), right(page(4))),
+    ];
+    for (name, value, row) in fields {
+        field::draw(frame, row, name, &value);
+    }
+    for page in TABLE {
+        frame.columns_mut(page, RULE..RULE + 1)[0] = DOTTED;
+    }
+    range::draw(view, line, sheet.day, frame, Row::new(DAY, 0..WIDTH));
 }
 
 /// Draws the middle of bid and ask on 128×64, with its mark, in at most `room` columns.

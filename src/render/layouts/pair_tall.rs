@@ -26,11 +26,11 @@ pub(crate) fn draw(
     frame: &mut Frame,
 ) {
     let Some(line) = secondary else {
-        header::draw(view, primary, frame, None);
+        header::draw(view, primary, frame, None, 0);
         let dotted = !primary.is_live();
         return sparkline::draw(frame, primary.history, 0..WIDTH, SECOND..8, dotted);
     };
-    header::draw(view, primary, frame, Some(draw_cache));
+    header::draw(view, primary, frame, Some(draw_cache), 0);
     draw_cache.restore_or_draw(frame, line, view.format.numbers, |frame| {
         second(view, line, frame);
     });

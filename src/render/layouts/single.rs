@@ -7,12 +7,14 @@ use crate::market::DayStats;
 use crate::render::font::{BADGE, LARGE, LARGE_BADGE, MEDIUM, SMALL, TEXT, WORD};
 use crate::render::parts::badge::{DELAY, StatusBadge};
 use crate::render::parts::price::PriceText;
-use crate::render::parts::{alert, clock, name, range, sparkline};
+use crate::render::parts::{alert, clock, field, name, range, sparkline};
 use crate::render::row::{GAP, Row};
 use crate::render::{DrawCache, Frame, InstrumentView, View, WIDTH};
 
 /// The first column of the curve on 128×64, after the difference.
 const CURVE_X: usize = 60;
+/// The first column of the volume on 128×128.
+const VOLUME_X: usize = 70;
 
 /// Draws the page on 128×64: the header, the price with its change and its curve, the change as a
 /// difference, and the range of the day. The curve stands beside the difference if there is no
@@ -24,7 +26,7 @@ pub(crate) fn tall(
     draw_cache: &mut DrawCache,
     frame: &mut Frame,
 ) {
-    let drawn = header::draw(view, line, frame, Some(draw_cache));
+    let drawn = header::draw(view, line, frame, Some(draw_cache), 0);
     if let Some(text) = line.shown_difference(view.format.numbers)
         && let Some(font) = [&WORD, &TEXT]
             .into_iter()
@@ -37,6 +39,35 @@ pub(crate) fn tall(
         let dotted = !line.is_live();
         sparkline::draw(frame, line.history, CURVE_X..WIDTH, 5..7, dotted);
     }
+}
+
+/// Draws the page on 128×128: the header and the price, the change as a difference, a high curve,
+/// and the range of the day; without the day only the price and its curve.
+pub(crate) fn square(view: &View<'_>, line: &InstrumentView<'_>, day: DayStats, frame: &mut Frame) {
+    /// The last page, which has the range.
+    const LAST: usize = 15;
+    let numbers = view.format.numbers;
+    header::draw(view, line, frame, None, 0);
+    if line.shown_price().is_none() {
+        return;
+    }
+    let mut row = Row::new(6, 0..WIDTH);
+    if let Some(text) = line.shown_difference(numbers) {
+        let fonts = [&WORD, &TEXT];
+        if let Some(font) = fonts.into_iter().find(|font| font.fits(&text.full, WIDTH)) {
+            row.write_left(frame, font, &text.full);
+        }
+    }
+    if let Some(volume) = day.volume.filter(|_| !line.is_struck()) {
+        let row = Row::new(row.page + 1, row.left.max(VOLUME_X)..WIDTH);
+        let volume = field::count(Some(volume), numbers, row.room());
+        if TEXT.fits(&volume, row.room()) {
+            field::draw(frame, row, "vol", &volume);
+        }
+    }
+    let ranged = range::draw(view, line, day, frame, Row::new(LAST, 0..WIDTH));
+    let pages = row.page + 2..if ranged { LAST } else { LAST + 1 };
+    sparkline::draw(frame, line.history, 0..WIDTH, pages, !line.is_live());
 }
 
 /// Draws the page on 128×32: the price and its change, with the name and the range of the day below

@@ -3,7 +3,7 @@
 
 use crate::market::{NumberFormat, Price, ShortText, whole};
 use crate::render::Frame;
-use crate::render::font::TEXT;
+use crate::render::font::{TEXT, WORD};
 use crate::render::row::Row;
 
 /// The least gap between a name and its value, in columns.
@@ -23,6 +23,20 @@ pub(crate) fn draw(frame: &mut Frame, row: Row, name: &str, value: &str) {
     if let Some(name) = fitting {
         TEXT.write(frame, row.left, row.page, name);
     }
+}
+
+/// Draws a field two pages high, with large letters if they fit.
+pub(crate) fn draw_large(frame: &mut Frame, mut row: Row, name: &str, value: &str) {
+    for font in [&WORD, &TEXT] {
+        if font.width(name) + GAP + WORD.width(value) <= row.room() {
+            // Small letters stand on the line of the large ones.
+            let page = row.page + WORD.pages - font.pages;
+            font.write(frame, row.left, page, name);
+            return row.write_right(frame, &WORD, value);
+        }
+    }
+    row.page += 1;
+    draw(frame, row, name, value);
 }
 
 /// Returns a constant text.

@@ -226,8 +226,8 @@ impl TickerState {
             self.time.set_delayed(cluster, true);
         }
         watchlist.set_denial(ticker, seed.denial, now);
-        // A row belongs to the trading day of its timestamp.
-        if let Some(as_of) = seed.stamp.filter(|_| seed.day != DayStats::default()) {
+        let session = session_time(seed, cluster);
+        if let Some(as_of) = session.filter(|_| seed.day != DayStats::default()) {
             watchlist.set_day(ticker, seed.day, as_of, now, calendar);
         }
         if let Some(analytics) = seed.analytics {
@@ -278,20 +278,32 @@ impl TickerState {
         if outcome == Some(Outcome::Stored) {
             self.count_outcome(index, Outcome::Stored, now);
         }
-        self.previous_close(seed, now);
+        self.previous_close(seed, session, cluster, now);
     }
 
-    fn previous_close(&mut self, seed: &InstrumentSnapshot, now: Now) {
+    /// Stores the previous close of a row. `session` is the time of the row's session.
+    fn previous_close(
+        &mut self,
+        seed: &InstrumentSnapshot,
+        session: Option<Utc>,
+        cluster: Cluster,
+        now: Now,
+    ) {
         // A timestamp needs the agreed time as a check before it can name a day. A close with a
         // timestamp in the future would block all later closes until that time.
-        let quote = Quote::fetched(ZERO, seed.stamp, seed.delayed, now);
-        let checked = now.utc.is_some() && !quote.is_ahead(now);
-        let believed = quote.as_of.stamp.filter(|_| checked);
+        let believed = |stamp| {
+            let quote = Quote::fetched(ZERO, stamp, seed.delayed, now);
+            let checked = now.utc.is_some() && !quote.is_ahead(now);
+            quote.as_of.stamp.filter(|_| checked)
+        };
         let close = seed.previous_close.and_then(|close| match close {
-            PreviousClose::Told(close) => Some((close, believed.or(now.utc)?)),
+            PreviousClose::Told(close) if cluster == Cluster::Options => {
+                Some((close, believed(session)?))
+            }
+            PreviousClose::Told(close) => Some((close, believed(session).or(now.utc)?)),
             // The value minus its change is the close before the day of the value: a value of
             // Friday gives the close of Thursday, even if the response comes on a later day.
-            PreviousClose::Derived(close) => Some((close, believed?)),
+            PreviousClose::Derived(close) => Some((close, believed(seed.stamp)?)),
         });
         if let Some((close, as_of)) = close {
             self.watchlist
@@ -390,5 +402,16 @@ fn mid(book: TopOfBook, quote: Quote) -> Quote {
             void: true,
             ..quote
         },
+    }
+}
+
+/// Returns the time that names the trading day of the row's session: of its range, its volume and
+/// its previous close. These figures of a contract come from its trades. Before the first trade of
+/// a day they are still those of an earlier day, although the quote is of today, so the last trade
+/// names the day.
+fn session_time(row: &InstrumentSnapshot, cluster: Cluster) -> Option<Utc> {
+    match cluster {
+        Cluster::Options => row.trade.and_then(|(_, stamp)| stamp),
+        Cluster::Indices | Cluster::Stocks => row.stamp,
     }
 }

@@ -11,6 +11,7 @@ use deskticker::time::Moment;
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 
 use super::chip::Chip;
+use super::pictures::{DAY, random_frame};
 
 pub(crate) const ADDRESS: u8 = 0x3c;
 
@@ -33,6 +34,41 @@ pub(crate) fn tick<B: Bus>(oled: &mut Oled<B>, now: Moment) {
     while oled.deadline() <= now {
         oled.tick(now);
     }
+}
+
+/// Loses bytes of a panel's memory at random times, and lets the panel do its work. Returns the longest
+/// time in milliseconds for which the picture was wrong, and the length of the longest piece in
+/// bytes.
+pub(crate) fn lose_bytes(rig: &Rig, settings: PanelSettings) -> (u64, usize) {
+    let at = Moment::from_millis;
+    let size = settings.size;
+    let mut oled = rig.oled(settings);
+    let mut random = fastrand::Rng::with_seed(5);
+    let frame = random_frame(size, 1);
+    oled.show(&frame, DAY, at(0));
+    rig.messages();
+    let (mut lost, mut longest, mut most) = (None, 0, 0);
+    for now in (100..400_000).step_by(100) {
+        if lost.is_none() && random.u8(..) < 8 {
+            let mut chip = rig.chip();
+            let segments = chip.segments();
+            chip.corrupt(random.usize(..size.pages()), random.usize(..segments));
+            lost = Some(now);
+        }
+        while oled.deadline() <= at(now) {
+            oled.tick(at(now));
+            most = most.max(rig.messages().iter().sum());
+        }
+        let right =
+            rig.seen(size).as_ref() == Some(&frame) && rig.chip().is_blank_outside(size.height());
+        if let Some(since) = lost
+            && right
+        {
+            longest = longest.max(now - since);
+            lost = None;
+        }
+    }
+    (longest, most)
 }
 
 /// A bus with one chip. It fails when a test requests a failure.

@@ -1,10 +1,10 @@
 //! A model of an OLED panel on an I2C bus: the chip decodes the messages, and the display shows its
-//! memory. The model is written from the data sheets (SSD1306 rev 1.1, SH1106 V2.3). It shares no
-//! code with the driver, and it panics at bytes that the chip does not support.
+//! memory. The model is written from the data sheets (SSD1306 rev 1.1, SH1106 V2.3, SH1107 V2.1). It
+//! shares no code with the driver, and it panics at bytes that the chip does not support.
 
-/// The display has 128 columns, and the memory has 8 pages of eight rows.
+/// The display has 128 columns, and the memory has up to 16 pages of eight rows.
 const WIDTH: usize = 128;
-const PAGES: usize = 8;
+const PAGES: usize = 16;
 
 /// The controller chip of the panel.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -14,9 +14,12 @@ enum Model {
     /// 132 columns of memory, which are written page by page. The display has 128 of these columns;
     /// the module maker chooses the first one.
     Sh1106 { first: usize },
+    /// 128 columns of memory, which are written page by page. The COM lines are the columns of the
+    /// memory, and the segments are its rows; the module maker chooses the COM line at the left.
+    Sh1107 { first: usize },
 }
 
-/// A page of the memory; an SSD1306 has only the first 128 segments.
+/// A page of the memory; only an SH1106 has more than 128 segments.
 type Page<T> = [T; 132];
 
 /// The chip and its display.
@@ -42,9 +45,11 @@ pub(crate) struct Chip {
     rows: usize,
     /// D3: the row that COM0 shows if nothing is reversed.
     offset: usize,
+    /// DC: the column of an SH1107's memory that the first scanned COM line shows.
+    start: usize,
     alternative_pins: bool,
-    /// True if the charge pump is on. The pump of an SH1106 is on after power-on, and it can change
-    /// only while the panel is off.
+    /// True if the charge pump is on. The pump of an SH1106 or SH1107 is on after power-on, and it
+    /// can change only while the panel is off.
     pump: bool,
     pub(crate) on: bool,
     pub(crate) contrast: u8,
@@ -74,6 +79,17 @@ impl Chip {
         }
     }
 
+    /// An SH1107 after power-on. `first` is the COM line at the left edge of an upright display.
+    pub(crate) fn sh1107(first: usize) -> Self {
+        Self {
+            pump: true,
+            contrast: 0x80,
+            vcomh: 0x35,
+            rows: 128,
+            ..Self::powered(Model::Sh1107 { first }, 7)
+        }
+    }
+
     fn powered(model: Model, noise: u8) -> Self {
         let mut ram = [[0; 132]; PAGES];
         let mut byte = noise | 1;
@@ -96,6 +112,7 @@ impl Chip {
             rows_reversed: false,
             rows: 64,
             offset: 0,
+            start: 0,
             alternative_pins: true,
             pump: false,
             on: false,
@@ -105,14 +122,15 @@ impl Chip {
             darkened: 0,
             snow: false,
         };
-        chip.unwritten = chip.segments() * PAGES;
+        chip.unwritten = chip.segments() * chip.ram_pages();
         chip
     }
 
-    fn segments(&self) -> usize {
+    /// The number of columns of the memory.
+    pub(crate) fn segments(&self) -> usize {
         match self.model {
-            Model::Ssd1306 => 128,
             Model::Sh1106 { .. } => 132,
+            _ => 128,
         }
     }
 
@@ -121,6 +139,7 @@ impl Chip {
         let powered = match self.model {
             Model::Ssd1306 => Self::ssd1306(noise),
             Model::Sh1106 { first } => Self::sh1106(first),
+            Model::Sh1107 { first } => Self::sh1107(first),
         };
         *self = Self {
             darkened: self.darkened,
@@ -141,6 +160,9 @@ impl Chip {
 
     /// Returns true if no bit is set in the memory of these rows beside the display.
     pub(crate) fn is_blank_outside(&self, rows: usize) -> bool {
+        if matches!(self.model, Model::Sh1107 { .. }) {
+            return true;
+        }
         let pages = &self.ram[..rows / 8];
         let visible = self.segment(WIDTH - 1)..=self.segment(0);
         let mut outside = (0..self.segments()).filter(|segment| !visible.contains(segment));
@@ -171,6 +193,11 @@ impl Chip {
     fn command(&mut self, byte: u8) {
         self.pending.push(byte);
         let arguments = match (self.model, self.pending[0]) {
+            (Model::Sh1107 { .. }, 0xAD | 0xDC) => 1,
+            (Model::Sh1107 { .. }, 0x00..=0x17 | 0x20 | 0xB0..=0xBF) => 0,
+            (Model::Sh1107 { .. }, unknown @ (0x40..=0x7F | 0xDA)) => {
+                panic!("command {unknown:#04x}")
+            }
             (_, 0x81 | 0xA8 | 0xD3 | 0xD5 | 0xD9 | 0xDA | 0xDB) => 1,
             (_, 0x40..=0x7F | 0xA0 | 0xA1 | 0xA4..=0xA7 | 0xAE | 0xAF | 0xC0 | 0xC8 | 0xE3) => 0,
             (Model::Ssd1306, 0x20 | 0x8D) => 1,
@@ -201,22 +228,26 @@ impl Chip {
             [0x81, contrast] => self.contrast = contrast,
             [0x8D, pump] => self.pump = pump & 4 != 0,
             [remap @ (0xA0 | 0xA1)] => self.segments_reversed = remap == 0xA1,
-            [0xA8, rows] => self.rows = usize::from(rows & 0x3F) + 1,
-            [0xAD, pump @ (0x8A | 0x8B)] => {
+            [0xA8, rows] => {
+                let most = if self.ram_pages() == 8 { 0x3F } else { 0x7F };
+                self.rows = usize::from(rows & most) + 1;
+            }
+            [0xAD, pump @ 0x80..=0x8F] => {
                 assert!(!self.on, "the panel must be off for this");
-                self.pump = pump == 0x8B;
+                self.pump = pump & 1 != 0;
             }
             [0xAE] => {
                 self.on = false;
                 self.darkened += 1;
             }
             [0xAF] => self.on = true,
-            [page @ 0xB0..=0xB7] => self.page = usize::from(page & 7),
+            [page @ 0xB0..=0xBF] => self.page = usize::from(page & 15),
             [scan @ (0xC0 | 0xC8)] => self.rows_reversed = scan == 0xC8,
             [0xD3, offset] => self.offset = usize::from(offset & 0x3F),
             [0xD9, precharge] => self.precharge = precharge,
             [0xDA, pins] => self.alternative_pins = pins & 0x10 != 0,
             [0xDB, vcomh] => self.vcomh = vcomh,
+            [0xDC, line] => self.start = usize::from(line & 0x7F),
             // The model ignores clock, pump voltage, start line, all on, invert, scroll and NOP,
             // and also the rest of a message that was cut off.
             _ => {}
@@ -228,9 +259,10 @@ impl Chip {
     fn data(&mut self, byte: u8) {
         let last = self.segments() - 1;
         assert!(self.column <= last, "data behind the last column");
-        let segment = match self.segments_reversed {
-            true => last - self.column,
-            false => self.column,
+        let segment = match (self.model, self.segments_reversed) {
+            // The remap is between the pages and the segments.
+            (Model::Sh1107 { .. }, _) | (_, false) => self.column,
+            (_, true) => last - self.column,
         };
         self.ram[self.page][segment] = byte;
         if !std::mem::replace(&mut self.written[self.page][segment], true) {
@@ -238,7 +270,7 @@ impl Chip {
         }
         match (self.model, self.mode) {
             // The column pointer stops after the last column.
-            (Model::Sh1106 { .. }, _) => self.column += 1,
+            (Model::Sh1106 { .. } | Model::Sh1107 { .. }, _) => self.column += 1,
             (Model::Ssd1306, 0) if self.column != self.columns.1 => {
                 self.column = (self.column + 1) & 0x7F;
             }
@@ -269,6 +301,14 @@ impl Chip {
         match self.model {
             Model::Ssd1306 => 127 - x,
             Model::Sh1106 { first } => 131 - first - x,
+            Model::Sh1107 { .. } => x,
+        }
+    }
+
+    const fn ram_pages(&self) -> usize {
+        match self.model {
+            Model::Sh1107 { .. } => PAGES,
+            _ => 8,
         }
     }
 
@@ -284,6 +324,9 @@ impl Chip {
             return None;
         }
         assert_eq!(self.rows, rows, "multiplex ratio");
+        if let Model::Sh1107 { first } = self.model {
+            return Some(self.seen_by_columns(first));
+        }
         assert_eq!(self.alternative_pins, rows == 64, "COM pins");
         let dot = |x: usize, y: usize| {
             let row = match self.rows_reversed {
@@ -296,5 +339,26 @@ impl Chip {
         };
         let line = |y| (0..WIDTH).map(|x| dot(x, y)).collect();
         Some((0..rows).map(line).collect())
+    }
+
+    /// The visible pixels of a module with an SH1107.
+    fn seen_by_columns(&self, first: usize) -> Vec<Vec<bool>> {
+        assert_eq!(self.offset, 0, "this model has no offset of the COM lines");
+        let dot = |x: usize, y: usize| {
+            let com = (first + x) % WIDTH;
+            // The number of the COM line in the order of the scan.
+            let scanned = match self.rows_reversed {
+                true => WIDTH - 1 - com,
+                false => com,
+            };
+            let column = (self.start + scanned) % WIDTH;
+            let row = match self.segments_reversed {
+                true => 8 * PAGES - 1 - y,
+                false => y,
+            };
+            self.ram[row / 8][column] >> (row % 8) & 1 == 1
+        };
+        let line = |y| (0..WIDTH).map(|x| dot(x, y)).collect();
+        (0..8 * PAGES).map(line).collect()
     }
 }

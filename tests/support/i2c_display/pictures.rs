@@ -80,8 +80,8 @@ pub(crate) enum Change {
 
 pub(crate) fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
-        prop::collection::vec((0usize..1024, any::<u8>()), 0..30).prop_map(Change::Bytes),
-        (0usize..128, 1usize..40, 0usize..8, 1usize..5, any::<u64>()).prop_map(
+        prop::collection::vec((0usize..2048, any::<u8>()), 0..30).prop_map(Change::Bytes),
+        (0usize..128, 1usize..40, 0usize..16, 1usize..5, any::<u64>()).prop_map(
             |(left, width, top, height, seed)| Change::Block {
                 left,
                 width,
@@ -123,7 +123,7 @@ pub(crate) fn apply(frame: &mut Frame, change: &Change) {
             seed,
         } => {
             let mut random = fastrand::Rng::with_seed(*seed);
-            for page in *top..(top + height).min(pages) {
+            for page in top % pages..(top % pages + height).min(pages) {
                 let right = (left + width).min(WIDTH);
                 random.fill(&mut bytes[page * WIDTH + left..page * WIDTH + right]);
             }

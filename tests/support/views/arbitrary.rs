@@ -161,7 +161,7 @@ impl Glass {
         let page = match self.page {
             0 => PageView::Pair(
                 self.first.line(history),
-                self.second.as_ref().map(|parts| parts.line(&[])),
+                self.second.as_ref().map(|parts| parts.line(history)),
             ),
             1 => PageView::Big(self.first.line(history), self.day),
             2 => {

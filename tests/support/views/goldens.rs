@@ -28,10 +28,11 @@ pub(crate) struct Album<'a> {
 }
 
 impl<'a> Album<'a> {
+    /// An album of pictures for 128×64 and 128×32.
     pub(crate) fn new(file: &'a str) -> Self {
         Self {
             file,
-            sizes: &SIZES,
+            sizes: &SIZES[..2],
             views: vec![],
         }
     }
@@ -40,6 +41,14 @@ impl<'a> Album<'a> {
     pub(crate) fn tall(file: &'a str) -> Self {
         Self {
             sizes: &SIZES[..1],
+            ..Self::new(file)
+        }
+    }
+
+    /// An album of pictures for 128×128 alone.
+    pub(crate) fn square(file: &'a str) -> Self {
+        Self {
+            sizes: &SIZES[2..],
             ..Self::new(file)
         }
     }

@@ -14,8 +14,8 @@ use deskticker::render::{
     PageView, PriceSummary, Size, View, draw,
 };
 
-/// Both display sizes.
-pub(crate) const SIZES: [Size; 2] = [Size::Tall, Size::Short];
+/// All display sizes.
+pub(crate) const SIZES: [Size; 3] = [Size::Tall, Size::Short, Size::Square];
 /// All link icons.
 pub(crate) const SIGNS: [LinkIcon; 5] = [
     LinkIcon::Live,

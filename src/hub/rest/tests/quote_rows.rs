@@ -248,7 +248,7 @@ fn a_row_contains_the_close_flag_and_the_time_of_its_book() {
         (&rows[1]["last"], &rows[1]["lastTrade"]),
         (&json!(601.0), &json!(602.5))
     );
-    assert_eq!(rows[1]["asOf"], 1_764_086_431_000_000_000_i64);
+    assert_eq!(rows[1]["asOf"], 1_764_086_430_000_000_000_i64);
     assert_eq!(rows[2]["delayed"], true);
     for row in &rows[2..] {
         assert_eq!(row["quotedAt"], 1_764_086_430_905_000_000_i64);

@@ -483,3 +483,14 @@ fn a_share_shows_its_close_before_the_first_trade_of_the_morning() {
     // A price from before the open is not the close.
     assert_eq!(list.freshness(0, tuesday("09:30:30"), &US), stale(19_230));
 }
+
+#[test]
+fn a_close_with_a_timestamp_of_this_morning_stays_the_close_of_the_last_session() {
+    let mut list = linked(&["SPY"], tuesday("03:59:00"));
+    for morning in ["04:00:00", "04:00:30", "09:29:59"].map(tuesday) {
+        fetch_close(&mut list, "SPY", 7, morning.utc, morning);
+        let shown = list.shown(0, morning, &US).unwrap();
+        assert_eq!(shown.freshness, Freshness::Closed);
+        assert_eq!(shown.quote.unwrap().price, price(7));
+    }
+}

@@ -198,7 +198,7 @@ impl Face {
 
     /// Makes the mixtures of a background and an ink for each coverage.
     pub(crate) fn prepare_mixture(&mut self, back: u32, ink: u32) {
-        let mixed = |part: usize| super::paint::mix(back, ink, part as u32);
+        let mixed = |part: usize| super::scene::mix(back, ink, part as u32);
         let mixtures = || Box::new(core::array::from_fn(mixed));
         self.mixtures.entry((back, ink)).or_insert_with(mixtures);
     }

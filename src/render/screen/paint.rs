@@ -2,7 +2,7 @@
 //! sees the whole screen: a caller paints one part after the other.
 
 use super::face::{Face, Pen};
-use super::scene::{Align, Item, Rect, Scene, Shape, Text};
+use super::scene::{Align, Item, Rect, Scene, Shape, Text, mix};
 
 /// A part of the picture: a rectangle and its pixels, row by row.
 pub(crate) struct Part<'a> {
@@ -30,15 +30,6 @@ impl Part<'_> {
             self.row(y, rect.x, rect.right()).fill(colour);
         }
     }
-}
-
-/// Returns the mixture of two colours; `part` is the part of `over` in 1/255.
-pub(super) fn mix(under: u32, over: u32, part: u32) -> u32 {
-    let channel = |shift: u32| {
-        let (a, b) = (under >> shift & 0xFF, over >> shift & 0xFF);
-        ((a * (255 - part) + b * part + 127) / 255) << shift
-    };
-    channel(16) | channel(8) | channel(0)
 }
 
 /// Paints the common part of the scene and `part`.

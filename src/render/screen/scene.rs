@@ -202,6 +202,15 @@ impl Palette {
     }
 }
 
+/// Returns the mixture of two colours; `part` is the part of `over` in 1/255.
+pub(crate) fn mix(under: u32, over: u32, part: u32) -> u32 {
+    let channel = |shift: u32| {
+        let (a, b) = (under >> shift & 0xFF, over >> shift & 0xFF);
+        ((a * (255 - part) + b * part + 127) / 255) << shift
+    };
+    channel(16) | channel(8) | channel(0)
+}
+
 /// The place of a text in its rectangle.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Align {

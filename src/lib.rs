@@ -20,7 +20,7 @@
 //! | [`market`] | symbols, prices, the calendar, staleness, the watchlist |
 //! | [`massive`], [`render`] | the JSON of the vendor and of the hub; the picture in memory |
 //! | [`net`] | DNS, the search for a hub, TCP, TLS, the WebSocket upgrade, HTTP |
-//! | [`feed`], [`display`] | sessions, subscriptions, backoff, REST polling; OLED, PNG, terminal |
+//! | [`feed`], [`display`] | sessions, subscriptions, backoff, REST polling; OLED, PNG, terminal, HDMI screen |
 //! | [`config`], [`simulator`] | the configuration file; a simulated vendor for the demo and the tests |
 //! | [`web`] | the web page of the display: the glass, the values and the link for browsers and programs |
 //! | [`ticker`] | the state of the display's program, its pages, its event loop |

@@ -8,9 +8,11 @@ use std::time::Duration;
 use deskticker::board::Board;
 use deskticker::config::settings::{AlertRule, DimmingPeriod, PageSpec, TickerSettings};
 use deskticker::config::{Config, PanelConfig, PanelKind};
+use deskticker::display::screen::{PixelFormat, ScreenRotation, ScreenSettings};
 use deskticker::display::{Chip, GpioLine, Rotation};
 use deskticker::market::{Calendar, NumberFormat, Price, Symbol};
 use deskticker::net::source::FeedProvider;
+use deskticker::render::screen::Theme;
 use deskticker::render::{Colours, Size, Threshold};
 use deskticker::secret::Environment;
 use deskticker::time::Utc;
@@ -908,6 +910,41 @@ fn an_expired_contract_is_reported_with_its_line_and_is_no_error() {
 }
 
 #[test]
+fn a_screen_is_alone_or_beside_a_panel() {
+    let panel = |text: &str| parse(&format!("{HUB}{text}")).unwrap().panel;
+    let usual = Some(ScreenSettings::default());
+    for (text, kind, screen) in [
+        ("", PanelKind::Oled, None),
+        ("[panel]\n", PanelKind::Oled, None),
+        (
+            "[panel]\nkind = \"screen\"\n",
+            PanelKind::Screen,
+            usual.clone(),
+        ),
+        ("[screen]\n", PanelKind::Screen, usual.clone()),
+        ("[panel]\n[screen]\n", PanelKind::Oled, usual.clone()),
+        ("[panel]\nkind = \"png\"\n[screen]\n", PanelKind::Png, usual),
+    ] {
+        let read = panel(text);
+        assert_eq!((read.kind, read.screen), (kind, screen), "{text}");
+    }
+    let read = panel(
+        "[screen]\ndevice = \"/dev/fb1\"\ntheme = \"light\"\nrotation = 270\nformat = \"X8R8G8B8\"",
+    );
+    let expected = ScreenSettings {
+        device: "/dev/fb1".into(),
+        sysfs: "/sys/class/graphics/fb1".into(),
+        format: Some(PixelFormat::X8r8g8b8),
+        rotation: ScreenRotation::CounterClockwise,
+        theme: Theme::Light,
+    };
+    assert_eq!(read.screen, Some(expected));
+    let text = format!("{HUB}[screen]\n[[night]]\n");
+    let alone = Config::panel_of(&text, Path::new(FILE), &with_token());
+    assert_eq!((alone.kind, alone.assumed), (PanelKind::Screen, false));
+}
+
+#[test]
 fn the_panel_settings_of_an_otherwise_wrong_file_are_readable() {
     let panel = |text: &str| Config::panel_of(text, Path::new(FILE), &with_token());
     let wrong = panel("watchlist = 3\n[hub]\nfoo = 1\n[panel]\nkind = \"png\"\n[[night]]\n");
@@ -962,7 +999,14 @@ fn the_installed_sample_needs_only_the_token_and_its_examples_are_valid() {
         (2, 2)
     );
     let usual = parse(HUB).unwrap();
-    assert_eq!(hub.panel, usual.panel);
+    let screen = Some(ScreenSettings::default());
+    assert_eq!(
+        hub.panel,
+        PanelConfig {
+            screen,
+            ..usual.panel
+        }
+    );
     assert_eq!(hub.settings.brightness, usual.settings.brightness);
     assert_eq!(hub.settings.format, usual.settings.format);
     assert_eq!(
@@ -986,7 +1030,9 @@ fn the_settings_in_the_readme_are_valid() {
     ];
     assert_eq!(config.settings.pages, page_specs);
     assert_eq!(config.settings.pin, Some(0));
-    assert_eq!(config.panel, parse(HUB).unwrap().panel);
+    let screen = Some(ScreenSettings::default());
+    let usual = parse(HUB).unwrap().panel;
+    assert_eq!(config.panel, PanelConfig { screen, ..usual });
 }
 
 proptest::proptest! {

@@ -222,7 +222,7 @@ const SLIPS: [(&str, Slip); 22] = [
 ];
 
 /// Right lines, each with the lines above it and below it.
-const DISPLAY_LINES: [(&str, &str, &str); 19] = [
+const DISPLAY_LINES: [(&str, &str, &str); 21] = [
     ("", "watchlist = [\"SPX\", \"VIX\"]", HUB),
     ("", "watchlist = [\"BRK.B\", \"SPY\", \"I:TICK\"]", HUB),
     ("", "watchlist = [\"O:SPY271217C00650000\"]", HUB),
@@ -236,6 +236,8 @@ const DISPLAY_LINES: [(&str, &str, &str); 19] = [
     (HUB_PANEL, "chip = \"sh1106\"", ""),
     (HUB_PANEL, "size = \"128x32\"", ""),
     (HUB_PANEL, "brightness = 20", ""),
+    (HUB_SCREEN, "theme = \"light\"", ""),
+    (HUB_SCREEN, "rotation = 90", ""),
     (HUB_PAGES, "show = [\"SPX VIX\", \"link\"]", ""),
     (HUB_PAGES, "pin = \"SPX VIX\"", ""),
     (HUB_NIGHT, "days = [\"fri\", \"sat\", \"sun\"]", ""),
@@ -249,6 +251,7 @@ const DISPLAY_LINES: [(&str, &str, &str); 19] = [
 ];
 const HUB: &str = "[hub]\nurl = \"ws://hub:3000\"\n";
 const HUB_PANEL: &str = "[hub]\nurl = \"ws://hub:3000\"\n[panel]\n";
+const HUB_SCREEN: &str = "[hub]\nurl = \"ws://hub:3000\"\n[screen]\n";
 const HUB_PAGES: &str = "[hub]\nurl = \"ws://hub:3000\"\n[pages]\n";
 const HUB_NIGHT: &str =
     "[hub]\nurl = \"ws://hub:3000\"\n[[night]]\nfrom = \"22:00\"\nto = \"06:00\"\noff = true\n";

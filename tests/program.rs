@@ -83,7 +83,7 @@ fn invalid_arguments_are_reported_with_a_pointer_to_help() {
         (&["demo", "--seconds", "0"], "--seconds"),
         (&["demo", "--seconds", "NaN"], "--seconds"),
         (&["demo", "--speed", "inf"], "--speed"),
-        (&["demo", "--panel", "lcd"], "oled, terminal or png"),
+        (&["demo", "--panel", "lcd"], "oled, screen, terminal or png"),
         (&["demo", "--size", "64x48"], "128x64"),
         (&["demo", "--chip", "sh1108"], "sh1107"),
         (&["demo", "--panel", "oled", "--size", "128x128"], "sh1107"),

@@ -173,6 +173,10 @@ const PROOFS: &[(&str, Proof)] = &[
         Proof::Suite("tests/doctor.rs", "doctor"),
     ),
     (
+        "sudo systemctl enable --now deskticker-console",
+        Proof::Suite("tests/systemd/prove.py", "deskticker-console.service"),
+    ),
+    (
         "sudo systemctl enable --now deskticker-hub",
         Proof::Suite("tests/packages/upgrade.py", "\"--now\""),
     ),

@@ -116,6 +116,7 @@ impl Stand {
             connector: Connector::new(None).unwrap(),
             calendar: Calendar::us(),
             size: Size::Tall,
+            screen: None,
             clock,
             supervisor: Supervisor::default(),
         };

@@ -96,6 +96,7 @@ fn a_display_reports_to_the_watchdog_only_while_its_event_loop_turns() {
         connector: Connector::new(None).unwrap(),
         calendar: Calendar::always_open(),
         size: Size::Tall,
+        screen: None,
         clock,
         supervisor,
     };

@@ -10,6 +10,7 @@ mod last_good;
 mod pages;
 mod panel;
 mod reader;
+mod screen;
 pub mod settings;
 mod source;
 mod web;
@@ -165,8 +166,8 @@ impl Config {
             settings.dimming_periods.extend(reader.night(night));
         }
         let page = root.table("page").map(|table| reader.page(table));
-        let panel = root.table("panel");
-        let panel = reader.panel(panel, environment, &mut settings);
+        let (panel, screen) = (root.table("panel"), root.table("screen"));
+        let panel = reader.panel(panel, screen, environment, &mut settings);
         root.finish();
         reader.syntax_errors(syntax_errors);
         let missing = reader.error(None, "the source of the prices is missing");
@@ -201,18 +202,19 @@ impl Config {
     pub fn panel_of(text: &str, path: &Path, environment: &Environment) -> PanelConfig {
         let reader = ConfigReader::new(text, path, SCHEMA);
         let (mut root, syntax_errors) = reader.root();
-        let table = root.table("panel");
+        let (table, screen) = (root.table("panel"), root.table("screen"));
         let mut settings = TickerSettings::of(Vec::new());
         // The kind may be in a part of the file that cannot be read.
         let named =
             (table.as_ref()).is_some_and(|table| syntax_errors.is_empty() || table.has("kind"));
-        let panel = reader.panel(table, environment, &mut settings);
+        let named = named || table.is_none() && screen.is_some();
+        let panel = reader.panel(table, screen, environment, &mut settings);
         let good = reader.is_good();
         PanelConfig {
             assumed: !named || !good,
             ..match good {
                 true => panel,
-                false => reader.panel(None, environment, &mut settings),
+                false => reader.panel(None, None, environment, &mut settings),
             }
         }
     }

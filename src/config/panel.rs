@@ -10,6 +10,7 @@ use super::settings::TickerSettings;
 use super::{ConfigReader, ConfigTable, Mistake, nearest};
 use crate::board::Board;
 use crate::display::png::picture_file;
+use crate::display::screen::ScreenSettings;
 use crate::display::{self, Chip};
 use crate::render::{Colours, Size};
 use crate::secret::Environment;
@@ -24,6 +25,8 @@ pub struct PanelConfig {
     pub file: PathBuf,
     /// The wiring of an OLED panel. The size in it applies to every kind of panel.
     pub oled: display::PanelSettings,
+    /// The big screen beside the panel, or in place of it.
+    pub screen: Option<ScreenSettings>,
     /// True if no configuration without an error names this panel.
     pub assumed: bool,
 }
@@ -37,6 +40,8 @@ pub enum PanelKind {
     Terminal,
     /// A PNG file, which the program updates.
     Png,
+    /// No small panel: only the big screen.
+    Screen,
 }
 
 impl std::str::FromStr for PanelKind {
@@ -47,8 +52,9 @@ impl std::str::FromStr for PanelKind {
             "oled" => Ok(Self::Oled),
             "terminal" => Ok(Self::Terminal),
             "png" => Ok(Self::Png),
+            "screen" => Ok(Self::Screen),
             _ => Err(format!(
-                "unknown panel {text:?}, expected oled, terminal or png"
+                "unknown panel {text:?}, expected oled, screen, terminal or png"
             )),
         }
     }
@@ -70,29 +76,39 @@ impl PanelConfig {
             kind: PanelKind::Oled,
             file: PathBuf::from("deskticker.png"),
             oled,
+            screen: None,
             assumed: false,
         }
     }
 }
 
 impl ConfigReader<'_> {
-    /// Reads the panel. Its brightness and its shift go into `settings`.
+    /// Reads the panel and the big screen. The brightness and the shift of the panel go into
+    /// `settings`. With `[screen]` and without `[panel]`, there is only the big screen.
     pub(super) fn panel(
         &self,
         table: Option<ConfigTable<'_, '_>>,
+        screen: Option<ConfigTable<'_, '_>>,
         environment: &Environment,
         settings: &mut TickerSettings,
     ) -> PanelConfig {
         let mut panel = PanelConfig::of(environment.board);
         let folder = self.picture_folder(environment);
         panel.file = folder.map_or_else(|| self.in_folder(&panel.file), |it| it.join(&panel.file));
+        panel.screen = screen.map(|table| self.screen(table));
         let Some(mut table) = table else {
+            if panel.screen.is_some() {
+                panel.kind = PanelKind::Screen;
+            }
             return panel;
         };
         let kind = table.text("kind");
         self.set(&mut panel.kind, "kind", &kind, |text: &str| {
-            chosen(text, &["oled", "terminal", "png"])
+            chosen(text, &["oled", "screen", "terminal", "png"])
         });
+        if panel.kind == PanelKind::Screen {
+            panel.screen.get_or_insert_default();
+        }
         if let Some(file) = table.text("file") {
             self.picture(&file, &mut panel, environment);
         }
@@ -242,7 +258,7 @@ impl ConfigReader<'_> {
 }
 
 /// Parses one of these names, in upper or lower case.
-fn chosen<T: std::str::FromStr>(text: &str, names: &[&str]) -> Result<T, Mistake> {
+pub(super) fn chosen<T: std::str::FromStr>(text: &str, names: &[&str]) -> Result<T, Mistake> {
     let plain = text
         .trim()
         .to_lowercase()

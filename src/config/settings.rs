@@ -91,6 +91,16 @@ pub enum PageSpec {
 }
 
 impl PageSpec {
+    /// Returns the first instrument of the page.
+    pub fn first(self) -> Option<usize> {
+        match self {
+            PageSpec::Pair(first, _) | PageSpec::Big(first) | PageSpec::Contract(first) => {
+                Some(first)
+            }
+            PageSpec::Link => None,
+        }
+    }
+
     /// Returns true if the page shows this instrument.
     pub fn shows(self, place: usize) -> bool {
         match self {

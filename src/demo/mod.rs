@@ -57,6 +57,7 @@ pub async fn simulated(
         // Simulated prices have no trading hours.
         calendar: Calendar::always_open(),
         size,
+        screen: None,
         clock,
         supervisor: Supervisor::default(),
     };

@@ -13,6 +13,7 @@ use super::{hub_before, hub_source, settings_of, usual_watchlist};
 use crate::config::settings::{AlertRule, TickerSettings};
 use crate::display::Mailbox;
 use crate::display::caption::Caption;
+use crate::display::screen::ScreenMailbox;
 use crate::hub::Hub;
 use crate::market::{Calendar, Symbol, WatchlistError};
 use crate::net::connector::Connector;
@@ -44,6 +45,8 @@ pub struct DemoSettings {
     pub speed: f64,
     /// The symbols; an empty list selects the usual symbols.
     pub watchlist: Vec<Symbol>,
+    /// The mailbox of the big screen, if there is one.
+    pub screen: Option<ScreenMailbox>,
 }
 
 /// The person in front of a demo.
@@ -287,6 +290,7 @@ impl Stage {
             connector: Connector::new(None)?,
             calendar: Calendar::us(),
             size: mailbox.size(),
+            screen: demo.screen.clone(),
             clock: clocks.display(),
             supervisor: Supervisor::default(),
         };

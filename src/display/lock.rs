@@ -53,6 +53,18 @@ impl PanelLock {
         Self::take(&name, &format!("the file {}", path.display()))
     }
 
+    /// Locks the device of a big screen, also while the device does not exist.
+    ///
+    /// # Errors
+    /// Another process has the lock; the message names the process.
+    pub fn of_screen(device: &Path) -> io::Result<Option<Self>> {
+        let shown = device.display().to_string();
+        Self::take(
+            &format!("deskticker/screen/{shown}"),
+            &format!("the screen {shown}"),
+        )
+    }
+
     fn take(name: &str, panel: &str) -> io::Result<Option<Self>> {
         // The name of a socket has at most 107 bytes. A file name can be longer.
         let name: Vec<u8> = match name.len() {

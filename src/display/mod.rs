@@ -13,6 +13,7 @@ pub mod oled;
 mod panel_light;
 mod panel_state;
 pub mod png;
+pub mod screen;
 mod stall_watch;
 pub mod terminal;
 
@@ -61,6 +62,22 @@ pub trait DisplayDevice {
     /// Sets the final state of the display before the program ends. No old price may look live
     /// afterwards.
     fn leave_display(&mut self, now: Now);
+}
+
+/// The device of a program without a small panel. It shows nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct NoPanel;
+
+impl DisplayDevice for NoPanel {
+    fn show(&mut self, _: &Frame, _: PanelLight, _: Moment) {}
+
+    fn tick(&mut self, _: Moment) {}
+
+    fn deadline(&self) -> Moment {
+        Moment::NEVER
+    }
+
+    fn leave_display(&mut self, _: Now) {}
 }
 
 /// The handle of the panel thread.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{CheckReport, network, summary, text};
 use crate::config::{DAYS, NUMBERS, PanelKind};
+use crate::display::screen::PixelFormat;
 use crate::display::{Chip, GpioLine};
 use crate::net::endpoint::Endpoint;
 use crate::render::Size;
@@ -129,7 +130,7 @@ fn setting(out: &mut String, key: &str, value: &str) {
         "url" => Endpoint::parse(value)
             .ok()
             .map(|endpoint| network::place(&endpoint)),
-        "token_file" | "key_file" | "ca_file" | "file" => path(value),
+        "token_file" | "key_file" | "ca_file" | "file" | "device" | "sysfs" => path(value),
         "bus" => {
             let number = value.strip_prefix("/dev/i2c-");
             let select = value.strip_prefix("/dev/spidev");
@@ -140,6 +141,8 @@ fn setting(out: &mut String, key: &str, value: &str) {
         "dc" | "reset" => given(value.parse::<GpioLine>().is_ok()),
         "chip" => given(value.parse::<Chip>().is_ok()),
         "size" => given(value.parse::<Size>().is_ok()),
+        "theme" => among(&["dark", "light"]),
+        "format" => among(&PixelFormat::ALL.map(|(name, _)| name)),
         "address" | "rotation" | "brightness" | "column_offset" | "interval" | "seconds" => {
             given(value.len() <= 4 && !quoted && !value.is_empty())
         }

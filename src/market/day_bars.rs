@@ -134,6 +134,14 @@ impl DayBars {
         &self.points
     }
 
+    /// The start of the first bar and the end of the last bar of the curve. `None` without a trading
+    /// day, and while the curve is empty.
+    pub fn span(&self) -> Option<(Utc, Utc)> {
+        let day = self.day.filter(|_| self.points_cover > 0)?;
+        let start = day.start + MINUTE * self.used.0 as u32;
+        Some((start, start + MINUTE * self.points_cover as u32))
+    }
+
     /// Adds a single value with a timestamp. The value counts for its minute until the bar of that
     /// minute arrives. Ignored without a trading day.
     pub fn value(&mut self, price: Price, stamp: Utc) {

@@ -7,6 +7,7 @@ mod frame;
 mod layouts;
 mod parts;
 mod row;
+pub mod screen;
 mod view;
 mod words;
 

@@ -159,7 +159,7 @@ async fn choose_panel(
     }
     let gave = |name: &str| options.given.iter().any(|given| given == name);
     let kind = gave("panel").then(|| kind_name(new.kind).to_owned());
-    let question = "The panel: oled, png (a picture file) or terminal";
+    let question = "The panel: oled, screen (HDMI), png (a picture file) or terminal";
     let question = Question::new(question, kind_name(old.kind), "--panel");
     new.kind = console
         .until(question, kind, async |answer: &str| answer.parse())
@@ -227,6 +227,7 @@ const fn kind_name(kind: PanelKind) -> &'static str {
         PanelKind::Oled => "oled",
         PanelKind::Terminal => "terminal",
         PanelKind::Png => "png",
+        PanelKind::Screen => "screen",
     }
 }
 

@@ -14,6 +14,7 @@ use super::state::{ConfigProblem, TickerState};
 use crate::config::settings::TickerSettings;
 use crate::display::Mailbox;
 use crate::display::buttons::Button;
+use crate::display::screen::ScreenMailbox;
 use crate::feed::connection_status::ConnectionPhase;
 use crate::feed::poll_schedule::{PollRequest, RestDemand};
 use crate::feed::session::{Session, SubscriptionDemand};
@@ -25,6 +26,7 @@ use crate::net::discovery;
 use crate::net::failure::Failure;
 use crate::net::source::{FeedProvider, FeedSource};
 use crate::render::Size;
+use crate::render::screen::{ScreenContent, TILES};
 use crate::systemd::Supervisor;
 use crate::time::{Clock, Moment, Now};
 use crate::web::StatusQuestion;
@@ -54,6 +56,8 @@ pub struct TickerSetup {
     pub calendar: Calendar,
     /// The size of the panel.
     pub size: Size,
+    /// The mailbox of the big screen, if there is one.
+    pub screen: Option<ScreenMailbox>,
     /// The source of the time.
     pub clock: Clock,
     /// The supervisor (systemd), which receives the start of the event loop and its heartbeats.
@@ -90,6 +94,8 @@ struct EventLoop {
     connector: Connector,
     clock: Clock,
     mailbox: Mailbox,
+    /// The mailbox of the big screen, and a content to fill.
+    screen: Option<(ScreenMailbox, Box<ScreenContent>)>,
     failover: Failover,
     sessions: Vec<(Cluster, watch::Sender<SubscriptionDemand>)>,
     needs: watch::Sender<RestDemand>,
@@ -140,6 +146,8 @@ async fn serve(
     state.set_delayed(setup.source.delayed());
     state.set_vendor(setup.source.provider == FeedProvider::Vendor);
     state.set_described(mailbox.caption().is_some());
+    let screen = setup.screen.map(|screen| (screen, Box::default()));
+    state.set_tiles(if screen.is_some() { TILES } else { 0 });
     let (updates, mut incoming) = mpsc::channel(QUEUE);
     let source = Arc::new(setup.source);
     let connector = setup.connector.clone();
@@ -176,6 +184,7 @@ async fn serve(
         connector,
         clock: setup.clock.clone(),
         mailbox,
+        screen,
         failover,
         sessions,
         needs,
@@ -389,6 +398,11 @@ impl EventLoop {
         }
         self.mailbox
             .put(self.state.frame(), self.state.light(), until);
+        // The big screen comes second, so that it never delays the panel.
+        if let Some((screen, content)) = &mut self.screen {
+            let until = self.state.describe(now, content);
+            screen.put(content, self.state.light(), until);
+        }
         if !self.complete && self.state.complete(now) {
             self.complete = true;
             log::info!(

@@ -23,6 +23,7 @@ pub use crate::config::settings::{AlertRule, PageSpec, TickerSettings};
 use crate::display::lit_minutes::LitMinutes;
 use crate::display::{MAX_PICTURE_AGE, PanelLight};
 use crate::market::{Calendar, Cluster, Freshness, Watchlist, WatchlistError};
+use crate::render::screen::ScreenContent;
 use crate::render::{self, AlertView, DrawCache, Frame, LinkIcon, PageView, Size, View};
 use crate::time::{Moment, Now};
 pub use ingest::QuoteAnomalies;
@@ -83,12 +84,21 @@ pub struct TickerState {
     chosen_level: ChosenLevel,
     draw_cache: DrawCache,
     frame: Frame,
+    /// The number of tiles of the big screen; 0 without a big screen.
+    tiles: usize,
     /// The time at which the first fresh value on the frame becomes stale.
     valid_until: Moment,
     /// The last minute (since the Unix epoch) and its local time. This cache avoids a time zone
     /// lookup at each draw.
     minute: Option<(i64, DateTime)>,
     pub(super) anomalies: QuoteAnomalies,
+}
+
+/// The parts of the state into which the panel's picture is drawn.
+struct Canvas<'a> {
+    words: Option<&'a mut Vec<String>>,
+    draw_cache: &'a mut DrawCache,
+    frame: &'a mut Frame,
 }
 
 impl TickerState {
@@ -124,6 +134,7 @@ impl TickerState {
             chosen_level: ChosenLevel::default(),
             draw_cache: DrawCache::new(),
             frame: Frame::new(size),
+            tiles: 0,
             valid_until: Moment::NEVER,
             minute: None,
             anomalies: QuoteAnomalies::default(),
@@ -218,6 +229,58 @@ impl TickerState {
     /// Draws the frame for the agreed time. The argument `own` is the time by the clocks of this
     /// machine.
     pub fn draw(&mut self, own: Now) -> &Frame {
+        let (valid_until, local) = self.with_view(own, |view, _, _, canvas| {
+            if let Some(words) = canvas.words {
+                *words = render::words(view);
+            }
+            render::draw(view, canvas.draw_cache, canvas.frame);
+        });
+        self.valid_until = valid_until;
+        let light = light_schedule::light(&self.settings, local, own.monotonic);
+        self.light = self.chosen_level.apply(light);
+        &self.frame
+    }
+
+    /// Sets the number of instruments that are always on the display beside the page: the tiles of
+    /// the big screen.
+    pub(super) fn set_tiles(&mut self, tiles: usize) {
+        self.tiles = tiles;
+    }
+
+    /// Copies the view of [`TickerState::draw`] and the tiles for the big screen. Returns the time up
+    /// to which the content is valid, as [`TickerState::good_until`].
+    pub fn describe(&mut self, own: Now, content: &mut ScreenContent) -> Moment {
+        let tiles = self.tiles;
+        let mut span = None;
+        let (valid_until, _) = self.with_view(own, |view, reader, page_spec, _| {
+            content.set(view);
+            for (line, simulated) in (0..tiles).map_while(|place| reader.tile(place)) {
+                content.push_tile(&line, simulated);
+            }
+            let first = page_spec.and_then(PageSpec::first);
+            let instruments = reader.watchlist.instruments();
+            if let Some(instrument) = first.and_then(|first| instruments.get(first)) {
+                span = instrument.minutes().span();
+                content.set_day(instrument.day(reader.now));
+            }
+        });
+        let time = |utc| {
+            let local = self.settings.local(utc)?;
+            Some((local.hour().unsigned_abs(), local.minute().unsigned_abs()))
+        };
+        let span = span.and_then(|(start, end)| Some((time(start)?, time(end)?)));
+        content.set_span(span);
+        valid_until.min(own.monotonic + MAX_PICTURE_AGE)
+    }
+
+    /// Passes the view for the agreed time to `show`. Returns the time at which the first fresh value
+    /// of the view becomes stale, and the local time.
+    #[inline(always)]
+    fn with_view(
+        &mut self,
+        own: Now,
+        show: impl FnOnce(&View<'_>, ViewBuilder<'_>, Option<PageSpec>, Canvas<'_>),
+    ) -> (Moment, Option<DateTime>) {
         let now = self.time.observe_own(own);
         let local = self.local(now);
         self.link_monitor.refresh(now.monotonic);
@@ -269,14 +332,13 @@ impl TickerState {
             format: self.settings.format,
             colours: self.settings.colours,
         };
-        if let Some(words) = &mut self.words {
-            *words = render::words(&view);
-        }
-        render::draw(&view, &mut self.draw_cache, &mut self.frame);
-        self.valid_until = valid_until.get();
-        let light = light_schedule::light(&self.settings, local, now.monotonic);
-        self.light = self.chosen_level.apply(light);
-        &self.frame
+        let canvas = Canvas {
+            words: self.words.as_mut(),
+            draw_cache: &mut self.draw_cache,
+            frame: &mut self.frame,
+        };
+        show(&view, reader, page_spec, canvas);
+        (valid_until.get(), local)
     }
 
     /// Returns the frame that was drawn last.
@@ -345,6 +407,7 @@ impl TickerState {
             Some(PageSpec::Link) => second,
             None => Moment::NEVER,
         };
+        let tiles = (0..self.tiles).map(aged).min().unwrap_or(Moment::NEVER);
         let minute = now.utc.map_or(CLOCK_CHECK, |utc| {
             Duration::from_millis((MINUTE - utc.0.rem_euclid(MINUTE)).unsigned_abs())
         });
@@ -355,6 +418,7 @@ impl TickerState {
         let troubled = self.link_monitor.troubled(now.monotonic);
         [
             page,
+            tiles,
             now.monotonic + minute,
             fault,
             self.pages.deadline(troubled),

@@ -135,6 +135,7 @@ fn measure(run: Duration) -> ExitCode {
             connector: Connector::new(None).unwrap(),
             calendar: Calendar::always_open(),
             size: Size::Tall,
+            screen: None,
             clock: clock.clone(),
             supervisor: Supervisor::default(),
         };

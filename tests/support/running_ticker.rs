@@ -96,6 +96,7 @@ impl TickerUnderTest {
             connector,
             calendar,
             size: Size::Tall,
+            screen: None,
             clock,
             supervisor: Supervisor::default(),
         };

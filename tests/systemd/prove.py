@@ -28,6 +28,8 @@ CLASSES = {
         "char-153 rw",
         "char-gpiochip rw",
         "char-input r",
+        "char-fb rw",
+        "char-29 rw",
     },
     "deskticker-hub.service": set(),
 }
@@ -87,6 +89,7 @@ def static(tree):
     binaries, copies = Path(sys.argv[2]), {
         "deskticker.service": "usr/lib/systemd/system/deskticker.service",
         "deskticker-hub.service": "usr/lib/systemd/system/deskticker-hub.service",
+        "deskticker-console.service": "usr/lib/systemd/system/deskticker-console.service",
         "deskticker.sysusers": "usr/lib/sysusers.d/deskticker.conf",
         "60-deskticker.rules": "usr/lib/udev/rules.d/60-deskticker.rules",
     }
@@ -96,7 +99,7 @@ def static(tree):
         (tree / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "systemd" / source, tree / target)
 
-    code, said = said_by("chroot", tree, "systemd-analyze", "verify", "--man=no", *UNITS)
+    code, said = said_by("chroot", tree, "systemd-analyze", "verify", "--man=no", *UNITS, "deskticker-console.service")
     version = int(re.search(r"systemd (\d+)", said_by("chroot", tree, "systemctl", "--version")[1])[1])
     # systemd supports a growing restart delay since version 254; older versions use a constant
     # delay.

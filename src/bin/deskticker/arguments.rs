@@ -29,7 +29,8 @@ Commands:
             print this help, or the help of this command
 
 Options for demo:
-      --panel KIND     terminal (default), png, or oled for a display on the I2C bus
+      --panel KIND     terminal (default), png, screen for an HDMI screen, or oled for
+                       a display on the I2C bus
       --seconds N      end after N seconds (default: run until Ctrl-C)
       --watchlist LIST the symbols, separated by commas (default: SPX, VIX, SPY, QQQ, a contract)
       --speed X        let prices move X times as fast (default: 1, SPX then moves once a second)
@@ -55,8 +56,9 @@ Options for setup (a value that is not given is asked for at the terminal):
                        the file with the token of the hub; - reads it from the standard input
       --ca-file FILE   the certificate that identifies the hub, if no public authority has signed it
       --watchlist LIST the symbols, separated by commas
-      --panel KIND     oled, png or terminal; for an oled also --chip, --size, --bus, --address,
-                       --dc and --reset as for demo, and --rotation 0 or 180; for a png --output
+      --panel KIND     oled, screen, png or terminal; for an oled also --chip, --size, --bus,
+                       --address, --dc and --reset as for demo, and --rotation 0 or 180; for a png
+                       --output
       --config FILE    the configuration to write (default: /etc/deskticker/deskticker.toml); with
                        another file, the set-up writes the token beside this file, and leaves the
                        service as it is
@@ -249,7 +251,11 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
             }
             Long("config") => options.config = parser.value()?.into(),
             Long("last-good") => options.last_good = Some(parser.value()?.into()),
-            Long("panel") => options.panel.kind = command_line::value(&mut parser, "panel")?,
+            Long("panel") => {
+                options.panel.kind = command_line::value(&mut parser, "panel")?;
+                let screen = options.panel.kind == PanelKind::Screen;
+                options.panel.screen = screen.then(Default::default);
+            }
             Long("seconds") => options.seconds = Some(positive(&mut parser, "seconds")?),
             Long("speed") => options.speed = positive(&mut parser, "speed")?,
             Long("watchlist") => {

@@ -15,6 +15,7 @@ use deskticker::board::{self, Board};
 use deskticker::config::{Config, PanelKind};
 use deskticker::demo::{DemoClocks, DemoSettings, Viewer, show, simulated};
 use deskticker::display::caption::Caption;
+use deskticker::display::screen::Screen;
 use deskticker::display::{
     self, ControllingTerminal, FinalPicture, Mailbox, Oled, PanelLight, PanelLock,
 };
@@ -223,8 +224,11 @@ async fn demo(options: Options) -> Result<(), ExitReason> {
         Some(caption.clone()),
         clocks.display(),
     );
-    let (mailbox, mut panel) = started.map_err(ExitReason::other)?;
+    let (mailbox, mut thread) = started.map_err(ExitReason::other)?;
+    let screen = app::start_screen(&panel, clocks.display()).map_err(ExitReason::other)?;
+    let (screen, mut screen_thread) = screen.unzip();
     let settings = DemoSettings {
+        screen,
         speed: options.speed,
         watchlist: options.watchlist,
     };
@@ -235,7 +239,10 @@ async fn demo(options: Options) -> Result<(), ExitReason> {
     };
     let outcome = show(settings, clocks, mailbox, viewer).await;
     // A blocked I2C bus must not delay the exit for longer than this limit.
-    panel.finish(Duration::from_millis(500));
+    thread.finish(Duration::from_millis(500));
+    if let Some(thread) = &mut screen_thread {
+        thread.finish(Duration::from_millis(500));
+    }
     display::keyboard::restore();
     outcome.map_err(ExitReason::other)
 }
@@ -290,9 +297,17 @@ fn say(options: Options) -> Result<(), ExitReason> {
     // Only the panel settings of the configuration must be valid.
     let text = Config::text(&options.config).unwrap_or_default();
     let panel = Config::panel_of(&text, &options.config, &environment);
+    if let Some(screen) = panel.screen.clone() {
+        let shown = Screen::new(screen).and_then(|mut screen| {
+            screen.leave(Some([&words[0], &words[1]]), PanelLight::default())
+        });
+        if panel.kind == PanelKind::Screen {
+            return shown.map_err(ExitReason::other);
+        }
+    }
     if panel.kind != PanelKind::Oled {
         return Err(ExitReason::other(
-            "the command say works only with an oled: no other panel keeps its picture after the \
+            "the command say works only with an oled or a screen: no other panel keeps its picture after the \
              program ends",
         ));
     }

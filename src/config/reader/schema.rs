@@ -188,6 +188,12 @@ pub(in crate::config) const KEYS: &[Key] = &[
     key("panel", "rotation", Kind::Whole, "180"),
     key("panel", "brightness", Kind::Whole, "127"),
     key("panel", "shift", Kind::Flag, "false"),
+    key("", "screen", Kind::Table, ""),
+    key("screen", "theme", Kind::Text, "\"dark\""),
+    key("screen", "rotation", Kind::Whole, "90"),
+    key("screen", "device", Kind::Text, "\"/dev/fb0\""),
+    key("screen", "format", Kind::Text, "\"r5g6b5\""),
+    key("screen", "sysfs", Kind::Text, "\"/sys/class/graphics/fb0\""),
 ];
 
 /// All settings of a program. The settings can be in more than one list.

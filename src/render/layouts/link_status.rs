@@ -131,25 +131,30 @@ const VALUES: usize = 5;
 
 /// Calls `each` with the name and the text of each value of the table.
 fn values(view: &View<'_>, report: &LinkReport, mut each: impl FnMut(usize, &str, &str)) {
-    let numbers = view.format.numbers;
+    let rows = rows(report, view.format.numbers);
+    for (row, (name, value)) in rows.into_iter().enumerate() {
+        each(row, name, &value);
+    }
+}
+
+/// Returns the values of the connection with their names.
+pub(crate) fn rows(
+    report: &LinkReport,
+    numbers: NumberFormat,
+) -> [(&'static str, ShortText); VALUES] {
     let count = |number: u32| whole(number.into(), numbers);
     let (name, late) = late(report, numbers);
-    let lit_hours: ShortText =
-        heapless::format!("{} h", count(report.lit_hours)).unwrap_or_default();
-    let excluded = excluded(report);
-    let rows: [(&str, &str); VALUES] = [
-        ("messages", &rate(report, numbers)),
-        ("last message", &last(report)),
-        (name, &late),
-        ("reconnects", &count(report.reconnects)),
-        match &excluded {
+    let lit_hours = || heapless::format!("{} h", count(report.lit_hours)).unwrap_or_default();
+    [
+        ("messages", rate(report, numbers)),
+        ("last message", last(report)),
+        (name, late),
+        ("reconnects", count(report.reconnects)),
+        match excluded(report) {
             Some(names) => ("plan lacks", names),
-            None => ("lit", &lit_hours),
+            None => ("lit", lit_hours()),
         },
-    ];
-    for (row, (name, value)) in rows.into_iter().enumerate() {
-        each(row, name, value);
-    }
+    ]
 }
 
 /// Draws the page on 128×128: the chain of hops, the state of the connection, and a table of values

@@ -5,7 +5,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 use super::header;
-use crate::market::{NumberFormat, OptionAnalytics, Price, ShortText, Trade};
+use crate::market::{NumberFormat, OptionAnalytics, Price, ShortText, Trade, whole};
 use crate::render::font::{BADGE, Font, LARGE, LARGE_BADGE, MEDIUM, NumberStyle, SMALL, TEXT};
 use crate::render::parts::badge::{self, StatusBadge};
 use crate::render::parts::price::PriceText;
@@ -93,6 +93,50 @@ fn volatility(fraction: Option<Price>, numbers: NumberFormat, short: bool) -> Sh
     let mut text = field::price(Some(percent), if short { 1 } else { 2 }, numbers);
     let _ = text.push('%');
     text
+}
+
+/// Returns all known values of an option with their names.
+pub(crate) fn fields(
+    sheet: &OptionView<'_>,
+    numbers: NumberFormat,
+) -> heapless::Vec<(&'static str, heapless::String<64>), 12> {
+    let shown = OptionFields::of(sheet);
+    let text = |text: &str| heapless::String::try_from(text).unwrap_or_default();
+    let price = |price| text(&field::price(price, shown.line.decimals, numbers));
+    let value = |value| text(&field::number(value, numbers));
+    let count = |count: Option<u64>| match count {
+        Some(count) => text(&whole(count, numbers)),
+        None => text("---"),
+    };
+    let side = |side: Option<(Price, u32)>| match side {
+        Some((at, size)) if size > 0 => {
+            heapless::format!("{} x {size}", price(Some(at))).unwrap_or_default()
+        }
+        side => price(side.map(|(at, _)| at)),
+    };
+    let last = match shown.last.filter(|(_, age)| age.as_secs() >= OLD) {
+        Some((trade, age)) => {
+            let age = badge::age(age);
+            heapless::format!("{} {age} old", price(Some(trade.price))).unwrap_or_default()
+        }
+        None => price(shown.last.map(|(trade, _)| trade.price)),
+    };
+    let analytics = shown.analytics;
+    let volatility = volatility(analytics.implied_volatility, numbers, false);
+    let rows = [
+        ("bid", side(shown.bid)),
+        ("ask", side(shown.ask)),
+        ("last", last),
+        ("expires", text(&shown.days.0)),
+        ("volatility", text(&volatility)),
+        ("open interest", count(analytics.open_interest)),
+        ("delta", value(analytics.delta)),
+        ("gamma", value(analytics.gamma)),
+        ("theta", value(analytics.theta)),
+        ("vega", value(analytics.vega)),
+        ("volume", count(shown.volume)),
+    ];
+    heapless::Vec::from_iter(rows)
 }
 
 /// Draws the page on 128×64: the header, the middle of bid and ask, and a table.

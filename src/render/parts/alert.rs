@@ -40,6 +40,23 @@ pub(crate) fn draw(view: &View<'_>, frame: &mut Frame, row: Row) -> bool {
     true
 }
 
+/// Returns the alert of a view as one text, if there is one.
+pub(crate) fn words(view: &View<'_>) -> Option<heapless::String<64>> {
+    let alert = view.alert?;
+    let numbers = view.format.numbers;
+    let label = alert.label;
+    let text = match alert.threshold {
+        Threshold::Above(price) => {
+            heapless::format!("{label} > {}", limit(price, alert.decimals, numbers))
+        }
+        Threshold::Below(price) => {
+            heapless::format!("{label} < {}", limit(price, alert.decimals, numbers))
+        }
+        Threshold::Moved(points) => heapless::format!("{label} {}", percentage(points, numbers)),
+    };
+    text.ok()
+}
+
 /// Returns a threshold: a whole number without decimals, like `6,000`, and any other number with the
 /// decimals of the instrument's prices, like `12.50`. The threshold is never rounded.
 fn limit(price: Price, decimals: u8, numbers: NumberFormat) -> ShortText {

@@ -73,6 +73,16 @@ fn short(line: &InstrumentView<'_>, room: usize) -> ShortText {
     fitting.unwrap_or_else(|| cut(&TEXT, line.label, room))
 }
 
+/// Returns the name for a place with space: a contract with spaces, another name as it is.
+pub(crate) fn long(line: &InstrumentView<'_>) -> heapless::String<64> {
+    let Some(contract) = &line.contract else {
+        return heapless::String::try_from(line.label).unwrap_or_default();
+    };
+    let (day, month, year) = date(contract);
+    let (root, strike) = (contract.root, strike(contract, " "));
+    heapless::format!("{root} {day} {month} {year:02} {strike}").unwrap_or_default()
+}
+
 /// Returns the day, the month and the year of an option's expiry, such as 19, `Dec` and 25.
 fn date(contract: &Contract<'_>) -> (i8, &'static str, i16) {
     let year = contract.expiry.year().rem_euclid(100);

@@ -19,11 +19,14 @@ use super::state::ConfigProblem;
 use crate::config::{self, Config, ConfigErrors, PanelKind};
 use crate::display::buttons;
 use crate::display::caption::Caption;
+use crate::display::screen::{ScreenMailbox, ScreenThread};
 use crate::display::{
-    self, FinalPicture, Locked, Mailbox, Oled, PanelLight, PanelLock, PanelThread, Png, Terminal,
+    self, FinalPicture, Locked, Mailbox, NoPanel, Oled, PanelLight, PanelLock, PanelThread, Png,
+    Terminal,
 };
 use crate::market::{Calendar, Symbol};
 use crate::net::connector::Connector;
+use crate::render::screen::ScreenContent;
 use crate::render::{self, Colours, DrawCache, Format, Frame, LinkIcon, PageView, View};
 use crate::secret::Environment;
 use crate::systemd::Supervisor;
@@ -67,6 +70,7 @@ impl LoadedConfig {
             connector: self.connector.clone(),
             calendar: Calendar::us(),
             size: self.config.panel.oled.size,
+            screen: None,
             clock,
             supervisor: Supervisor::default(),
         }
@@ -108,11 +112,26 @@ pub fn start_panel(
             };
             PanelThread::spawn(locked, size, clock)
         }
+        PanelKind::Screen => PanelThread::spawn(NoPanel, size, clock),
     }?;
     if let Some(caption) = caption {
         mailbox.describe_in(caption);
     }
     Ok((mailbox, thread))
+}
+
+/// Starts the thread of the big screen, which locks its device; `None` without a big screen.
+///
+/// # Errors
+/// Another process has locked the device, or the system cannot start another thread.
+pub fn start_screen(
+    panel: &config::PanelConfig,
+    clock: Clock,
+) -> io::Result<Option<(ScreenMailbox, ScreenThread)>> {
+    let screen = panel.screen.clone();
+    screen
+        .map(|screen| ScreenThread::spawn(screen, clock))
+        .transpose()
 }
 
 /// The reason why the application ends without a stop request.
@@ -233,6 +252,7 @@ impl Running {
         }
         let setup = TickerSetup {
             supervisor: self.part.clone(),
+            screen: self.panel_host.screen().cloned(),
             ..loaded.setup(self.clock.clone())
         };
         self.open_page(&loaded.config);
@@ -345,6 +365,12 @@ impl Running {
                 PanelLight::default(),
                 now + display::MAX_PICTURE_AGE,
             );
+            if let Some(screen) = self.panel_host.screen() {
+                let mut content = Box::<ScreenContent>::default();
+                content.set(&view);
+                let until = now + display::MAX_PICTURE_AGE;
+                screen.put(&mut content, PanelLight::default(), until);
+            }
             heartbeat.beat(now);
             tokio::select! {
                 _ = self.stops.recv() => {

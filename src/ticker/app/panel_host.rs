@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::start_panel;
+use super::{start_panel, start_screen};
 use crate::config;
+use crate::display::screen::{ScreenMailbox, ScreenThread};
 use crate::display::{FinalPicture, Mailbox, PanelState, PanelThread};
 use crate::systemd::Supervisor;
 use crate::time::{Clock, Moment, Now};
@@ -31,6 +32,8 @@ pub(super) struct PanelHost {
     wiring: config::PanelConfig,
     mailbox: Mailbox,
     panel: PanelThread,
+    /// The big screen, if there is one.
+    screen: Option<(ScreenMailbox, ScreenThread)>,
     clock: Clock,
     supervisor: Supervisor,
     /// The file with the panel state for the doctor; `None` writes no file.
@@ -59,7 +62,9 @@ impl PanelHost {
         state_file: Option<PathBuf>,
     ) -> io::Result<Self> {
         let (mailbox, panel) = start_panel(&wiring, FinalPicture::Notice, None, clock.clone())?;
+        let screen = start_screen(&wiring, clock.clone())?;
         let panel_host = Self {
+            screen,
             wiring,
             mailbox,
             panel,
@@ -80,6 +85,11 @@ impl PanelHost {
         &self.mailbox
     }
 
+    /// Returns the mailbox of the big screen, if there is one.
+    pub(super) fn screen(&self) -> Option<&ScreenMailbox> {
+        self.screen.as_ref().map(|(mailbox, _)| mailbox)
+    }
+
     /// Sets the short description of the content on the display and sends it to systemd.
     pub(super) fn set_title(&mut self, title: String) {
         if title != self.title {
@@ -98,6 +108,7 @@ impl PanelHost {
         if *wiring == self.wiring && !self.ending {
             return Ok(());
         }
+        self.replace_screen(wiring);
         self.panel.finish(LEAVE_LIMIT);
         if !self.panel.has_ended() {
             if !self.ending {
@@ -121,6 +132,21 @@ impl PanelHost {
         Ok(())
     }
 
+    /// Replaces the big screen if its new configuration is different.
+    fn replace_screen(&mut self, wiring: &config::PanelConfig) {
+        if wiring.screen == self.wiring.screen {
+            return;
+        }
+        self.wiring.screen.clone_from(&wiring.screen);
+        if let Some((_, mut screen)) = self.screen.take() {
+            screen.finish(LEAVE_LIMIT);
+        }
+        match start_screen(wiring, self.clock.clone()) {
+            Ok(screen) => self.screen = screen,
+            Err(error) => log::error!("screen: {error}"),
+        }
+    }
+
     /// Checks the panel thread. Returns true if another panel waits for the end of this thread and
     /// the thread has ended.
     pub(super) fn look(&mut self) -> bool {
@@ -140,8 +166,12 @@ impl PanelHost {
 
     /// Ends the panel thread, which shows the final picture.
     pub(super) fn end(&mut self) {
+        let left = match &mut self.screen {
+            Some((_, screen)) => screen.finish(LEAVE_LIMIT),
+            None => true,
+        };
         self.panel.finish(LEAVE_LIMIT);
-        if self.panel.has_ended() {
+        if self.panel.has_ended() && left {
             self.write_state(PanelState::Left);
         }
     }

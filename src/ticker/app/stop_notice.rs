@@ -9,6 +9,7 @@ use std::{io, thread};
 
 use super::{Files, LoadedConfig};
 use crate::config::{self, Config, PanelKind};
+use crate::display::screen::Screen;
 use crate::display::{Oled, PanelLight, PanelState, Png};
 use crate::render;
 use crate::secret::Environment;
@@ -68,7 +69,12 @@ impl StopNotice {
         let (panel, light) = self.in_force();
         let [word, meaning] = &self.words;
         let words = render::notice(panel.oled.size, word, meaning);
-        match panel.kind {
+        let screen = panel.screen.clone().map_or(Ok(()), |settings| {
+            let shown = Screen::new(settings)
+                .and_then(|mut screen| screen.leave(Some([word, meaning]), light));
+            shown.map_err(|error| format!("screen: {error}"))
+        });
+        let panel = match panel.kind {
             PanelKind::Png => Png::leave(panel.file.clone(), &words)
                 .map_err(|error: io::Error| format!("{}: {error}", panel.file.display())),
             PanelKind::Oled => {
@@ -85,8 +91,9 @@ impl StopNotice {
             }
             // Only the ticker process itself can write to its terminal, so there is nothing to show
             // here.
-            PanelKind::Terminal => Ok(()),
-        }
+            PanelKind::Terminal | PanelKind::Screen => Ok(()),
+        };
+        panel.and(screen)
     }
 
     /// Returns the panel of the last configuration, and its present light. A panel that a dimming

@@ -103,6 +103,7 @@ fn ticker(address: SocketAddr) {
         connector: Connector::new(None).unwrap(),
         calendar: Calendar::always_open(),
         size: Size::Tall,
+        screen: None,
         clock,
         supervisor: Supervisor::default(),
     };

@@ -96,6 +96,9 @@ pub enum StatusKind {
     UpstreamDown,
     /// `upstream_up`: an extension of this project's hub. The hub receives prices again.
     UpstreamUp,
+    /// `retry_after`: an extension of this project's hub. The hub is about to close the connection;
+    /// the message is the number of seconds after which the client should connect again.
+    RetryAfter,
     /// Any other status. The program shows the text and does not act on it.
     Other,
 }

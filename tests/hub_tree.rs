@@ -133,6 +133,8 @@ fn a_client_that_comes_after_the_loss_of_the_vendor_gets_no_value_and_hears_of_t
         in_time(&[&root, &leaf], status(&mut first, "upstream_down")).await;
         // A new hub below the upper hub is never live, not even for a moment.
         let other = hub_below(&[root.address()], TOKEN).await;
+        root.manual_clock.advance(Duration::from_secs(60));
+        let mut ages = Vec::new();
         for hub in [&leaf, &other] {
             let mut late = hub.join("indices").await;
             late.request_channels("V.I:SPX").await;
@@ -154,9 +156,12 @@ fn a_client_that_comes_after_the_loss_of_the_vendor_gets_no_value_and_hears_of_t
                 lost["message"].as_str().unwrap().contains("vendor"),
                 "{lost}"
             );
+            ages.push(lost["age"].as_u64().unwrap());
             let report = hub.get("/healthz").await;
             assert_eq!(report.status, 503, "{report:?}");
         }
+        // The new hub has just heard of the loss, which is as old as at the upper hub.
+        assert!(ages[1] >= 60_000, "{ages:?}");
     });
 }
 

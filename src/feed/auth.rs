@@ -1,8 +1,8 @@
 //! The authentication of this client at a hub. A hub without TLS must be verified before this
 //! client sends a token, because another server in the network can answer in its place. REST
 //! requests and WebSocket upgrades use a short-lived token if the hub issues one. The device token
-//! then never appears in an address, which a proxy on the network path can log. This module never
-//! opens a WebSocket.
+//! then never appears in an address, which a proxy on the network path can log. The upgrade itself is
+//! in `net::upgrade`.
 
 mod identity;
 

@@ -46,6 +46,7 @@ impl UpstreamState {
             UpstreamEvent::Down(reason)
             | UpstreamEvent::Stalled(reason)
             | UpstreamEvent::Barred(reason) => Err(*reason),
+            UpstreamEvent::CutOff(_) => Err(Failure::HubUpstream),
             UpstreamEvent::Unanswered(..)
             | UpstreamEvent::Confirmed(_)
             | UpstreamEvent::Unsubscribed(_)

@@ -99,6 +99,9 @@ pub enum UpstreamEvent {
     /// subscriptions still exist. The broker deletes its values. The confirmations stay valid,
     /// because the vendor does not send them a second time.
     Stalled(Failure),
+    /// The hub above has lost its own upstream, at the time of this report less its age. The broker
+    /// deletes its values, as for `Stalled`.
+    CutOff(Arrival),
     /// The vendor refuses this cluster and has never accepted it: the key is wrong
     /// ([`Failure::Key`]), or the plan does not include the cluster ([`Failure::Plan`]). The
     /// upstream waits for half a minute or longer, sends `Down(Done)` and tries again.

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::health::ReportSender;
 use super::metrics::Metrics;
 use super::rest::aggregates::BarCache;
-use super::{Interest, UpstreamEvent, UpstreamServer};
+use super::{Arrival, Interest, UpstreamEvent, UpstreamServer};
 use crate::feed::session::{Session, SubscriptionDemand};
 use crate::market::{Calendar, Channel, ChannelKind, Cluster, WILDCARD};
 use crate::net::connector::Connector;
@@ -140,6 +140,7 @@ impl Upstream {
                 provider: source.provider,
                 simulated: marked,
                 proven: false,
+                cut_off: Arrival::default(),
                 minutes: self.minutes.clone(),
                 greeted: self.greeted.clone(),
                 cluster: self.cluster,

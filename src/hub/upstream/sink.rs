@@ -31,6 +31,8 @@ pub(super) struct UpstreamSink {
     /// True if the server above has accepted this hub before: the secret is valid, and the server
     /// has this cluster.
     pub(super) proven: bool,
+    /// The last report of the hub above about the loss of its own upstream.
+    pub(super) cut_off: Arrival,
     pub(super) minutes: BarCache,
     pub(super) greeted: watch::Sender<Option<bool>>,
     pub(super) cluster: Cluster,
@@ -77,9 +79,7 @@ impl EventSink for UpstreamSink {
                 return self.reports.send(UpstreamEvent::Barred(reason)).await;
             }
             // The hub above has lost its own upstream.
-            (ConnectionPhase::Live, _) if status.cut_off => {
-                UpstreamEvent::Stalled(Failure::HubUpstream)
-            }
+            (ConnectionPhase::Live, _) if status.cut_off => UpstreamEvent::CutOff(self.cut_off),
             (ConnectionPhase::Live, _) => UpstreamEvent::Up {
                 simulated: is_simulated,
             },
@@ -112,8 +112,12 @@ impl EventSink for UpstreamSink {
         let utc = self.clock.now().utc_of(now);
         for passing in websocket::passing(frame) {
             match passing {
-                Ok(RelayedEventRef::Status(status_kind, message)) => {
+                Ok(RelayedEventRef::Status(status_kind, message, age)) => {
                     server.handle_status(status_kind, &message, now);
+                    if status_kind == StatusKind::UpstreamDown {
+                        let age = age.unwrap_or_default();
+                        self.cut_off = Arrival { at: now, age };
+                    }
                     if status_kind == StatusKind::Success {
                         confirmed.extend(websocket::subscribed(&message));
                     }

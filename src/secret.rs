@@ -13,8 +13,9 @@ use crate::files::warn_if_readable_by_all;
 const SECRET_SIZE_LIMIT: u64 = 4096;
 
 /// The names that people write before a secret, in lower case, and the kind of the secret.
-const NAMES: [(&str, &str); 4] = [
+const NAMES: [(&str, &str); 5] = [
     ("token", "token"),
+    ("deskticker_upstream_token", "token"),
     ("massive_proxy_token", "token"),
     ("key", "key"),
     ("massive_api_key", "key"),
@@ -152,6 +153,8 @@ pub struct Environment {
     pub token: Option<String>,
     /// `MASSIVE_API_KEY`: the API key for the vendor.
     pub key: Option<String>,
+    /// `DESKTICKER_UPSTREAM_TOKEN`: the token of a hub for the hub above it.
+    pub upstream_token: Option<String>,
     /// `RUNTIME_DIRECTORY`: the directory of the running service. systemd sets it for the service.
     pub runtime: Option<PathBuf>,
     /// The board that the process runs on. It provides the default I2C bus.
@@ -166,6 +169,7 @@ impl fmt::Debug for Environment {
             .field("unit_secrets", &self.unit_secrets)
             .field("token", &hidden(&self.token))
             .field("key", &hidden(&self.key))
+            .field("upstream_token", &hidden(&self.upstream_token))
             .field("runtime", &self.runtime)
             .field("board", &self.board.name)
             .finish()
@@ -180,6 +184,7 @@ impl Environment {
             unit_secrets: None,
             token: std::env::var("MASSIVE_PROXY_TOKEN").ok(),
             key: std::env::var("MASSIVE_API_KEY").ok(),
+            upstream_token: std::env::var("DESKTICKER_UPSTREAM_TOKEN").ok(),
             runtime: std::env::var_os("RUNTIME_DIRECTORY")
                 .and_then(|folders| std::env::split_paths(&folders).next()),
             board: Board::for_machine(&board::MODEL),

@@ -63,6 +63,49 @@ fn a_failure_of_the_name_or_the_route_during_a_wait_is_the_reported_reason() {
 }
 
 #[test]
+fn a_wait_that_the_server_requests_is_kept_although_the_host_answers_and_ends_with_the_host() {
+    use ConnectionEvent::{Alive, Closed, Moved, Opened, RetryAfter};
+    let wait = |seconds| RetryAfter(Duration::from_secs(seconds));
+    for provider in [FeedProvider::Hub, FeedProvider::Vendor] {
+        let mut fixture = ConnectionUnderTest::new(provider);
+        fixture.actions(0);
+        fixture.on(wait(20), 100);
+        fixture.on(Closed(Failure::Busy), 100);
+        let due = fixture.0.deadline();
+        assert!((at(20_100)..=at(21_100)).contains(&due), "{due:?}");
+        assert_eq!(fixture.on(Alive, 5_000), []);
+        assert_eq!(fixture.0.deadline(), due);
+        // The request counts once, and only for the next attempt.
+        let then = due.as_millis();
+        assert_eq!(fixture.actions(then), [ConnectionAction::Open]);
+        fixture.on(Closed(Failure::Refused), then);
+        assert!(fixture.0.deadline() < at(then + 5_000));
+    }
+    // A hub can also request the wait before it closes an open connection. No wait is endless.
+    let mut fixture = ConnectionUnderTest::live(0);
+    fixture.actions(20_000);
+    fixture.on(wait(9_999), 20_000);
+    fixture.on(Closed(Failure::Restarting), 20_001);
+    let due = fixture.0.deadline();
+    assert!((at(140_001)..=at(141_001)).contains(&due), "{due:?}");
+    assert_eq!(fixture.on(Moved, 21_000), [ConnectionAction::Open]);
+    fixture.on(Opened, 21_100);
+    assert_eq!(fixture.phase(), ConnectionPhase::Live);
+}
+
+#[test]
+fn a_hub_below_a_hub_is_live_only_after_the_welcome_of_that_hub() {
+    let mut fixture = ConnectionUnderTest::new(FeedProvider::Hub);
+    fixture.0.set_awaits_welcome(true);
+    assert_eq!(fixture.actions(0), [ConnectionAction::Open]);
+    assert_eq!(fixture.on(ConnectionEvent::Opened, 10), []);
+    assert_eq!(fixture.phase(), ConnectionPhase::Joining);
+    let subscribe = ConnectionAction::Subscribe(spx());
+    assert_eq!(fixture.on(ConnectionEvent::Authenticated, 20), [subscribe]);
+    assert_eq!(fixture.phase(), ConnectionPhase::Live);
+}
+
+#[test]
 fn an_interface_that_fails_under_a_connection_ends_the_connection_at_once() {
     use ConnectionEvent::Path;
     let mut fixture = ConnectionUnderTest::live(0);

@@ -610,7 +610,7 @@ fn hub_without_vendor(clusters: &'static [Cluster]) -> Background<(SocketAddr, H
         );
         let token = Secret::new(TOKEN).unwrap();
         let setup = hub::HubSetup {
-            vendor: watch::channel(hub::Vendor {
+            upstream: watch::channel(hub::UpstreamServer {
                 rest: source.clone(),
                 source,
             })

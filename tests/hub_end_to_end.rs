@@ -29,7 +29,7 @@ use deskticker::time::{Clock, ManualClock, Moment, Now};
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message;
 
-use hub_server::{START, TIME_LIMIT, TOKEN, block_on, directory, hub_before, hub_behind};
+use hub_server::{START, TIME_LIMIT, TOKEN, block_on, directory, hub_before, hub_below};
 
 struct Whole {
     hub: Hub,
@@ -108,7 +108,7 @@ fn subscribe() -> Message {
 fn ages_add_up_from_hub_to_hub() {
     block_on(async {
         let (first, simulator) = hub_before(simulator::SimulatorSettings::default()).await;
-        let second = hub_behind(first.address(), TOKEN).await;
+        let second = hub_below(&[first.address()], TOKEN).await;
         let mut watcher = first.join("indices").await;
         // The limit of the VIX is 45 s. A hub repeats no value beyond the limit of its symbol.
         watcher.subscribe_amid_events("V.I:VIX").await;
@@ -150,7 +150,7 @@ fn a_channel_that_the_vendor_refuses_is_never_confirmed_and_named_behind_two_hub
             ..simulator::SimulatorSettings::default()
         })
         .await;
-        let second = hub_behind(first.address(), TOKEN).await;
+        let second = hub_below(&[first.address()], TOKEN).await;
         let mut client = second.join("indices").await;
         client
             .send_text(r#"{"action":"subscribe","params":"V.I:NDX,V.I:SPX"}"#)

@@ -14,6 +14,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
+use deskticker::hub::UpstreamServer;
 use deskticker::hub::auth::registry;
 use deskticker::hub::config::HubConfig;
 use deskticker::hub::server::limits::Limits;
@@ -21,6 +22,7 @@ use deskticker::market::Cluster;
 use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
 use deskticker::net::failure::Failure;
+use deskticker::net::source::FeedProvider;
 use deskticker::secret::Environment;
 use futures_util::{SinkExt, StreamExt};
 use rustix::process::{Pid, Signal, kill_process};
@@ -577,7 +579,7 @@ fn an_empty_file_is_a_valid_hub_configuration() {
     let config = parsed("").unwrap();
     assert_eq!(config.listen.to_string(), "0.0.0.0:3000");
     assert_eq!(
-        config.vendor.source.endpoint.to_string(),
+        config.upstream.source.endpoint.to_string(),
         "wss://socket.massive.com"
     );
     assert!(config.announce);
@@ -585,6 +587,43 @@ fn an_empty_file_is_a_valid_hub_configuration() {
     assert_eq!(config.limits, Limits::default());
     // The file does not have to exist.
     assert_eq!(config.devices.file, PathBuf::from(registry::DEFAULT_PATH));
+}
+
+#[test]
+fn another_hub_can_be_above_in_place_of_the_vendor() {
+    let environment = Environment {
+        upstream_token: Some("a-token-of-the-upper-hub".into()),
+        ..Environment::default()
+    };
+    let read = |text: &str, environment: &Environment| {
+        let config = HubConfig::parse(text, Path::new("hub.toml"), environment);
+        config.map_err(|error| error.to_string())
+    };
+    let text = "[massive]\n[upstream]\nhub = [\"wss://a.example\", \"ws://b.example:3000\"]\n\
+                clusters = [\"stocks\"]\nca_file = \"/ca.pem\"\n";
+    let config = read(text, &environment).unwrap();
+    let UpstreamServer { source, rest } = config.upstream;
+    assert_eq!(source, rest);
+    assert_eq!(source.provider, FeedProvider::Hub);
+    assert_eq!(source.endpoint.to_string(), "wss://a.example");
+    assert_eq!(source.alternatives[0].to_string(), "ws://b.example:3000");
+    assert_eq!(source.secret.unwrap().reveal(), "a-token-of-the-upper-hub");
+    assert_eq!(config.clusters, [Cluster::Stocks]);
+    assert_eq!(config.ca_file, Some("/ca.pem".into()));
+
+    // The key of the vendor and the token for the displays are no token for the upper hub.
+    let error = read(text, &self::environment()).unwrap_err();
+    for words in [
+        "hub.toml:2",
+        "token_file",
+        "upstream-token",
+        "DESKTICKER_UPSTREAM_TOKEN",
+    ] {
+        assert!(error.contains(words), "{error}");
+    }
+    let both = text.replace("[massive]", "[massive]\nurl = \"wss://socket.massive.com\"");
+    let error = read(&both, &environment).unwrap_err();
+    assert!(error.contains("not both"), "{error}");
 }
 
 #[test]
@@ -608,7 +647,7 @@ fn every_setting_can_be_set() {
     assert_eq!(config.hosts, ["hub.example"]);
     assert_eq!(config.origins, ["https://desk.example"]);
     assert_eq!(
-        config.vendor.rest.endpoint.to_string(),
+        config.upstream.rest.endpoint.to_string(),
         "wss://api.massive.com"
     );
     assert_eq!(config.tls, Some(("/c".into(), "/k".into())));

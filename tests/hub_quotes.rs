@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use deskticker::hub::Vendor;
+use deskticker::hub::UpstreamServer;
 use deskticker::hub::rest::cache::QuotesError;
 use deskticker::hub::rest::quote_rows::QuoteRequest;
 use deskticker::hub::rest::quotes::{Asker, QuoteCache};
@@ -36,7 +36,7 @@ fn quotes(address: impl std::fmt::Display, key: &str) -> (QuoteCache, ManualCloc
         Some(Secret::new(key).unwrap()),
     );
     let quotes = QuoteCache::new(
-        watch::channel(Vendor {
+        watch::channel(UpstreamServer {
             rest: source.clone(),
             source,
         })

@@ -87,7 +87,7 @@ fn one_device_has_only_its_share_of_the_connections() {
         }
         let (mut third, answer) = join(&hub, "indices", &kitchen).await;
         let words = "error this device has as many connections as it may, 2 (device_connections)";
-        assert_eq!(answer, [words]);
+        assert_eq!(answer, [words, "retry_after 10"]);
         assert_eq!(third.close_code().await, 1013);
         let (_other, answer) = join(&hub, "indices", &hallway).await;
         assert_eq!(answer, ["auth_success authenticated"]);

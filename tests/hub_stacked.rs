@@ -1,5 +1,5 @@
-//! Tests of a hub whose vendor is another hub, for the stream and for REST: the second hub serves
-//! what the first one has, and the ages of both hubs add up.
+//! Tests of a hub below another hub, for the stream and for REST: the second hub serves what the first
+//! one has, and the ages of both hubs add up.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/hub_server/mod.rs"]
@@ -14,7 +14,7 @@ use deskticker::demo;
 use deskticker::hub::auth::authenticator::Authenticator;
 use deskticker::hub::auth::registry::RegistryFile;
 use deskticker::hub::server::limits::Limits;
-use deskticker::hub::{Hub, HubSettings, HubSetup, Vendor};
+use deskticker::hub::{Hub, HubSettings, HubSetup, UpstreamServer};
 use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
 use deskticker::net::upgrade::WebSocket;
@@ -28,7 +28,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use hub_server::{
     BEARER, HubUnderTest, START, TIME_LIMIT, TOKEN, block_on, directory, hub_before,
-    hub_before_with, hub_behind,
+    hub_before_with, hub_below,
 };
 use running_ticker::{Background, TickerUnderTest, framed, manual_clock};
 
@@ -37,7 +37,7 @@ const MINUTE: i64 = 60_000;
 /// A hub behind a hub behind a simulator.
 async fn stack() -> (HubUnderTest, HubUnderTest, Simulator) {
     let (first, simulator) = hub_before(SimulatorSettings::default()).await;
-    let second = hub_behind(first.address(), TOKEN).await;
+    let second = hub_below(&[first.address()], TOKEN).await;
     (second, first, simulator)
 }
 
@@ -173,7 +173,7 @@ fn a_refused_question_holds_no_other_question_at_either_hub() {
             ..SimulatorSettings::default()
         })
         .await;
-        let second = hub_behind(first.address(), TOKEN).await;
+        let second = hub_below(&[first.address()], TOKEN).await;
         let bars = "GET /v2/aggs/ticker/I:NDX/range/1/minute/2026-05-31/2026-05-31";
         assert_eq!(second.request(bars, BEARER).await.status, 403);
         assert_eq!(first.request(bars, BEARER).await.status, 403);
@@ -203,7 +203,7 @@ async fn limited_stack(name: &str, limits: Limits) -> (HubUnderTest, HubUnderTes
         setup.settings = watch::channel(settings).1;
     };
     let (first, simulator) = hub_before_with(SimulatorSettings::default(), limit).await;
-    let second = hub_behind(first.address(), &token).await;
+    let second = hub_below(&[first.address()], &token).await;
     (second, first, simulator)
 }
 
@@ -340,12 +340,12 @@ async fn started(clock: Clock) -> Stack {
     let first = Hub::start(setup, listen()).await.unwrap();
     let unused = SimulatorSettings::default();
     let (mut setup, _) = demo::simulated_hub(unused, &token, clock).await.unwrap();
-    let source = running_ticker::vendor(first.address(), TOKEN);
-    let vendor = Vendor {
+    let source = running_ticker::hub(first.address(), TOKEN);
+    let vendor = UpstreamServer {
         rest: source.clone(),
         source,
     };
-    setup.vendor = watch::Sender::new(vendor).subscribe();
+    setup.upstream = watch::Sender::new(vendor).subscribe();
     setup.simulated = false;
     let second = Hub::start(setup, listen()).await.unwrap();
     let endpoint = Endpoint::parse(&format!("ws://{}", second.address())).unwrap();

@@ -76,7 +76,7 @@ fn a_client_of_a_cluster_outside_the_plan_is_closed_and_the_next_upgrade_gets_40
             error
                 .as_str()
                 .unwrap()
-                .contains("its plan does not include it")
+                .contains("the plan does not include it")
         );
         // The other clusters and REST are not affected.
         assert_eq!(answer("/ws/indices").await.status, 101);

@@ -74,6 +74,7 @@ async fn join(
         device,
         address: None,
         unauthenticated_slot: None,
+        below: None,
     };
     fixture.acceptor.admit(pending_client).unwrap();
     ours.unwrap()

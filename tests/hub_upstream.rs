@@ -10,11 +10,12 @@ use std::time::Duration;
 use deskticker::hub::health::ReportSender;
 use deskticker::hub::rest::aggregates::BarCache;
 use deskticker::hub::upstream::Upstream;
-use deskticker::hub::{Interest, RelayedEvent, UpstreamEvent, Vendor};
+use deskticker::hub::{Interest, RelayedEvent, UpstreamEvent, UpstreamServer};
 use deskticker::market::{Channel, Cluster};
 use deskticker::net::connector::Connector;
 use deskticker::net::endpoint::Endpoint;
 use deskticker::net::failure::Failure;
+use deskticker::net::hub_path::HubPath;
 use deskticker::net::source::{FeedProvider, FeedSource};
 use deskticker::secret::Secret;
 use deskticker::simulator::{InjectedFault, Simulator, SimulatorSettings};
@@ -45,7 +46,7 @@ struct UpstreamUnderTest {
     manual_clock: ManualClock,
     interest: watch::Sender<Interest>,
     reports: mpsc::Receiver<UpstreamEvent>,
-    vendor: watch::Sender<Vendor>,
+    vendor: watch::Sender<UpstreamServer>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -65,15 +66,16 @@ impl UpstreamUnderTest {
             Endpoint::parse(&format!("ws://{address}")).unwrap(),
             Some(Secret::new(key).unwrap()),
         );
-        let (vendor, current) = watch::channel(Vendor {
+        let (vendor, current) = watch::channel(UpstreamServer {
             rest: source.clone(),
             source,
         });
         let upstream = Upstream {
             cluster,
-            vendor: current,
+            server: current,
             connector: Connector::new(None).unwrap(),
             interest: wanted,
+            hub_path: HubPath::default(),
             reports: ReportSender::new(sender, false, clock.0.clone()),
             minutes: BarCache::default(),
             greeted: watch::Sender::default(),

@@ -145,6 +145,7 @@ fn every_status_has_its_own_kind() {
         ("simulated", StatusKind::Simulated),
         ("upstream_down", StatusKind::UpstreamDown),
         ("upstream_up", StatusKind::UpstreamUp),
+        ("retry_after", StatusKind::RetryAfter),
         ("pending", StatusKind::Pending),
         ("something new", StatusKind::Other),
     ];

@@ -17,6 +17,7 @@ fn environment() -> Environment {
     Environment {
         token: Some("s3cr3t-s3cr3t-s3cr3t".into()),
         key: Some("k3y".into()),
+        upstream_token: Some("s3cr3t-s3cr3t-s3cr3t".into()),
         ..Environment::default()
     }
 }

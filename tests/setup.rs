@@ -763,6 +763,55 @@ fn a_hub_is_set_up_with_a_port_alone_and_a_missing_key_is_no_error_of_an_option(
 }
 
 #[test]
+fn a_hub_below_another_hub_is_set_up_and_serves_a_display() {
+    let root = hub("above");
+    let folder = directory("below");
+    let (config, address) = (folder.join("hub.toml"), free_address());
+    let upstream = format!("ws://{}", root.address);
+    let arguments = [
+        "--upstream",
+        &upstream,
+        "--upstream-token-file",
+        "-",
+        "--listen",
+        &address,
+    ];
+    let (code, said) = told(&run(
+        &setup(HUB, &config, &arguments),
+        "wrong-token-of-the-test",
+    ));
+    assert!(code == 1 && said.contains("refused the token"), "{said}");
+    assert!(!config.exists());
+    let (code, said) = told(&run(&setup(HUB, &config, &arguments), &root.token));
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains(&format!("{upstream}: the token is accepted")),
+        "{said}"
+    );
+    let file = folder.join("upstream-token");
+    assert_eq!((read(&file).trim(), mode(&file)), (&*root.token, 0o600));
+    assert!(!said.contains(&root.token), "{said}");
+    let text = read(&config);
+    assert!(text.contains(&format!("hub = {upstream:?}\n")), "{text}");
+    assert!(!text.contains("\n[massive]"), "{text}");
+    // A second set-up keeps the hub above, its token and the comments.
+    let again = ["--listen", &address, "--device", "hall", "--yes"];
+    let (code, said) = told(&run(&setup(HUB, &config, &again), ""));
+    assert_eq!((code, read(&config)), (0, text), "{said}");
+
+    let token = token_in(&said);
+    let mut command = clean_command(HUB);
+    command.arg("run").arg("--config").arg(&config);
+    let mut leaf = Program::spawn(&mut command);
+    leaf.wait_for_line(&format!("upstream the hub {upstream}"));
+    let desk = folder.join("desk.toml");
+    let url = format!("ws://{address}");
+    let arguments = ["--panel", "png", "--hub", &url, "--token-file", "-"];
+    let (code, said) = told(&run(&setup(DISPLAY, &desk, &arguments), &token));
+    assert_eq!(code, 0, "{said}");
+}
+
+#[test]
 fn a_hub_with_tls_is_set_up_and_its_line_sets_up_a_display() {
     let folder = directory("tls");
     let [config, ca, cert, key] =

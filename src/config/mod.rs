@@ -36,7 +36,7 @@ pub use reader::{ConfigError, ConfigErrors};
 pub(crate) use reader::{ConfigReader, Mistake, number};
 use settings::TickerSettings;
 use source::SourceConfig;
-pub(crate) use source::{endpoint, secret_names, secret_source, server};
+pub(crate) use source::{KEY, SecretName, TOKEN, UPSTREAM_TOKEN, endpoint, server};
 pub use web::PageConfig;
 
 /// The default path of the configuration file.

@@ -23,37 +23,61 @@ pub(super) struct SourceConfig {
     pub(super) ca_line: Option<usize>,
 }
 
-/// Returns the name of the secret of a source, which is also the name of its systemd credential,
-/// and the environment variable that may contain the secret.
-pub(crate) const fn secret_names(provider: FeedProvider) -> (&'static str, &'static str) {
-    match provider {
-        FeedProvider::Hub => ("token", "MASSIVE_PROXY_TOKEN"),
-        FeedProvider::Vendor => ("key", "MASSIVE_API_KEY"),
-    }
+/// A secret, and the places that can contain it.
+#[derive(Debug)]
+pub(crate) struct SecretName {
+    /// The kind of the secret: `token` or `key`.
+    pub(crate) kind: &'static str,
+    /// The name of the systemd credential, and of the file that the unit loads as this credential.
+    pub(crate) credential: &'static str,
+    /// The environment variable.
+    pub(crate) variable: &'static str,
+    value: fn(&Environment) -> Option<&str>,
 }
 
-/// Returns the value of the environment variable for the secret of a source.
-fn secret_variable(provider: FeedProvider, environment: &Environment) -> Option<&str> {
-    match provider {
-        FeedProvider::Hub => environment.token.as_deref(),
-        FeedProvider::Vendor => environment.key.as_deref(),
-    }
-}
+/// The token of a display for its hub, and the static token of a hub.
+pub(crate) const TOKEN: SecretName = SecretName {
+    kind: "token",
+    credential: "token",
+    variable: "MASSIVE_PROXY_TOKEN",
+    value: |environment| environment.token.as_deref(),
+};
 
-/// Returns the file that contains the secret of a source; `named` is the file in the configuration.
-/// Without a result, the secret is in the environment variable.
-pub(crate) fn secret_source(
-    provider: FeedProvider,
-    named: Option<&Path>,
-    environment: &Environment,
-) -> Option<PathBuf> {
-    let (name, _) = secret_names(provider);
-    let file = named.map(Path::to_owned);
-    let file = file.or_else(|| environment.credential(name));
-    file.or_else(|| match secret_variable(provider, environment) {
-        Some(_) => None,
-        None => environment.unit_secret(name),
-    })
+/// The key for the vendor.
+pub(crate) const KEY: SecretName = SecretName {
+    kind: "key",
+    credential: "key",
+    variable: "MASSIVE_API_KEY",
+    value: |environment| environment.key.as_deref(),
+};
+
+/// The token of a hub for the hub above it.
+pub(crate) const UPSTREAM_TOKEN: SecretName = SecretName {
+    kind: "token",
+    credential: "upstream-token",
+    variable: "DESKTICKER_UPSTREAM_TOKEN",
+    value: |environment| environment.upstream_token.as_deref(),
+};
+
+impl SecretName {
+    /// Returns the secret of a display for its source.
+    pub(crate) const fn of(provider: FeedProvider) -> &'static Self {
+        match provider {
+            FeedProvider::Hub => &TOKEN,
+            FeedProvider::Vendor => &KEY,
+        }
+    }
+
+    /// Returns the file that contains the secret; `named` is the file in the configuration. Without
+    /// a result, the secret is in the environment variable.
+    pub(crate) fn file(&self, named: Option<&Path>, environment: &Environment) -> Option<PathBuf> {
+        let file = named.map(Path::to_owned);
+        let file = file.or_else(|| environment.credential(self.credential));
+        file.or_else(|| match (self.value)(environment) {
+            Some(_) => None,
+            None => environment.unit_secret(self.credential),
+        })
+    }
 }
 
 impl ConfigReader<'_> {
@@ -107,7 +131,7 @@ impl ConfigReader<'_> {
         let ca_file = table.text("ca_file");
         table.finish();
         let endpoints = match &urls {
-            Some(urls) => self.endpoints(provider, urls),
+            Some(urls) => self.endpoints(provider, "url", urls),
             None if provider == FeedProvider::Hub => {
                 (!has_url).then(|| vec![Endpoint::announced()])
             }
@@ -125,7 +149,8 @@ impl ConfigReader<'_> {
             error.correction = Some(Correction::words("remove this line"));
             self.note(error);
         }
-        let secret = self.secret(provider, Some(span), &secret_file, environment);
+        let name = SecretName::of(provider);
+        let secret = self.secret(name, Some(span), &secret_file, environment);
         let secret_file = secret_file.map(|file| self.in_folder(Path::new(file.get_ref())));
         let mut all = endpoint.iter().chain(&alternatives);
         if let Some(file) = &ca_file
@@ -153,16 +178,17 @@ impl ConfigReader<'_> {
         })
     }
 
-    /// Reads the addresses of the source, without a repetition.
-    fn endpoints(
+    /// Reads the addresses of the source, without a repetition. `name` is the name of the setting.
+    pub(crate) fn endpoints(
         &self,
         provider: FeedProvider,
+        name: &str,
         urls: &Spanned<Vec<Spanned<String>>>,
     ) -> Option<Vec<Endpoint>> {
         let mut endpoints = Vec::new();
         let mut complete = true;
         for url in urls.get_ref() {
-            let Some(endpoint) = self.item("url", url, |text| server(provider, text)) else {
+            let Some(endpoint) = self.item(name, url, |text| server(provider, text)) else {
                 complete = false;
                 continue;
             };
@@ -171,12 +197,14 @@ impl ConfigReader<'_> {
                 .parse()
                 .is_ok_and(|ip: IpAddr| ip.is_unspecified())
             {
-                let text = "url: this address means this machine; write the address of the hub";
+                let text = format!(
+                    "{name}: this address means this machine; write the address of the hub"
+                );
                 self.warn(&url.span(), text);
             }
             if provider == FeedProvider::Hub && endpoint.lacks_port(url.get_ref()) {
                 let mut text =
-                    "url: there is no port, so port 80 is meant; hubs use 3000".to_owned();
+                    format!("{name}: there is no port, so port 80 is meant; hubs use 3000");
                 // A path can contain a secret, so a message does not repeat the path.
                 let new = format!("\"ws://{}:3000\"", endpoint.authority());
                 if endpoint.base.is_empty()
@@ -187,29 +215,29 @@ impl ConfigReader<'_> {
                 self.warn(&url.span(), text);
             }
             if let Some(prefix) = without_own_path(&endpoint.base) {
-                let mut text =
-                    "url: the program itself adds the path of the cluster to the url, so \
-                                this path is wrong"
-                        .to_owned();
+                let mut text = format!(
+                    "{name}: the program itself adds the path of the cluster to the url, so this \
+                     path is wrong"
+                );
                 if prefix.is_empty() && !endpoint.lacks_port(url.get_ref()) {
                     let base = String::new();
                     let place = Endpoint {
                         base,
                         ..endpoint.clone()
                     };
-                    text = format!("{text}; write: url = \"{place}\"");
+                    text = format!("{text}; write: {name} = \"{place}\"");
                 }
                 self.warn(&url.span(), text);
             }
             if endpoints.contains(&endpoint) {
                 let reason = format!("{endpoint} occurs twice in the list; remove one of both");
-                self.mistake("url", url.span(), reason);
+                self.mistake(name, url.span(), reason);
                 complete = false;
             }
             endpoints.push(endpoint);
         }
         if urls.get_ref().is_empty() {
-            self.mistake("url", urls.span(), "the list is empty");
+            self.mistake(name, urls.span(), "the list is empty");
             complete = false;
         }
         complete.then_some(endpoints)
@@ -228,18 +256,23 @@ impl ConfigReader<'_> {
     /// points to the position `table`.
     pub(crate) fn secret(
         &self,
-        provider: FeedProvider,
+        name: &SecretName,
         table: Option<Range<usize>>,
         file: &Option<Spanned<String>>,
         environment: &Environment,
     ) -> Option<Secret> {
-        let (name, variable) = secret_names(provider);
-        match self.optional_secret(provider, file, environment) {
+        match self.optional_secret(name, file, environment) {
             Ok(None) => {
+                let SecretName {
+                    kind,
+                    credential,
+                    variable,
+                    ..
+                } = name;
                 let missing = format!(
-                    "there is no {name}; expected {name}_file = \"/path\" in this table, a systemd \
-                     credential with the name {name} (the service reads {UNIT_SECRETS}/{name} at \
-                     its start), or the environment variable {variable}"
+                    "there is no {kind}; expected {kind}_file = \"/path\" in this table, a systemd \
+                     credential with the name {credential} (the service reads \
+                     {UNIT_SECRETS}/{credential} at its start), or the environment variable {variable}"
                 );
                 self.note_missing(self.error(table, missing));
                 None
@@ -256,22 +289,27 @@ impl ConfigReader<'_> {
     /// secret.
     pub(crate) fn optional_secret(
         &self,
-        provider: FeedProvider,
+        name: &SecretName,
         file: &Option<Spanned<String>>,
         environment: &Environment,
     ) -> Result<Option<Secret>, ConfigError> {
-        let (name, variable) = secret_names(provider);
+        let SecretName {
+            kind,
+            credential,
+            variable,
+            value,
+        } = name;
         if self.trial {
             return Ok(Secret::new("no-secret-is-read").ok());
         }
         if let Some(file) = file {
             let written = Path::new(file.get_ref());
             let path = self.in_folder(written);
-            return read_secret(&path, name).map(Some).map_err(|reason| {
+            return read_secret(&path, kind).map(Some).map_err(|reason| {
                 // A value that is not a path is most likely the secret itself, in the wrong place.
                 let message = match written.is_absolute() || path.exists() {
-                    true => format!("{name}_file: {}: {reason}", path.display()),
-                    false => format!("{name}_file: no such file, {NO_PATH}"),
+                    true => format!("{kind}_file: {}: {reason}", path.display()),
+                    false => format!("{kind}_file: no such file, {NO_PATH}"),
                 };
                 ConfigError {
                     other: Some(path),
@@ -279,22 +317,22 @@ impl ConfigReader<'_> {
                 }
             });
         }
-        if let Some(path) = environment.credential(name) {
-            return read_secret(&path, name).map(Some).map_err(|reason| {
+        if let Some(path) = environment.credential(credential) {
+            return read_secret(&path, kind).map(Some).map_err(|reason| {
                 self.error(None, format!("credential {}: {reason}", path.display()))
             });
         }
-        if let Some(value) = secret_variable(provider, environment) {
-            let secret = Secret::from_text(value, name).map(Some);
+        if let Some(value) = value(environment) {
+            let secret = Secret::from_text(value, kind).map(Some);
             return secret.map_err(|reason| self.error(None, format!("{variable}: {reason}")));
         }
-        let Some(path) = environment.unit_secret(name) else {
+        let Some(path) = environment.unit_secret(credential) else {
             return Ok(None);
         };
-        read_secret(&path, name).map(Some).map_err(|reason| {
+        read_secret(&path, kind).map(Some).map_err(|reason| {
             let message = format!(
                 "{}: {reason}; the service reads this file as root: run this command with sudo, or \
-                 write the {name} to the file again",
+                 write the {kind} to the file again",
                 path.display()
             );
             self.error(None, message)

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::config::settings::{PageSpec, TickerSettings};
 use crate::hub::auth::authenticator::Authenticator;
-use crate::hub::{Hub, HubSettings, HubSetup, Vendor};
+use crate::hub::{Hub, HubSettings, HubSetup, UpstreamServer};
 use crate::market::{Calendar, Cluster, Symbol, SymbolError};
 use crate::net::connector::Connector;
 use crate::net::endpoint::Endpoint;
@@ -122,7 +122,7 @@ fn hub_before(
     );
     let (_, settings) = watch::channel(HubSettings::default());
     Ok(HubSetup {
-        vendor: watch::Sender::new(Vendor {
+        upstream: watch::Sender::new(UpstreamServer {
             rest: source.clone(),
             source,
         })
@@ -152,7 +152,7 @@ pub async fn simulate_prices(setup: &mut HubSetup) -> Result<Simulator, String> 
     // The authenticator of the hub is not replaced, so no client can use this token.
     let token = Secret::new("unused")?;
     let (simulated, simulator) = simulated_hub(vendor, &token, setup.clock.clone()).await?;
-    setup.vendor = simulated.vendor;
+    setup.upstream = simulated.upstream;
     setup.connector = simulated.connector;
     setup.clusters = simulated.clusters;
     setup.simulated = true;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::{Finding, network};
-use crate::config::{Config, ConfigErrors, secret_names, secret_source};
+use crate::config::{Config, ConfigErrors, SecretName};
 use crate::secret::Environment;
 
 pub(super) fn configuration(file: &Path, config: &Config) -> Finding {
@@ -31,14 +31,9 @@ pub(super) fn wrong(error: &ConfigErrors) -> Finding {
 /// Reports the source of the token or key. A loaded configuration always has a secret, so this
 /// function does not handle a missing secret.
 pub(super) fn token(config: &Config, environment: &Environment) -> Finding {
-    let (_, variable) = secret_names(config.source.provider);
-    let file = secret_source(
-        config.source.provider,
-        config.secret_file.as_deref(),
-        environment,
-    );
-    let Some(path) = file else {
-        return Finding::ok("token", format!("from the variable {variable}"));
+    let name = SecretName::of(config.source.provider);
+    let Some(path) = name.file(config.secret_file.as_deref(), environment) else {
+        return Finding::ok("token", format!("from the variable {}", name.variable));
     };
     let found = format!("from {}", path.display());
     let mode = fs::metadata(&path).map_or(0, |data| data.permissions().mode());

@@ -293,6 +293,12 @@ fn judge_upstream(report: &Value, needed: impl Iterator<Item = Cluster>) -> Find
         down |= matches!(state.as_str(), "down" | "not offered by this hub");
         said.push(text);
     }
+    let mut above = &report["through"];
+    while let Some(url) = above["url"].as_str() {
+        said.push(format!("through {}", printable(url)));
+        troubled |= above["why"].is_string();
+        above = &above["report"]["through"];
+    }
     let said = said.join(", ");
     match (down, troubled) {
         (true, _) => Finding::failed("upstream", said, READ_LOG),
@@ -322,6 +328,15 @@ mod tests {
             clusters(&[Cluster::Stocks]),
             Finding::ok("upstream", "shares come by REST")
         );
+        let live = json!({ "state": "live", "why": null });
+        let through = json!({ "url": "ws://a:3000", "why": null, "report": {
+            "through": { "url": "ws://b:3000", "why": "lost" },
+        }});
+        let report = json!({ "clusters": { "indices": live }, "through": through });
+        let finding = judge_upstream(&report, [Cluster::Indices].into_iter());
+        let expected = "indices live, through ws://a:3000, through ws://b:3000";
+        assert_eq!(finding.found, expected);
+        assert_eq!(finding.state, CheckState::Warning);
         let report = json!({ "clusters": {} });
         assert_eq!(
             judge_upstream(&report, [Cluster::Options].into_iter()).found,

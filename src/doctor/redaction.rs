@@ -28,7 +28,11 @@ impl Redactor {
     /// the configuration file, which may be invalid.
     pub fn of(environment: &Environment, config: Option<&Config>, text: &str) -> Self {
         let mut hidden = Self::default();
-        let variables = [&environment.token, &environment.key];
+        let variables = [
+            &environment.token,
+            &environment.key,
+            &environment.upstream_token,
+        ];
         for value in variables.into_iter().flatten() {
             hidden.add(value.trim());
         }

@@ -1,8 +1,8 @@
 //! The authentication of this client at a hub. A hub without TLS must be verified before this
 //! client sends a token, because another server in the network can answer in its place. REST
 //! requests and WebSocket upgrades use a short-lived token if the hub issues one. The device token
-//! then never appears in an address, which a proxy on the network path can log. This module never
-//! opens a WebSocket.
+//! then never appears in an address, which a proxy on the network path can log. The upgrade itself is
+//! in `net::upgrade`.
 
 mod identity;
 
@@ -12,10 +12,12 @@ use std::time::Duration;
 use hyper::Method;
 use hyper::body::Bytes;
 use serde::Deserialize;
+use tokio::task::JoinSet;
 
 use super::rest_paths;
 use crate::market::{Cluster, Symbol};
 use crate::massive::quotes;
+use crate::net::Boxed;
 use crate::net::connector::Connector;
 use crate::net::discovery;
 use crate::net::failure::Failure;
@@ -25,7 +27,7 @@ use crate::net::upgrade::Upgraded;
 use crate::secret::Secret;
 use crate::time::{Clock, Moment, Utc};
 pub(crate) use identity::{Identity, identify};
-use identity::{PROBE_PATHS, explain};
+use identity::{PROBE_PATHS, explain, judge};
 
 /// The path at which a hub and the proxy issue short-lived tokens (`POST`).
 const PATH: &str = "/api/ws-token";
@@ -77,16 +79,14 @@ async fn recognise(
 /// # Errors
 ///
 /// The reason why the server cannot be reached, or why it refuses the upgrade.
-pub(super) async fn open(
+async fn open(
     connector: Connector,
     source: Arc<FeedSource>,
     cluster: Cluster,
-) -> Result<Upgraded, Failure> {
+) -> Result<Upgraded, RestError> {
     let source = discovery::locate(&connector, &source).await?;
-    let known = recognise(&connector, &source).await;
-    let is_hub = known
-        .map_err(|error| error.reason)?
-        .map(|identity| identity.is_hub);
+    let known = recognise(&connector, &source).await?;
+    let is_hub = known.map(|identity| identity.is_hub);
     let opened = async {
         let token = connect_token(&connector, &source).await?;
         let path = source.path(cluster, token.as_ref());
@@ -94,8 +94,49 @@ pub(super) async fn open(
     };
     match opened.await {
         Ok(opened) => Ok(opened),
-        Err(error) => Err(explain(&connector, &source, error, is_hub, cluster).await),
+        Err(error) => {
+            let reason = explain(&connector, &source, &error, is_hub, cluster).await;
+            Err(RestError { reason, ..error })
+        }
     }
+}
+
+/// The time after which a parallel attempt starts. Without a parallel attempt, a server that
+/// accepts and then sends nothing, a silent name server or a lost packet would block the
+/// connection.
+const PARALLEL_AFTER: Duration = Duration::from_millis(1500);
+/// The maximum number of parallel attempts.
+const MAX_ATTEMPTS: usize = 5;
+
+/// Opens a WebSocket like [`open`]. A hub can have several parallel attempts, and the function
+/// returns the result of the attempt that ends first.
+#[inline(never)]
+pub(super) fn attempt(
+    connector: Connector,
+    source: Arc<FeedSource>,
+    cluster: Cluster,
+) -> Boxed<'static, Result<Upgraded, RestError>> {
+    Box::pin(async move {
+        // The end of this function drops the set and cancels all unfinished attempts.
+        let mut tries = JoinSet::new();
+        loop {
+            tries.spawn(open(connector.clone(), source.clone(), cluster));
+            let more = source.provider == FeedProvider::Hub && tries.len() < MAX_ATTEMPTS;
+            let first = if more {
+                tokio::time::timeout(PARALLEL_AFTER, tries.join_next())
+                    .await
+                    .ok()
+            } else {
+                Some(tries.join_next().await)
+            };
+            match first {
+                Some(Some(Ok(outcome))) => return outcome,
+                // The attempt panicked, and the panic was already reported.
+                Some(_) => return Err(Failure::Lost.into()),
+                None => {}
+            }
+        }
+    })
 }
 
 /// Returns a token for one WebSocket upgrade: a short-lived token if the hub offers one, otherwise
@@ -200,7 +241,8 @@ struct Verification {
 }
 
 /// A REST client for one source. Each request contains the secret that the source requires.
-pub(super) struct AuthenticatedRest {
+#[derive(Clone)]
+pub(crate) struct AuthenticatedRest {
     connector: Connector,
     /// All hubs of the source, and the index of the hub in use.
     all: Arc<FeedSource>,
@@ -217,7 +259,7 @@ pub(super) struct AuthenticatedRest {
 }
 
 impl AuthenticatedRest {
-    pub(super) fn new(connector: Connector, source: Arc<FeedSource>, clock: Clock) -> Self {
+    pub(crate) fn new(connector: Connector, source: Arc<FeedSource>, clock: Clock) -> Self {
         Self {
             active: connector.active(),
             source: source.at(connector.active()),
@@ -235,12 +277,32 @@ impl AuthenticatedRest {
         self.connector.take_date(took)
     }
 
+    /// Returns true if this client is for this source.
+    pub(crate) fn is_for(&self, source: &FeedSource) -> bool {
+        *self.all == *source
+    }
+
+    /// Returns true if the hub has issued a short-lived token for the last request.
+    pub(crate) fn has_issued_token(&self) -> bool {
+        let current = self.current_token.as_ref();
+        current.is_some_and(|(source, _)| source.secret != self.source.secret)
+    }
+
+    /// Requests the report of a deskticker-hub about its health: the JSON of `/healthz`.
+    ///
+    /// # Errors
+    ///
+    /// As [`AuthenticatedRest::get`].
+    pub(crate) async fn health(&mut self) -> Result<Bytes, RestError> {
+        self.get(PROBE_PATHS[0]).await
+    }
+
     /// Requests the JSON body at `path`.
     ///
     /// # Errors
     ///
     /// The reason of the failure, and the wait that the server requested.
-    pub(super) async fn get(&mut self, path: &str) -> Result<Bytes, RestError> {
+    pub(crate) async fn get(&mut self, path: &str) -> Result<Bytes, RestError> {
         self.locate().await?;
         let kept = self.current_token.is_some();
         let mut answer = self.attempt(path).await;
@@ -361,6 +423,12 @@ impl AuthenticatedRest {
         if status == 200 {
             // Without JSON, the server sent a web page.
             return Ok(answer.json.ok_or(Failure::Portal)?);
+        }
+        // A hub with a problem reports its health with status 503.
+        let is_report = path == PROBE_PATHS[0]
+            && judge(answer.status.as_u16(), answer.json.as_deref()) == Some(true);
+        if is_report && let Some(report) = answer.json {
+            return Ok(report);
         }
         let mut error = answer.error(source);
         error.reason = match (source.provider, status) {

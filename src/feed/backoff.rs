@@ -19,6 +19,11 @@ pub const HUB_BACKOFF_LATER: Duration = Duration::from_secs(8);
 const SHORT_OUTAGE: Duration = Duration::from_secs(60);
 /// The minimum interval between two attempts if an answer of the host shortens the backoff.
 const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest wait that a server can request with `Retry-After` or with the status `retry_after`.
+pub(super) const REQUESTED_LIMIT: Duration = Duration::from_secs(120);
+/// The maximum jitter after a requested wait. Servers request whole seconds, so clients with the same
+/// wait would otherwise come back at the same moment.
+const REQUESTED_JITTER: Duration = Duration::from_secs(1);
 /// The minimum wait after a refusal or an eviction. The wait is long, because two clients with the
 /// same account must not evict each other again and again.
 pub const COOL_DOWN: Duration = Duration::from_secs(60);
@@ -35,6 +40,10 @@ pub(super) struct Backoff {
     outage: Option<Moment>,
     /// The start of the last attempt.
     attempt: Moment,
+    /// The wait that the server has requested since the start of the last attempt.
+    requested: Option<Duration>,
+    /// The end of the last requested wait.
+    hold: Moment,
     random: u64,
 }
 
@@ -45,6 +54,8 @@ impl Backoff {
             next: BACKOFF_FIRST,
             outage: None,
             attempt: Moment::ZERO,
+            requested: None,
+            hold: Moment::ZERO,
             random: seed | 1,
         }
     }
@@ -53,6 +64,12 @@ impl Backoff {
     pub(super) fn reset(&mut self) {
         self.next = BACKOFF_FIRST;
         self.outage = None;
+        self.hold = Moment::ZERO;
+    }
+
+    /// Records the wait that the server requests for the next attempt.
+    pub(super) fn request(&mut self, wait: Duration) {
+        self.requested = Some(wait.min(REQUESTED_LIMIT));
     }
 
     /// Returns true from the first loss until the next reset.
@@ -63,17 +80,30 @@ impl Backoff {
     /// Records the start of an attempt.
     pub(super) fn attempt(&mut self, now: Moment) {
         self.attempt = now;
+        self.requested = None;
     }
 
     /// Returns the earliest time of the next attempt, even if the host is known to be alive.
     pub(super) fn earliest(&self) -> Moment {
-        self.attempt + MIN_RETRY_INTERVAL
+        self.hold.max(self.attempt + MIN_RETRY_INTERVAL)
     }
 
-    /// Returns the wait after a loss. A growing wait doubles with each loss; the wait for a hub
-    /// depends only on the length of the outage, and is zero if the hub has just answered on
-    /// another connection.
+    /// Returns the wait after a loss: the usual wait, or the longer wait that the server has
+    /// requested.
     pub(super) fn wait(&mut self, now: Moment, growing: bool, host_alive: bool) -> Duration {
+        let usual = self.usual_wait(now, growing, host_alive);
+        let Some(requested) = self.requested.take() else {
+            return usual;
+        };
+        let wait = usual.max(requested + self.jitter(REQUESTED_JITTER));
+        self.hold = now + wait;
+        wait
+    }
+
+    /// Returns the wait after a loss without a request of the server. A growing wait doubles with
+    /// each loss; the wait for a hub depends only on the length of the outage, and is zero if the
+    /// hub has just answered on another connection.
+    fn usual_wait(&mut self, now: Moment, growing: bool, host_alive: bool) -> Duration {
         let since = *self.outage.get_or_insert(now);
         if growing {
             let wait = self.next / 2 + self.jitter(self.next);

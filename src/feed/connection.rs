@@ -15,7 +15,7 @@ use crate::time::Moment;
 
 /// The time limit of one attempt: name resolution, TCP, TLS, the token request and the upgrade.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// The time limit for the response of the server to the key.
+/// The time limit for `auth_success` after the upgrade.
 pub const AUTH_LIMIT: Duration = Duration::from_secs(10);
 /// The time without a frame after which a ping is sent. The official clients use 20 s and 25 s.
 pub const PING_AFTER: Duration = Duration::from_secs(20);
@@ -73,6 +73,8 @@ pub struct Connection {
     optional: bool,
     /// True if the server reports the loss of its upstream connection, as a deskticker-hub does.
     reports_upstream: bool,
+    /// True if a hub counts as live only after its welcome.
+    awaits_welcome: bool,
     /// An action that `on` requires immediately.
     pending: Option<ConnectionAction>,
     /// The time limit of the current liveness probe, and a flag for the second and final limit. A
@@ -99,6 +101,7 @@ impl Connection {
             silent_before: false,
             optional: false,
             reports_upstream: true,
+            awaits_welcome: false,
             pending: None,
             probation: None,
         }
@@ -115,6 +118,12 @@ impl Connection {
     /// silent connection is opened again after [`UNREPORTED_SILENCE_LIMIT`].
     pub const fn set_reports_upstream(&mut self, reports_upstream: bool) {
         self.reports_upstream = reports_upstream;
+    }
+
+    /// Sets whether a hub counts as live only after `auth_success`. A deskticker-hub sends it after
+    /// the upgrade, in one frame with its status; the proxy can omit it.
+    pub const fn set_awaits_welcome(&mut self, awaits_welcome: bool) {
+        self.awaits_welcome = awaits_welcome;
     }
 
     /// Replaces the wanted channels and the maximum time without data (`None`: no limit). A
@@ -148,22 +157,7 @@ impl Connection {
 
     /// Returns the status for the event sink. The session sets `simulated`, `heard` and `cut_off`.
     pub fn status(&self) -> ConnectionStatus {
-        let phase = match self.state {
-            ConnectionState::Idle => ConnectionPhase::Idle,
-            // A connection without wanted channels only waits for the end of its backoff.
-            ConnectionState::Backoff { .. } | ConnectionState::Refused { .. }
-                if self.subscriptions.is_empty() =>
-            {
-                ConnectionPhase::Idle
-            }
-            ConnectionState::Backoff { .. } => ConnectionPhase::Down,
-            ConnectionState::Connecting { .. } | ConnectionState::Authenticating { .. } => {
-                ConnectionPhase::Joining
-            }
-            ConnectionState::Live { .. } => ConnectionPhase::Live,
-            ConnectionState::Silent { .. } => ConnectionPhase::Silent,
-            ConnectionState::Refused { .. } => ConnectionPhase::Refused,
-        };
+        let phase = self.state.phase(!self.subscriptions.is_empty());
         ConnectionStatus {
             phase,
             reason: self
@@ -200,15 +194,16 @@ impl Connection {
     /// Processes an event.
     pub fn on(&mut self, event: ConnectionEvent<'_>, now: Moment) {
         match (event, &mut self.state) {
-            (ConnectionEvent::Opened, ConnectionState::Connecting { .. }) => match self.provider {
-                FeedProvider::Hub => self.live(now),
-                FeedProvider::Vendor => {
-                    self.state = ConnectionState::Authenticating {
-                        until: now + AUTH_LIMIT,
-                    };
-                    self.pending = Some(ConnectionAction::Authenticate);
+            (ConnectionEvent::Opened, ConnectionState::Connecting { .. }) => {
+                let is_vendor = self.provider == FeedProvider::Vendor;
+                if !is_vendor && !self.awaits_welcome {
+                    return self.live(now);
                 }
-            },
+                let until = now + AUTH_LIMIT;
+                self.state = ConnectionState::Authenticating { until };
+                self.pending = is_vendor.then_some(ConnectionAction::Authenticate);
+            }
+            (ConnectionEvent::RetryAfter(wait), _) => self.backoff.request(wait),
             (ConnectionEvent::Authenticated, ConnectionState::Authenticating { .. }) => {
                 self.live(now)
             }

@@ -2,6 +2,7 @@
 //! only hold data and write a changed status to the log.
 
 use core::fmt;
+use core::time::Duration;
 
 use super::subscriptions::SubscriptionAction;
 use crate::market::{Channel, Cluster};
@@ -27,6 +28,8 @@ pub enum ConnectionEvent<'a> {
     Heard,
     /// The connection or the connection attempt has ended.
     Closed(Failure),
+    /// The server requests this wait before the next attempt after the end of this connection.
+    RetryAfter(Duration),
     /// The host has answered a REST request or another connection.
     Alive,
     /// The display uses another hub from now on.
@@ -81,7 +84,7 @@ pub enum ConnectionState {
         /// The time limit of the attempt.
         until: Moment,
     },
-    /// The WebSocket is open, and the server has not responded to the key yet.
+    /// The WebSocket is open, and the server has not sent `auth_success` yet.
     Authenticating {
         /// The time limit for the response of the server.
         until: Moment,
@@ -105,6 +108,22 @@ pub enum ConnectionState {
         /// The time of the next attempt.
         until: Moment,
     },
+}
+
+impl ConnectionState {
+    /// Returns the phase of the state. `is_needed` is false for a connection without wanted
+    /// channels, which only waits for the end of its backoff.
+    pub(super) const fn phase(self, is_needed: bool) -> ConnectionPhase {
+        match self {
+            Self::Idle => ConnectionPhase::Idle,
+            Self::Backoff { .. } | Self::Refused { .. } if !is_needed => ConnectionPhase::Idle,
+            Self::Backoff { .. } => ConnectionPhase::Down,
+            Self::Connecting { .. } | Self::Authenticating { .. } => ConnectionPhase::Joining,
+            Self::Live { .. } => ConnectionPhase::Live,
+            Self::Silent { .. } => ConnectionPhase::Silent,
+            Self::Refused { .. } => ConnectionPhase::Refused,
+        }
+    }
 }
 
 /// The status of a connection for the event sink of its session.

@@ -6,6 +6,7 @@ pub(crate) mod auth;
 pub mod backoff;
 pub mod connection;
 pub mod connection_status;
+pub(crate) mod failover;
 pub mod hub_choice;
 pub mod poll_schedule;
 pub mod poller;

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
-use super::auth::open;
+use super::auth::attempt;
+use super::backoff::REQUESTED_LIMIT;
 use super::connection_status::{
     ConnectionAction, ConnectionEvent, ConnectionPhase, log_unanswered,
 };
@@ -23,8 +23,8 @@ use crate::massive::display_report::DisplayReport;
 use crate::massive::websocket::{self, ChannelRefusal, ParseError};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
-use crate::net::source::{FeedProvider, FeedSource};
-use crate::net::upgrade::{Upgraded, WebSocket};
+use crate::net::source::FeedSource;
+use crate::net::upgrade::WebSocket;
 use crate::net::{Boxed, closing, failure_mapping, path};
 use crate::secret::Secret;
 use crate::time::{Clock, Moment};
@@ -79,6 +79,7 @@ impl<A: EventSink> Session<A> {
         // cryptographic randomness.
         let mut link = Connection::new(self.source.provider, fastrand::u64(..));
         link.set_optional(self.cluster == Cluster::Stocks);
+        link.set_awaits_welcome(A::AWAITS_WELCOME);
         let last_status = link.status();
         let server = ServerState::new(self.cluster, self.source.provider, link);
         let (alive, moves) = (self.connector.alive(), self.connector.changes());
@@ -321,7 +322,14 @@ impl<A: EventSink> Runner<A> {
                     self.server.opened(opened.is_hub, now);
                     (self.reported, self.report_is_due) = (None, opened.is_hub);
                 }
-                Err(reason) => self.server.link.on(ConnectionEvent::Closed(reason), now),
+                Err(error) => {
+                    let link = &mut self.server.link;
+                    let utc = self.session.clock.now().utc;
+                    if let Some(wait) = error.busy_wait(utc, REQUESTED_LIMIT) {
+                        link.on(ConnectionEvent::RetryAfter(wait), now);
+                    }
+                    link.on(ConnectionEvent::Closed(error.reason), now);
+                }
             }
             if let Some((utc, ago)) = self.session.connector.take_date(now.since(began)) {
                 self.session.updates.server_time(now - ago, utc).await?;
@@ -432,44 +440,6 @@ impl<A: EventSink> Runner<A> {
         }
         Ok(())
     }
-}
-
-/// The time after which a parallel attempt starts. Without a parallel attempt, a server that
-/// accepts and then sends nothing, a silent name server or a lost packet would block the
-/// connection.
-const PARALLEL_AFTER: Duration = Duration::from_millis(1500);
-/// The maximum number of parallel attempts.
-const MAX_ATTEMPTS: usize = 5;
-
-/// Opens a WebSocket to a cluster; this includes the token request. A hub can have several parallel
-/// attempts, and the function returns the result of the attempt that ends first.
-#[inline(never)]
-fn attempt(
-    connector: Connector,
-    source: Arc<FeedSource>,
-    cluster: Cluster,
-) -> Boxed<'static, Result<Upgraded, Failure>> {
-    Box::pin(async move {
-        // The end of this function drops the set and cancels all unfinished attempts.
-        let mut tries = JoinSet::new();
-        loop {
-            tries.spawn(open(connector.clone(), source.clone(), cluster));
-            let more = source.provider == FeedProvider::Hub && tries.len() < MAX_ATTEMPTS;
-            let first = if more {
-                tokio::time::timeout(PARALLEL_AFTER, tries.join_next())
-                    .await
-                    .ok()
-            } else {
-                Some(tries.join_next().await)
-            };
-            match first {
-                Some(Some(Ok(outcome))) => return outcome,
-                // The attempt panicked, and the panic was already reported.
-                Some(_) => return Err(Failure::Lost),
-                None => {}
-            }
-        }
-    })
 }
 
 /// Waits for the result of the check of the path.

@@ -33,6 +33,9 @@ pub struct ConsumerGone;
 /// The receiver of the events of a session. A slow receiver delays the reads from the socket, so
 /// memory use stays limited.
 pub trait EventSink: Send + 'static {
+    /// True if a hub counts as live only after its welcome; see [`Connection::set_awaits_welcome`].
+    const AWAITS_WELCOME: bool = false;
+
     /// Receives a new state of the connection.
     ///
     /// # Errors
@@ -188,6 +191,12 @@ impl ServerState {
             StatusKind::Connected => self.simulated = Some(false),
             StatusKind::Simulated => self.simulated = Some(true),
             StatusKind::UpstreamUp => self.cut_off = false,
+            StatusKind::RetryAfter => {
+                if let Ok(seconds) = message.parse() {
+                    let wait = Duration::from_secs(seconds);
+                    self.link.on(ConnectionEvent::RetryAfter(wait), now);
+                }
+            }
             StatusKind::UpstreamDown
             | StatusKind::AuthFailed
             | StatusKind::MaxConnections

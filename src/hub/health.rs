@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::metrics::{family, sample};
 use super::server::limits::Limits;
 use super::upstream::silence;
 use super::{Interest, UpstreamEvent};
+use crate::feed::hub_choice::HubState;
 use crate::feed::sink::ConsumerGone;
 use crate::market::{Calendar, Cluster, Symbol};
 use crate::net::failure::Failure;
@@ -45,6 +46,7 @@ impl UpstreamState {
             UpstreamEvent::Down(reason)
             | UpstreamEvent::Stalled(reason)
             | UpstreamEvent::Barred(reason) => Err(*reason),
+            UpstreamEvent::CutOff(_) => Err(Failure::HubUpstream),
             UpstreamEvent::Unanswered(..)
             | UpstreamEvent::Confirmed(_)
             | UpstreamEvent::Unsubscribed(_)
@@ -87,6 +89,7 @@ pub struct ReportSender {
     queue: mpsc::Sender<UpstreamEvent>,
     state: watch::Sender<UpstreamState>,
     last_event: LastEvent,
+    news: Arc<Notify>,
     clock: Clock,
 }
 
@@ -106,8 +109,14 @@ impl ReportSender {
             queue,
             state: watch::Sender::new(state),
             last_event: LastEvent::default(),
+            news: Arc::default(),
             clock,
         }
+    }
+
+    /// Returns a sender that also notifies about each report except events.
+    pub(super) fn notifying(self, news: Arc<Notify>) -> Self {
+        Self { news, ..self }
     }
 
     /// Sends a report. Waits while the queue is full.
@@ -121,6 +130,7 @@ impl ReportSender {
             _ => {
                 let apply = |state: &mut UpstreamState| state.apply(&report, now);
                 self.state.send_if_modified(apply);
+                self.news.notify_one();
             }
         }
         self.queue.send(report).await.map_err(|_| ConsumerGone)
@@ -201,6 +211,30 @@ impl UpstreamHealth {
     pub(super) fn barred(&self) -> Option<Moment> {
         let state = self.state.borrow();
         state.barred.then_some(state.retry_at)
+    }
+
+    /// Returns the state of the hub above as this cluster shows it; `None` if the cluster does not
+    /// need the hub, or if the hub does not serve it.
+    pub(super) fn hub_state(&self) -> Option<HubState> {
+        let state = self.state.borrow();
+        if state.barred {
+            return (state.up == Some(Err(Failure::Loop))).then_some(HubState::Failed);
+        }
+        if self.interest.borrow().is_empty() {
+            return None;
+        }
+        Some(match state.up {
+            Some(Ok(())) => HubState::Live,
+            None | Some(Err(Failure::Done | Failure::Moved)) => HubState::Joining,
+            Some(Err(_)) => HubState::Failed,
+        })
+    }
+
+    /// Returns an instrument that clients want.
+    pub(super) fn symbol(&self) -> Option<Symbol> {
+        let interest = self.interest.borrow();
+        let mut tickers = interest.iter().map(|channel| &channel.ticker);
+        tickers.find_map(|ticker| Symbol::from_ticker(ticker))
     }
 
     fn condition(&self, calendar: &Calendar, now: Now) -> HealthState {

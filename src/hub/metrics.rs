@@ -294,6 +294,8 @@ metrics! {
         refused_full: "full";
         /// Requests refused because one address or one device sent too many requests.
         refused_rate: "rate";
+        /// Upgrades put off because the hub has admitted enough handshakes within the last second.
+        refused_handshakes: "handshakes";
         /// Connections and channels refused because a device already has its share.
         refused_device_share: "device_share";
         /// Channels refused because all clients together have as many as the hub or the vendor allows.

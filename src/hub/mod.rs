@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use hyper::body::Bytes;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::market::{Calendar, Channel, Cluster};
@@ -44,7 +44,8 @@ use crate::massive::websocket::ChannelRefusal;
 use crate::net::Boxed;
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
-use crate::net::source::FeedSource;
+use crate::net::hub_path::HubPath;
+use crate::net::source::{FeedProvider, FeedSource};
 use crate::systemd::Supervisor;
 use crate::time::Clock;
 use auth::authenticator::Authenticator;
@@ -60,6 +61,7 @@ use server::listener;
 use server::router::Router;
 use server::tls::Tls;
 use upstream::Upstream;
+use upstream::hub_above::{AboveReport, HubAbove};
 
 /// The maximum number of queued events between an upstream and its event loop. A full queue makes
 /// the upstream stop reading.
@@ -97,6 +99,9 @@ pub enum UpstreamEvent {
     /// subscriptions still exist. The broker deletes its values. The confirmations stay valid,
     /// because the vendor does not send them a second time.
     Stalled(Failure),
+    /// The hub above has lost its own upstream, at the time of this report less its age. The broker
+    /// deletes its values, as for `Stalled`.
+    CutOff(Arrival),
     /// The vendor refuses this cluster and has never accepted it: the key is wrong
     /// ([`Failure::Key`]), or the plan does not include the cluster ([`Failure::Plan`]). The
     /// upstream waits for half a minute or longer, sends `Down(Done)` and tries again.
@@ -135,21 +140,21 @@ pub struct HubSettings {
     pub limits: Limits,
 }
 
-/// The vendor's endpoints, with the key for these endpoints. The hub replaces this value only as a
-/// whole, so a key never reaches an endpoint of another configuration.
+/// The server above this hub: the vendor or another hub, with the secret for it. The hub replaces
+/// this value only as a whole, so a secret never reaches an endpoint of another configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vendor {
-    /// The WebSocket endpoint, with the key.
+pub struct UpstreamServer {
+    /// The source of the stream, with its secret.
     pub source: FeedSource,
-    /// The REST endpoint, with the key.
+    /// The source of the REST responses, with its secret. For a hub, it equals `source`.
     pub rest: FeedSource,
 }
 
 /// Everything that a hub needs to run.
 #[derive(Debug)]
 pub struct HubSetup {
-    /// The vendor, with its updates: a new key.
-    pub vendor: watch::Receiver<Vendor>,
+    /// The server above this hub, with its updates: a new secret.
+    pub upstream: watch::Receiver<UpstreamServer>,
     /// The connector for outgoing connections.
     pub connector: Connector,
     /// The vendor's clusters that the hub serves.
@@ -184,7 +189,7 @@ pub fn run(
 
 async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<bool>) {
     let HubSetup {
-        vendor,
+        upstream: server,
         connector,
         simulated,
         authenticator,
@@ -197,22 +202,33 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
     let metrics = Arc::new(Metrics::default());
     let mut limits = settings.borrow().limits.clone();
     // Each cluster has an equal part, so that the clients of one cluster cannot use up all of it.
-    limits.waiting_bytes /= setup.clusters.len().max(1) as u64;
+    let count = setup.clusters.len().max(1) as u64;
+    limits.waiting_bytes /= count;
+    limits.handshakes = (limits.handshakes / count).max(1);
+    let hub_path = HubPath::default();
+    let is_below_a_hub = server.borrow().source.provider == FeedProvider::Hub;
+    let connector = match is_below_a_hub {
+        true => connector.below_a_hub(hub_path.clone()),
+        false => connector,
+    };
+    let news = Arc::new(Notify::new());
     let mut tasks = JoinSet::new();
     let minutes = BarCache::default();
-    let (mut acceptors, mut health) = (Vec::new(), Vec::new());
+    let (mut acceptors, mut health, mut followed) = (Vec::new(), Vec::new(), Vec::new());
     let greeted = watch::Sender::new(simulated.then_some(true));
     minutes.seen(simulated, &[]);
     for cluster in setup.clusters {
         let (interest, wanted) = watch::channel(Interest::new());
         let (queue, arriving) = mpsc::channel(QUEUE);
-        let reports = ReportSender::new(queue, simulated, clock.clone());
+        let reports = ReportSender::new(queue, simulated, clock.clone()).notifying(news.clone());
         health.push(reports.health(cluster, wanted.clone()));
+        followed.push(reports.health(cluster, wanted.clone()));
         let upstream = Upstream {
             cluster,
-            vendor: vendor.clone(),
+            server: server.clone(),
             connector: connector.clone(),
             interest: wanted,
+            hub_path: hub_path.clone(),
             reports,
             minutes: minutes.clone(),
             greeted: greeted.clone(),
@@ -237,20 +253,38 @@ async fn serve(setup: HubSetup, listener: TcpListener, stop: watch::Receiver<boo
     tasks.spawn(authenticator.clone().watch(clock.clone(), stop.clone()));
     let local_api = local_api::serve(authenticator.clone(), clock.clone(), stop.clone());
     tasks.spawn(local_api);
+    let quotes = Arc::new(QuoteCache::new(
+        server.clone(),
+        connector.clone(),
+        calendar,
+        clock.clone(),
+        greeted.subscribe(),
+        metrics.clone(),
+    ));
+    let (report, above) = watch::channel(AboveReport::default());
+    if is_below_a_hub {
+        let hub_above = HubAbove {
+            server: server.clone(),
+            connector,
+            clusters: followed,
+            news,
+            quotes: quotes.clone(),
+            hub_path: hub_path.clone(),
+            report,
+            clock: clock.clone(),
+        };
+        tasks.spawn(hub_above.run(stop.clone()));
+    }
     let router = Arc::new(Router {
         authenticator,
         acceptors,
-        quotes: QuoteCache::new(
-            vendor,
-            connector,
-            calendar,
-            clock.clone(),
-            greeted.subscribe(),
-            metrics.clone(),
-        ),
+        quotes,
+        hub_path,
+        above: is_below_a_hub.then_some(above),
         minutes,
         health,
         admission: Admission::new(metrics.clone()),
+        handshakes: Mutex::default(),
         metrics,
         settings,
         calendar,

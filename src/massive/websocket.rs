@@ -96,6 +96,9 @@ pub enum StatusKind {
     UpstreamDown,
     /// `upstream_up`: an extension of this project's hub. The hub receives prices again.
     UpstreamUp,
+    /// `retry_after`: an extension of this project's hub. The hub is about to close the connection;
+    /// the message is the number of seconds after which the client should connect again.
+    RetryAfter,
     /// Any other status. The program shows the text and does not act on it.
     Other,
 }
@@ -152,8 +155,9 @@ pub fn events(frame: &str) -> impl Iterator<Item = Result<Event<'_>, ParseError>
 /// One event of a frame, for a program that forwards the event unchanged.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RelayedEventRef<'a> {
-    /// A message about the connection or a subscription, with its text.
-    Status(StatusKind, Cow<'a, str>),
+    /// A message about the connection or a subscription, with its text and the age of the state that
+    /// a hub reports.
+    Status(StatusKind, Cow<'a, str>, Option<Duration>),
     /// An event on a channel.
     Data {
         /// The kind of the channel.
@@ -190,10 +194,10 @@ pub fn passing(frame: &str) -> impl Iterator<Item = Result<RelayedEventRef<'_>, 
                 stamp,
                 json,
             },
-            EventHeader::Event(Event::Status(status_kind, message)) => {
-                RelayedEventRef::Status(status_kind, message)
+            EventHeader::Other(Event::Status(status_kind, message), age) => {
+                RelayedEventRef::Status(status_kind, message, age)
             }
-            EventHeader::Event(_) => RelayedEventRef::Unused,
+            EventHeader::Other(..) => RelayedEventRef::Unused,
         })
     })
 }
@@ -206,7 +210,8 @@ enum EventHeader<'a> {
         age: Option<Duration>,
         stamp: Option<Utc>,
     },
-    Event(Event<'a>),
+    /// Any other event, with the age that a hub reports.
+    Other(Event<'a>, Option<Duration>),
 }
 
 impl<'a> FromFields<'a> for Result<Event<'a>, ParseError> {
@@ -227,7 +232,10 @@ impl<'a> FromFields<'a> for Result<EventHeader<'a>, ParseError> {
             "AM" => ChannelKind::Minute,
             "Q" => ChannelKind::Quote,
             "T" => ChannelKind::Trade,
-            _ => return fields.event().map(EventHeader::Event),
+            _ => {
+                let age = age(fields.age);
+                return Ok(EventHeader::Other(fields.event()?, age));
+            }
         };
         let age = age(fields.age);
         let stamp = match kind {

@@ -27,6 +27,7 @@ use super::discovery::state::Discovery;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::failure_mapping::{CertificateProblem, not_after};
+use super::hub_path::HubPath;
 use super::path::{is_routed, resolved};
 use super::rest_connection::{RestConnection, UNACKNOWLEDGED};
 use super::trust::Verifier;
@@ -74,6 +75,8 @@ pub struct Connector {
     tls: Arc<ClientConfig>,
     /// True if the user has named a certificate.
     has_ca_file: bool,
+    /// The place in the tree of hubs, if this program is a hub below another hub.
+    hub_path: Option<HubPath>,
     shared: Arc<SharedNetState>,
 }
 
@@ -149,8 +152,23 @@ impl Connector {
         Ok(Self {
             tls: Arc::new(config),
             has_ca_file: ca_file.is_some(),
+            hub_path: None,
             shared: Arc::default(),
         })
+    }
+
+    /// Returns the connector of a hub that is below another hub. Each upgrade then contains the place
+    /// of this hub in the tree, and only a deskticker-hub that closes no loop is accepted.
+    #[must_use]
+    pub fn below_a_hub(self, hub_path: HubPath) -> Self {
+        Self {
+            hub_path: Some(hub_path),
+            ..self
+        }
+    }
+
+    pub(super) const fn hub_path(&self) -> Option<&HubPath> {
+        self.hub_path.as_ref()
     }
 
     pub(super) fn has_ca_file(&self) -> bool {
@@ -205,6 +223,9 @@ impl Connector {
     /// Moves all connections to another hub of the source.
     pub(crate) fn set_active(&self, place: usize) {
         self.lost();
+        if let Some(hub_path) = &self.hub_path {
+            hub_path.set_above(Vec::new());
+        }
         self.shared.active.send_replace(place);
     }
 
@@ -214,6 +235,7 @@ impl Connector {
         Self {
             tls: self.tls.clone(),
             has_ca_file: self.has_ca_file,
+            hub_path: None,
             shared: Arc::default(),
         }
     }

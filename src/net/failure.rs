@@ -3,6 +3,8 @@
 
 use core::fmt;
 
+use super::source::FeedProvider;
+
 /// The reason why a connection is not live. The `Display` text is for the log and for the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -61,8 +63,16 @@ pub enum Failure {
     Gateway,
     /// The hub answers, but it cannot reach the vendor (HTTP status 502 with a JSON body).
     HubUpstream,
-    /// The vendor of the hub is another hub, and its limits refuse the tickers of this hub.
+    /// The limits of the hub above this hub refuse the tickers of this hub.
     Limit,
+    /// The hub above gets its prices from this hub (HTTP status 508, or its path of hubs).
+    Loop,
+    /// The hub above refuses the token of this hub.
+    UpstreamToken,
+    /// The server above this hub is no deskticker-hub.
+    NotDeskticker,
+    /// This hub uses another hub above from now on.
+    Moved,
     /// The upgrade request arrived without its headers (HTTP status 426, or the response to an
     /// ordinary request), because a server in front of the hub removes them.
     UpgradeDropped,
@@ -101,8 +111,24 @@ impl Failure {
     pub const fn refuses(self) -> bool {
         matches!(
             self,
-            Failure::Token | Failure::Key | Failure::Plan | Failure::Evicted | Failure::Policy
+            Failure::Token
+                | Failure::Key
+                | Failure::Plan
+                | Failure::Evicted
+                | Failure::Policy
+                | Failure::Loop
+                | Failure::NotDeskticker
         )
+    }
+
+    /// Returns the failure of the connection from a hub to the server above it. What this server
+    /// refuses is the key or the token of the hub, and not the token of a client.
+    pub const fn for_hub(self, above: FeedProvider) -> Self {
+        match (self, above) {
+            (Failure::Token, FeedProvider::Vendor) => Failure::Key,
+            (Failure::Token, FeedProvider::Hub) => Failure::UpstreamToken,
+            _ => self,
+        }
     }
 
     /// Returns true if the server does not offer the requested cluster to this client.
@@ -125,6 +151,8 @@ impl Failure {
                 | Failure::UpgradeDropped
                 | Failure::Portal
                 | Failure::Protocol
+                | Failure::Loop
+                | Failure::NotDeskticker
         )
     }
 }
@@ -205,6 +233,17 @@ impl fmt::Display for Failure {
                 "the hub gets its prices from another hub, which allows no more tickers: raise \
                  device_tickers there"
             }
+            Failure::Loop => {
+                "a loop: the hub above gets its prices from this hub; write another hub to [upstream]"
+            }
+            Failure::UpstreamToken => {
+                "the hub above refuses the token of this hub: create a token there with \
+                 `deskticker-hub token add NAME`, and write it to the token_file of [upstream]"
+            }
+            Failure::NotDeskticker => {
+                "the server above this hub is no deskticker-hub: correct the address in [upstream]"
+            }
+            Failure::Moved => "this hub uses another hub above from now on",
             Failure::UpgradeDropped => {
                 "a proxy in front of the hub drops the upgrade to a WebSocket: it must pass on the \
                  headers Upgrade and Connection"

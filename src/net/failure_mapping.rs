@@ -146,6 +146,7 @@ pub fn refusal(status: StatusCode, headers: &HeaderMap, endpoint: &Endpoint) -> 
         502 if is("application/json") => Failure::HubUpstream,
         502 | 504 | 520..=530 => Failure::Gateway,
         503 if is("text/html") => Failure::Gateway,
+        508 => Failure::Loop,
         429 | 500..=510 | 512..=599 => Failure::Busy,
         300..=399 if !endpoint.secure && secure() == Some(true) => Failure::TlsRequired,
         200..=399 | 511 => Failure::Portal,
@@ -208,6 +209,7 @@ mod tests {
             (302, "Location: https://login.example/", Failure::Portal),
             (302, "Location: http://hub.local/login", Failure::Portal),
             (302, "", Failure::Portal),
+            (508, "Content-Type: application/json", Failure::Loop),
             (511, "", Failure::Portal),
             (400, "", Failure::Protocol),
         ] {

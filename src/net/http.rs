@@ -52,6 +52,13 @@ impl RestError {
         };
         Some(Duration::from_secs(secs).clamp(Duration::from_secs(1), limit))
     }
+
+    /// Returns the wait that an overloaded server requested (HTTP status 429 or 503); see
+    /// [`RestError::wait`].
+    pub(crate) fn busy_wait(&self, utc: Option<Utc>, limit: Duration) -> Option<Duration> {
+        let is_busy = matches!(self.status.map(|status| status.as_u16()), Some(429 | 503));
+        is_busy.then(|| self.wait(utc, limit)).flatten()
+    }
 }
 
 impl From<Failure> for RestError {

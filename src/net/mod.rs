@@ -8,6 +8,7 @@ pub mod endpoint;
 pub mod failure;
 pub mod failure_mapping;
 pub mod http;
+pub mod hub_path;
 pub(crate) mod path;
 pub(crate) mod rest_connection;
 pub mod source;

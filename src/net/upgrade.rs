@@ -6,7 +6,7 @@ use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{
-    CONNECTION, HOST, HeaderMap, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    CONNECTION, HOST, HeaderMap, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::{Request, StatusCode};
@@ -21,6 +21,7 @@ use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::failure_mapping::refusal;
 use super::http::RestError;
+use super::hub_path::{PATH_HEADER, identities};
 
 /// The largest accepted message, in bytes. A larger message is rejected before parsing.
 pub const MESSAGE_LIMIT: usize = 1 << 20;
@@ -53,9 +54,13 @@ impl Connector {
             .header(CONNECTION, "Upgrade")
             .header(UPGRADE, "websocket")
             .header(SEC_WEBSOCKET_VERSION, "13")
-            .header(SEC_WEBSOCKET_KEY, &key)
-            .body(Empty::<Bytes>::new())
-            .map_err(|_| Failure::Protocol)?;
+            .header(SEC_WEBSOCKET_KEY, &key);
+        let request = match self.hub_path() {
+            Some(hub_path) => request.header(PATH_HEADER, hub_path.downward().join(",")),
+            None => request,
+        };
+        let request = request.body(Empty::<Bytes>::new());
+        let request = request.map_err(|_| Failure::Protocol)?;
         let failed = |error: hyper::Error| {
             log::debug!("the WebSocket upgrade at {endpoint} failed: {error}");
             if error.is_parse() {
@@ -83,13 +88,26 @@ impl Connector {
             if status == StatusCode::BAD_REQUEST {
                 reason = self.without_tls(endpoint, reason).await;
             }
+            let retry_after = response.headers().get(RETRY_AFTER);
+            let retry_after = retry_after.and_then(|value| value.to_str().ok());
             return Err(RestError {
                 status: Some(status),
+                retry_after: retry_after.map(str::to_owned),
                 ..RestError::from(reason)
             });
         }
         if !accepts(response.headers(), &key) {
             return Err(Failure::Protocol.into());
+        }
+        let is_hub = response.headers().contains_key(HUB_HEADER);
+        if let Some(hub_path) = self.hub_path() {
+            if !is_hub {
+                return Err(Failure::NotDeskticker.into());
+            }
+            hub_path.set_above(identities(response.headers()));
+            if hub_path.is_loop() {
+                return Err(Failure::Loop.into());
+            }
         }
         let parts = match connection {
             Either::Left(connection) => connection.await,
@@ -107,7 +125,6 @@ impl Connector {
             .max_message_size(Some(MESSAGE_LIMIT))
             .max_frame_size(Some(MESSAGE_LIMIT));
         let (stream, read) = (parts.io.into_inner(), parts.read_buf.to_vec());
-        let is_hub = response.headers().contains_key(HUB_HEADER);
         let socket =
             WebSocketStream::from_partially_read(stream, read, Role::Client, Some(config)).await;
         Ok(Upgraded { socket, is_hub })

@@ -29,6 +29,11 @@ pub(super) fn string(text: &str, table: &str, key: &str) -> Option<String> {
     value(text, table, key)?.1
 }
 
+/// Returns true if the file has this key.
+pub(super) fn has(text: &str, table: &str, key: &str) -> bool {
+    value(text, table, key).is_some()
+}
+
 /// Returns true if the value of a key is `true`.
 pub(super) fn is_true(text: &str, table: &str, key: &str) -> bool {
     value(text, table, key).is_some_and(|(span, _)| &text[span] == "true")

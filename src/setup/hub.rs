@@ -1,4 +1,5 @@
-//! The set-up of a hub: the key or simulated prices, the address, TLS and the first device.
+//! The set-up of a hub: the key, another hub above it or simulated prices, the address, TLS and the
+//! first device.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -8,11 +9,12 @@ use hyper::{Method, StatusCode};
 
 use super::console::{Console, Question};
 use super::{
-    absolute, carry_out, check_permission, edit, given_secret, good, present, quoted, service,
+    HubSecrets, absolute, carry_out, check_permission, edit, given_secret, good, hub_above,
+    hub_config, present, quoted, service,
 };
 use crate::doctor;
 use crate::hub::auth::registry::{self, RegistryFile};
-use crate::hub::config::{DEFAULT_PATH, HubConfig};
+use crate::hub::config::DEFAULT_PATH;
 use crate::hub::listen_address::{DEFAULT_LISTEN, foreign_address, typed_listen};
 use crate::hub::server::tls::Tls;
 use crate::net::connector::Connector;
@@ -37,6 +39,10 @@ pub struct HubOptions {
     pub key_file: Option<PathBuf>,
     /// True for simulated prices in place of a key.
     pub simulate: bool,
+    /// The address of a hub above this hub, in place of the vendor.
+    pub upstream: Option<String>,
+    /// The file with the token of this hub at the hub above; `-` is the standard input.
+    pub upstream_token_file: Option<PathBuf>,
     /// The listen address.
     pub listen: Option<String>,
     /// The file of the certificate; an empty path selects no TLS.
@@ -70,6 +76,22 @@ pub async fn set_up(options: HubOptions, environment: &Environment) -> Result<bo
         text = edit::set(&text, "devices", "file", &quoted(&devices));
     }
 
+    // The answers say where the prices come from; without such an answer, the present place stays.
+    let is_other = options.simulate || options.key_file.is_some();
+    let has_hub = edit::has(&text, "upstream", "hub") && !is_other;
+    let above = match options.upstream.is_some() || has_hub {
+        true => {
+            let file = options.upstream_token_file.as_deref();
+            let given = given_secret(file, environment.upstream_token.as_deref(), "token")?;
+            let url = options.upstream.as_deref();
+            Some(hub_above::set_up(text.clone(), &path, url, given, &console).await?)
+        }
+        false => None,
+    };
+    text = match &above {
+        Some(above) => above.text.clone(),
+        None => edit::without_table(&text, "upstream"),
+    };
     let key_file = edit::string(&text, "massive", "key_file").map(PathBuf::from);
     let key_file = key_file.unwrap_or_else(|| folder.join("key"));
     let given = given_secret(
@@ -77,14 +99,14 @@ pub async fn set_up(options: HubOptions, environment: &Environment) -> Result<bo
         environment.key.as_deref(),
         "key",
     )?;
-    let key = match options.simulate {
+    let key = match options.simulate || above.is_some() {
         true => None,
         false => ask_key(given, &key_file, &text, &path, &console).await?,
     };
     // The value is a setting, so that the service has simulated prices too.
-    let simulate = edit::is_true(&text, "", "simulate");
-    if key.is_none() != simulate {
-        text = edit::set(&text, "", "simulate", &key.is_none().to_string());
+    let simulates = key.is_none() && above.is_none();
+    if simulates != edit::is_true(&text, "", "simulate") {
+        text = edit::set(&text, "", "simulate", &simulates.to_string());
     }
     if key.is_some() && folder != Path::new(UNIT_SECRETS) {
         let file = key_file.display().to_string();
@@ -117,7 +139,11 @@ pub async fn set_up(options: HubOptions, environment: &Environment) -> Result<bo
         .await?;
 
     // A secret is needed to read the settings, and its file does not exist yet.
-    let config = parse(&text, &path, key.as_ref())?;
+    let secrets = HubSecrets {
+        key: key.as_ref(),
+        upstream_token: above.as_ref().map(|above| &above.token),
+    };
+    let config = hub_config(&text, &path, secrets)?;
     let devices = RegistryFile::new(&config.devices.file);
     let known = match devices.path().exists() {
         true => devices.list().map_err(|error| error.to_string())?,
@@ -139,6 +165,11 @@ pub async fn set_up(options: HubOptions, environment: &Environment) -> Result<bo
     let mut files = vec![(path.clone(), text, 0o644)];
     if let Some(key) = key.filter(|key| read_secret(&key_file, "key").ok().as_ref() != Some(key)) {
         files.push((key_file, format!("{}\n", key.reveal()), 0o600));
+    }
+    if let Some(hub_above::HubAbove { token, file, .. }) = above
+        && read_secret(&file, "token").ok().as_ref() != Some(&token)
+    {
+        files.push((file, format!("{}\n", token.reveal()), 0o600));
     }
     console.say(&format!(
         "A token for {device} is added to {}.",
@@ -171,16 +202,6 @@ pub async fn set_up(options: HubOptions, environment: &Environment) -> Result<bo
     Ok(true)
 }
 
-/// Reads the configuration of a hub with this key; `None` means simulated prices.
-fn parse(text: &str, path: &Path, key: Option<&Secret>) -> Result<HubConfig, String> {
-    let environment = Environment {
-        key: key.map(|key| key.reveal().to_owned()),
-        ..Environment::default()
-    };
-    let text = edit::without_key(text, "massive", "key_file");
-    HubConfig::parse(&text, path, &environment).map_err(|error| error.to_string())
-}
-
 /// Asks the user for the key of the vendor and checks the key at the vendor. Returns `None` if the
 /// user chooses simulated prices.
 async fn ask_key(
@@ -209,11 +230,15 @@ async fn ask_key(
             _ => Secret::from_text(answer, "key")?,
         };
         let text = edit::without_key(settings, "", "simulate");
-        let config = parse(&text, path, Some(&key))?;
+        let secrets = HubSecrets {
+            key: Some(&key),
+            ..HubSecrets::default()
+        };
+        let config = hub_config(&text, path, secrets)?;
         let connector = Connector::new(config.ca_file.as_deref())?;
         // Every plan includes this path, and each request needs the key.
         let status = "/v1/marketstatus/now";
-        match http::ask(&connector, &config.vendor.rest, Method::GET, status).await {
+        match http::ask(&connector, &config.upstream.rest, Method::GET, status).await {
             Ok(answer) if answer.status == StatusCode::OK => {
                 console.say("  the vendor accepts the key")
             }

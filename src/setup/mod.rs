@@ -6,6 +6,7 @@ mod console;
 mod display;
 mod edit;
 mod hub;
+mod hub_above;
 mod panel;
 mod service;
 
@@ -15,7 +16,8 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 use crate::doctor::{CheckState, Finding};
 use crate::files::check_regular;
-use crate::secret::{UNIT_SECRETS, read_secret};
+use crate::hub::config::HubConfig;
+use crate::secret::{Environment, Secret, UNIT_SECRETS, read_secret};
 use console::Console;
 pub use display::{DisplayOptions, set_up as display};
 pub use hub::{HubOptions, set_up as hub};
@@ -125,6 +127,26 @@ fn good(finding: Finding) -> Result<String, String> {
         }
         _ => Ok(finding.found),
     }
+}
+
+/// The secrets of a hub. Without any of them, the prices are simulated.
+#[derive(Default)]
+struct HubSecrets<'a> {
+    key: Option<&'a Secret>,
+    upstream_token: Option<&'a Secret>,
+}
+
+/// Reads the configuration of a hub with these secrets.
+fn hub_config(text: &str, path: &Path, secrets: HubSecrets<'_>) -> Result<HubConfig, String> {
+    let revealed = |secret: Option<&Secret>| secret.map(|secret| secret.reveal().to_owned());
+    let environment = Environment {
+        key: revealed(secrets.key),
+        upstream_token: revealed(secrets.upstream_token),
+        ..Environment::default()
+    };
+    let text = edit::without_key(text, "massive", "key_file");
+    let text = edit::without_key(&text, "upstream", "token_file");
+    HubConfig::parse(&text, path, &environment).map_err(|error| error.to_string())
 }
 
 fn absolute(path: PathBuf) -> Result<PathBuf, String> {

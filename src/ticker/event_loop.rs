@@ -9,13 +9,14 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::failover::Failover;
 use super::state::{ConfigProblem, TickerState};
 use crate::config::settings::TickerSettings;
 use crate::display::Mailbox;
 use crate::display::buttons::Button;
 use crate::display::screen::ScreenMailbox;
 use crate::feed::connection_status::ConnectionPhase;
+use crate::feed::failover::Failover;
+use crate::feed::hub_choice::HubState;
 use crate::feed::poll_schedule::{PollRequest, RestDemand};
 use crate::feed::session::{Session, SubscriptionDemand};
 use crate::feed::{ConnectionStatus, Update, poller};
@@ -25,8 +26,8 @@ use crate::net::connector::Connector;
 use crate::net::discovery;
 use crate::net::failure::Failure;
 use crate::net::source::{FeedProvider, FeedSource};
-use crate::render::Size;
 use crate::render::screen::{ScreenContent, TILES};
+use crate::render::{LinkIcon, Size};
 use crate::systemd::Supervisor;
 use crate::time::{Clock, Moment, Now};
 use crate::web::StatusQuestion;
@@ -166,7 +167,12 @@ async fn serve(
         links.spawn(session.run());
         sessions.push((cluster, demand));
     }
-    let failover = Failover::new(source.clone(), setup.connector.clone(), setup.clock.clone());
+    let failover = Failover::new(
+        "the display",
+        source.clone(),
+        setup.connector.clone(),
+        setup.clock.clone(),
+    );
     let (needs, demanded) = watch::channel(need(&state, now, 0, 0));
     // The set aborts the poller when this function returns; a request in progress needs no clean
     // end.
@@ -205,7 +211,9 @@ async fn serve(
         // The deadline counts from the time of the last draw, so a deadline that has passed since
         // then is due at once.
         let due = event_loop.state.deadline(drawn);
-        let hubs = event_loop.failover.deadline(event_loop.state.icon());
+        let hubs = event_loop
+            .failover
+            .deadline(hub_state(event_loop.state.icon()));
         let timer = event_loop.clock.sleep_until(
             due.min(hubs)
                 .min(heartbeat.due())
@@ -371,7 +379,7 @@ impl EventLoop {
     fn follow_hubs(&mut self) {
         let first = self.state.watchlist().instruments().first();
         let symbol = first.map(Instrument::symbol);
-        if self.failover.follow(self.state.icon(), symbol) {
+        if self.failover.follow(hub_state(self.state.icon()), symbol) {
             self.hub_changed();
         }
     }
@@ -438,5 +446,14 @@ fn need(state: &TickerState, now: Now, list: u64, epoch: u64) -> RestDemand {
             .days()
             .map(|(symbol, since)| (symbol.clone(), since))
             .collect(),
+    }
+}
+
+/// Returns the state of the hub in use, as the header shows it.
+const fn hub_state(icon: LinkIcon) -> HubState {
+    match icon {
+        LinkIcon::Live => HubState::Live,
+        LinkIcon::Joining => HubState::Joining,
+        LinkIcon::Silent | LinkIcon::Down | LinkIcon::Refused => HubState::Failed,
     }
 }

@@ -418,7 +418,13 @@ const fn hop(reason: Failure) -> LinkHop {
         Failure::Token | Failure::Unproven => LinkHop::Token,
         Failure::Key => LinkHop::Key,
         Failure::Plan => LinkHop::Plan,
-        Failure::Silent | Failure::HubUpstream | Failure::Limit => LinkHop::Upstream,
+        Failure::Silent
+        | Failure::HubUpstream
+        | Failure::Limit
+        | Failure::Loop
+        | Failure::UpstreamToken
+        | Failure::NotDeskticker
+        | Failure::Moved => LinkHop::Upstream,
         Failure::NoHub
         | Failure::SeveralHubs
         | Failure::Unreachable

@@ -5,7 +5,6 @@ pub(crate) mod alerts;
 pub mod app;
 pub(crate) mod demand;
 pub mod event_loop;
-mod failover;
 pub(crate) mod light_schedule;
 pub(crate) mod link_monitor;
 pub(crate) mod page_rotation;

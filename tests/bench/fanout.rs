@@ -9,6 +9,8 @@ mod load;
 mod process;
 #[path = "fanout/servers.rs"]
 mod servers;
+#[path = "fanout/tree.rs"]
+mod tree;
 mod usage;
 
 use process::{Load, Measured, Others, Server};
@@ -56,6 +58,8 @@ fn main() {
     match words.as_slice() {
         ["serve-hub", ..] => return servers::hub(),
         ["serve-floor", ..] => return servers::floor(),
+        ["serve-vendor", ..] => return tree::vendor(),
+        ["serve-whole-hub", above, port, ..] => return tree::hub(*above == "hub", port),
         ["load", numbers @ ..] => {
             let numbers: Vec<usize> = numbers.iter().map(|word| word.parse().unwrap()).collect();
             return load::run(numbers[0] as u16, numbers[1], numbers[2], numbers[3]);
@@ -63,6 +67,12 @@ fn main() {
         _ => {}
     }
     process::raise_file_limit();
+    // With this argument, only the tree of hubs is measured, without the servers of others.
+    if words.contains(&"tree") {
+        let mut table = Table { missed: false };
+        let ok = (0..ROUNDS).any(|_| tree_of_hubs(&mut table));
+        std::process::exit(i32::from(!ok));
+    }
     let others = Others::install();
     let mut table = Table { missed: false };
     for row in [
@@ -73,6 +83,7 @@ fn main() {
         flood,
         idle,
         slow,
+        leaf,
     ] {
         let ok = (0..ROUNDS).any(|round| {
             if round > 0 {
@@ -228,6 +239,54 @@ fn flood(table: &mut Table, _: &Others) -> bool {
         hub.p50,
         20.0,
         "ms",
+    );
+    ok
+}
+
+fn leaf(table: &mut Table, _: &Others) -> bool {
+    tree_of_hubs(table)
+}
+
+/// Measures a whole hub below the vendor, and a whole hub below another hub. Both measurements take
+/// turns, and the median of each figure counts.
+fn tree_of_hubs(table: &mut Table) -> bool {
+    println!("1,000 clients x 20 events/s on 2 channels, of one hub and of a hub below it");
+    let work = Work {
+        clients: 1000,
+        channels: 2,
+        period: 50_000,
+        seconds: 6,
+        ignoring_input: 0,
+    };
+    let [mut root, mut leaf] = [const { Vec::new() }; 2];
+    for _ in 0..TURNS {
+        root.push(measure(Server::tree(1), work));
+        leaf.push(measure(Server::tree(2), work));
+    }
+    let missing = leaf.iter().map(|leaf| leaf.missing).max().unwrap_or(0);
+    let [Some(root), Some(leaf)] = [root, leaf].map(median) else {
+        return false;
+    };
+    told(table, "a hub below the vendor", &root);
+    told(table, "a hub below a hub", &leaf);
+    let cpu = |hub: &Measured| hub.cpu / (work.clients as f64 * hub.published as f64) * 1e6;
+    let mut ok = table.row(
+        "clients without the newest of a channel",
+        missing as f64,
+        0.0,
+        "",
+    );
+    ok &= table.row(
+        "delay that the leaf adds, median",
+        leaf.p50 - root.p50,
+        2.0,
+        "ms",
+    );
+    ok &= table.row(
+        "leaf, CPU s per million events (limit: 1.1 x the root)",
+        cpu(&leaf),
+        1.1 * cpu(&root),
+        "s",
     );
     ok
 }

@@ -93,6 +93,7 @@ impl FanoutUnderTest {
             device,
             address: None,
             unauthenticated_slot: None,
+            below: None,
         };
         self.acceptor
             .admit(pending_client)

@@ -37,13 +37,17 @@ Options for run:
                       the defaults apply)
       --listen ADDR   the address and port for clients (default: 0.0.0.0:3000)
       --simulate      send simulated prices; needs no key, no plan and no configuration. With
-                      --config, all settings except those of [massive] come from this file
+                      --config, all settings except those of [massive] and [upstream] come from
+                      this file
 
 Options for check:
       --config FILE   the configuration (default: /etc/deskticker/hub.toml)
 
 Options for setup (a value that is not given is asked for at the terminal):
       --key-file FILE the file with the vendor's key; - reads it from the standard input
+      --upstream URL  another hub in place of the vendor, for example wss://hub.example
+      --upstream-token-file FILE
+                      the file with the token of this hub there; - reads it from the standard input
       --simulate      simulated prices in place of the vendor's
       --listen ADDR   the address and port for clients (default: 0.0.0.0:3000)
       --tls-cert FILE, --tls-key FILE
@@ -73,7 +77,9 @@ To try the hub without a key and without files:  deskticker-hub --simulate
 To run the hub without files: set MASSIVE_API_KEY and MASSIVE_PROXY_TOKEN in the environment.
 
 The vendor's key comes from the file key_file of the configuration, from the systemd credential
-\"key\", or from MASSIVE_API_KEY; no option accepts a key. RUST_LOG=debug logs more details. On
+\"key\", or from MASSIVE_API_KEY; no option accepts a key. With [upstream] in the configuration, the
+prices come from another hub: its token comes from token_file, from the systemd credential
+\"upstream-token\", or from DESKTICKER_UPSTREAM_TOKEN. RUST_LOG=debug logs more details. On
 SIGHUP the hub reads the tokens, the certificate and the limits again. On SIGUSR1 a hub with --simulate
 breaks the connection to the simulated vendor once. Exit codes: 0 normal end, 1 failure, 64 wrong
 arguments, 78 wrong configuration.
@@ -88,7 +94,8 @@ const COMMANDS: &Commands = &[
     ("run", "config listen simulate"),
     (
         "setup",
-        "config listen simulate key-file tls-cert tls-key name device yes dry-run",
+        "config listen simulate key-file upstream upstream-token-file tls-cert tls-key name device yes \
+         dry-run",
     ),
     ("check", "config"),
     ("token", "file config"),
@@ -168,6 +175,10 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             Long("folder") => folder = Some(PathBuf::from(parser.value()?)),
             Long("simulate") => simulate = true,
             Long("key-file") => setup.key_file = Some(parser.value()?.into()),
+            Long("upstream") => setup.upstream = Some(command_line::text(&mut parser, "upstream")?),
+            Long("upstream-token-file") => {
+                setup.upstream_token_file = Some(parser.value()?.into());
+            }
             Long("tls-cert") => setup.tls_cert = Some(command_line::text(&mut parser, "tls-cert")?),
             Long("tls-key") => setup.tls_key = Some(command_line::text(&mut parser, "tls-key")?),
             Long("name") => setup.name = Some(command_line::text(&mut parser, "name")?),

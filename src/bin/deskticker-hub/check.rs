@@ -6,6 +6,7 @@ use std::path::Path;
 
 use deskticker::hub::config::{self, HubConfig};
 use deskticker::hub::listen_address::foreign_address;
+use deskticker::net::source::FeedProvider;
 use deskticker::secret::{Environment, UNIT_SECRETS};
 
 use crate::{ExitReason, devices, say};
@@ -55,7 +56,15 @@ pub(super) fn clusters(config: &HubConfig) -> String {
 pub(super) fn upstream(config: &HubConfig) -> String {
     match config.simulate {
         true => "simulated prices".to_owned(),
-        false => config.vendor.source.endpoint.to_string(),
+        false => {
+            let source = &config.upstream.source;
+            let hubs = std::iter::once(&source.endpoint).chain(&source.alternatives);
+            let hubs: Vec<String> = hubs.map(ToString::to_string).collect();
+            match source.provider {
+                FeedProvider::Vendor => hubs.concat(),
+                FeedProvider::Hub => format!("the hub {}", hubs.join(", then ")),
+            }
+        }
     }
 }
 

@@ -154,12 +154,12 @@ async fn run(
     let authenticator = Arc::new(authenticator);
     let (settings, current) =
         watch::channel(reload::settings(&config).map_err(ExitReason::config)?);
-    let (vendor, current_vendor) = watch::channel(config.vendor.clone());
+    let (upstream, current_upstream) = watch::channel(config.upstream.clone());
     let supervisor = Supervisor::from_process();
     let connector = Connector::new(config.ca_file.as_deref())
         .map_err(|error| ExitReason(78, format!("ca_file: {error}")))?;
     let mut setup = HubSetup {
-        vendor: current_vendor,
+        upstream: current_upstream,
         connector,
         clusters: config.clusters.clone(),
         simulated: false,
@@ -203,7 +203,7 @@ async fn run(
             if reads_file {
                 supervisor.reloading();
                 let new = load(path, simulate, &environment);
-                reload::read_again(&config, new, &authenticator, &settings, &vendor);
+                reload::read_again(&config, new, &authenticator, &settings, &upstream);
                 supervisor.ready();
             } else {
                 log::info!("SIGHUP has no effect: this hub has no configuration to read again");

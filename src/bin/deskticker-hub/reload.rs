@@ -6,7 +6,8 @@ use deskticker::hub::auth::authenticator::Authenticator;
 use deskticker::hub::config::HubConfig;
 use deskticker::hub::server::limits::Limits;
 use deskticker::hub::server::tls::Tls;
-use deskticker::hub::{HubSettings, Vendor};
+use deskticker::hub::{HubSettings, UpstreamServer};
+use deskticker::net::source::{FeedProvider, FeedSource};
 use tokio::sync::watch;
 
 /// Returns the settings that can change while the hub runs.
@@ -30,7 +31,7 @@ pub(crate) fn read_again(
     new: Result<HubConfig, ConfigErrors>,
     authenticator: &Authenticator,
     current: &watch::Sender<HubSettings>,
-    vendor: &watch::Sender<Vendor>,
+    upstream: &watch::Sender<UpstreamServer>,
 ) {
     match authenticator.reload() {
         Ok(()) => log::info!(
@@ -56,34 +57,45 @@ pub(crate) fn read_again(
     };
     let names: Vec<&str> = fixed(&new.limits).iter().map(|(name, ..)| *name).collect();
     let limits = format!("limits: {}", names.join(", "));
-    let (source, rest) = (&config.vendor.source, &config.vendor.rest);
+    let (source, rest) = (&config.upstream.source, &config.upstream.rest);
     let devices = "devices (file, static token)";
-    let new_url = new.vendor.source.endpoint != source.endpoint;
-    let new_rest_url = new.vendor.rest.endpoint != rest.endpoint;
+    let place = |source: &FeedSource| {
+        let alternatives = source.alternatives.clone();
+        (source.provider, source.endpoint.clone(), alternatives)
+    };
+    let new_url = place(&new.upstream.source) != place(source);
+    let new_rest_url = new.upstream.rest.endpoint != rest.endpoint;
     let is_same_vendor = !new_url
         && !new_rest_url
         && new.ca_file == config.ca_file
         && new.simulate == config.simulate;
     let mut is_key_kept = false;
-    vendor.send_modify(|vendor| {
+    upstream.send_modify(|server| {
         // The new key may be for the new endpoint, and the old endpoint must never receive it.
-        is_key_kept = !is_same_vendor && vendor.source.secret != new.vendor.source.secret;
+        is_key_kept = !is_same_vendor && server.source.secret != new.upstream.source.secret;
         if is_same_vendor {
-            *vendor = new.vendor.clone();
+            *server = new.upstream.clone();
         }
     });
+    let (address, table, secret) = match source.provider {
+        FeedProvider::Vendor => ("massive.url", "massive", "the vendor's key"),
+        FeedProvider::Hub => ("upstream.hub", "upstream", "the token of the hub above"),
+    };
     for (changed, what) in [
         (new.listen != config.listen, "listen"),
         (new.announce != config.announce, "announce"),
         (new.simulate != config.simulate, "simulate"),
-        (new_url, "massive.url"),
+        (new_url, address),
         (new_rest_url, "massive.rest_url"),
-        (new.ca_file != config.ca_file, "massive.ca_file"),
+        (new.ca_file != config.ca_file, &format!("{table}.ca_file")),
         (
             is_key_kept,
-            "the vendor's key, because its endpoint has changed",
+            &format!("{secret}, because its endpoint has changed"),
         ),
-        (new.clusters != config.clusters, "massive.clusters"),
+        (
+            new.clusters != config.clusters,
+            &format!("{table}.clusters"),
+        ),
         (new.devices != config.devices, devices),
         (fixed(&new.limits) != fixed(&config.limits), &limits),
     ] {

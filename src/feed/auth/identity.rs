@@ -119,7 +119,7 @@ pub(super) fn judge(status: u16, json: Option<&[u8]>) -> Option<bool> {
 pub(super) async fn explain(
     connector: &Connector,
     source: &FeedSource,
-    error: RestError,
+    error: &RestError,
     is_hub: Option<bool>,
     cluster: Cluster,
 ) -> Failure {
@@ -127,7 +127,9 @@ pub(super) async fn explain(
         error.reason,
         Failure::Portal | Failure::Protocol | Failure::Path | Failure::Busy
     );
-    if !is_unclear || source.provider == FeedProvider::Vendor {
+    // A server that names a wait is known to be overloaded. Further requests would add to its load.
+    let is_busy = error.reason == Failure::Busy && error.retry_after.is_some();
+    if !is_unclear || is_busy || source.provider == FeedProvider::Vendor {
         return error.reason;
     }
     let is_hub = match is_hub {

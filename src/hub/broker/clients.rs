@@ -401,6 +401,20 @@ impl Clients {
         }
     }
 
+    /// Closes the sessions of all clients because the hub ends. Above the limit for handshakes, each
+    /// client gets its own time to come back, so that the next hub is not overloaded.
+    pub(super) fn close_at_end(&mut self) {
+        let is_open = |client: &Client| !matches!(client.state, ClientState::Closing { .. });
+        for (number, client_slot) in self.select(is_open).into_iter().enumerate() {
+            let mut last_words = StatusFrame::default();
+            let seconds = number as u64 / self.limits.handshakes;
+            if seconds > 0 {
+                last_words.add("retry_after", &seconds.to_string());
+            }
+            self.close(client_slot, Some(1012), last_words);
+        }
+    }
+
     pub(super) fn remove(&mut self, client_slot: ClientSlot) {
         self.set_topics(client_slot, BTreeSet::new());
         let Some(mut client) = self.slots[client_slot].take() else {

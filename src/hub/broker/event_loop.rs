@@ -18,10 +18,10 @@ use crate::hub::metrics::Metrics;
 use crate::hub::server::admission::UnauthenticatedSlot;
 use crate::hub::server::limits::Limits;
 use crate::hub::session::client::{ClientId, ClientInput};
-use crate::hub::session::protocol::StatusFrame;
 pub use crate::hub::session::transport::Transport;
 use crate::hub::{Interest, UpstreamEvent};
 use crate::market::Cluster;
+use crate::net::hub_path::HubBelow;
 use crate::systemd::Heartbeat;
 use crate::time::{Clock, Moment};
 
@@ -53,6 +53,8 @@ pub struct PendingClient {
     /// The place of the client among the unauthenticated connections; `None` for a client that has
     /// authenticated, and in tests.
     pub unauthenticated_slot: Option<UnauthenticatedSlot>,
+    /// The place of a client that is a hub, in the tree of hubs.
+    pub below: Option<Arc<HubBelow>>,
 }
 
 /// The sender that passes new clients from the HTTP server to the event loop.
@@ -209,7 +211,7 @@ impl Fanout {
                 tokio::task::yield_now().await;
             }
         }
-        broker.clients.close_all(1012, &StatusFrame::default());
+        broker.clients.close_at_end();
         let farewells = async {
             while !broker.clients.is_empty()
                 && let Some((client_id, heard)) = inputs.recv().await

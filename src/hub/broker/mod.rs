@@ -45,11 +45,15 @@ impl Broker {
             device,
             address,
             unauthenticated_slot,
+            below,
         } = pending_client;
         let admitted = (self.clients).admit(socket, read_ahead, address, unauthenticated_slot);
         let Some(client_slot) = admitted else {
             return;
         };
+        if let Some(client) = self.clients.get(client_slot) {
+            client.below = below;
+        }
         let greeting = self.upstream.greeting();
         self.clients.send_status([client_slot], greeting);
         match device {
@@ -72,7 +76,9 @@ impl Broker {
         };
         if !client.socket_state.authenticate(&device, now) {
             self.clients.metrics.refused_rate.add(1);
-            let status = StatusFrame::one("error", "too many connections, the limit is per_minute");
+            let mut status =
+                StatusFrame::one("error", "too many connections, the limit is per_minute");
+            status.add("retry_after", "60");
             return self.clients.close(client_slot, Some(1013), status);
         }
         let most = match self.authenticator.has_other_devices() {
@@ -84,7 +90,8 @@ impl Broker {
             let words = format!(
                 "this device has as many connections as it may, {most} (device_connections)"
             );
-            let status = StatusFrame::one("error", &words);
+            let mut status = StatusFrame::one("error", &words);
+            status.add("retry_after", "10");
             return self.clients.close(client_slot, Some(1013), status);
         };
         let state = ClientState::Authenticated;

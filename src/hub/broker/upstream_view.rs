@@ -7,11 +7,10 @@ use super::clients::Clients;
 use super::commands::{refused, subscribed};
 use super::delivery::{ClientSlot, PublishOutcome};
 use crate::hub::session::protocol::StatusFrame;
-use crate::hub::{RelayedEvent, UpstreamEvent};
+use crate::hub::{Arrival, RelayedEvent, UpstreamEvent};
 use crate::market::Channel;
 use crate::massive::websocket::ChannelRefusal;
 use crate::net::failure::Failure;
-use crate::time::Moment;
 
 /// The message of the status `simulated`.
 const SIMULATED: &str = "These prices are simulated.";
@@ -33,8 +32,9 @@ enum UpstreamStatus {
 #[derive(Debug, Default)]
 pub(super) struct UpstreamView {
     status: UpstreamStatus,
-    /// The time since which the upstream has been down or denied.
-    down_since: Moment,
+    /// The time at which the upstream went down or was denied, and the age that this state already
+    /// had then at the hub above.
+    down_since: Arrival,
     /// True if clients have received `upstream_down` since the last `upstream_up`.
     is_down_sent: bool,
     pub(super) simulated: bool,
@@ -49,14 +49,17 @@ impl UpstreamView {
             UpstreamEvent::Up { simulated } => self.up(simulated, clients),
             UpstreamEvent::Down(reason) => {
                 clients.subscriptions.forget_confirmations();
-                self.down(reason, clients);
+                self.down(reason, Arrival::new(clients.now()), clients);
             }
-            UpstreamEvent::Stalled(reason) => self.down(reason, clients),
+            UpstreamEvent::Stalled(reason) => {
+                self.down(reason, Arrival::new(clients.now()), clients)
+            }
+            UpstreamEvent::CutOff(since) => self.down(Failure::HubUpstream, since, clients),
             // The hub closes all sessions, so that clients with a REST fallback use REST. The
             // router refuses a client that connects again before the upgrade.
             UpstreamEvent::Barred(reason) => {
                 clients.subscriptions.forget_confirmations();
-                self.change(UpstreamStatus::Denied(reason), clients);
+                self.change(UpstreamStatus::Denied(reason), Arrival::new(clients.now()));
                 clients.close_all(1013, &self.down_frame(reason, clients));
             }
             UpstreamEvent::Unanswered(channel, refusal) => {
@@ -125,14 +128,14 @@ impl UpstreamView {
 
     /// Handles the end of the prices from upstream. Delivers the pending events first, then deletes
     /// all values, so that no client takes old values for new values.
-    fn down(&mut self, reason: Failure, clients: &mut Clients) {
+    fn down(&mut self, reason: Failure, since: Arrival, clients: &mut Clients) {
         clients.deliver(None);
         clients.last_values.clear_values();
         let status = match reason {
             Failure::Done => UpstreamStatus::Idle,
             reason => UpstreamStatus::Down(reason),
         };
-        let before = self.change(status, clients);
+        let before = self.change(status, since);
         if status != before && reason != Failure::Done {
             self.is_down_sent = true;
             clients.send_status_to_all(self.down_frame(reason, clients));
@@ -141,9 +144,9 @@ impl UpstreamView {
 
     /// Changes the status after the end of the prices from upstream, and notes the time at which the
     /// upstream went down. Returns the status before.
-    fn change(&mut self, status: UpstreamStatus, clients: &mut Clients) -> UpstreamStatus {
+    fn change(&mut self, status: UpstreamStatus, since: Arrival) -> UpstreamStatus {
         if matches!(self.status, UpstreamStatus::Idle | UpstreamStatus::Up) {
-            self.down_since = clients.now();
+            self.down_since = since;
         }
         std::mem::replace(&mut self.status, status)
     }
@@ -151,8 +154,9 @@ impl UpstreamView {
     /// Returns the status `upstream_down` for this reason.
     fn down_frame(&self, reason: Failure, clients: &Clients) -> StatusFrame {
         let mut status_frame = StatusFrame::default();
-        let (cluster, now) = (clients.cluster, clients.clock.now());
-        status_frame.add_upstream_down(cluster, reason, self.down_since, now);
+        let now = clients.clock.now();
+        let age = self.down_since.age(now.monotonic);
+        status_frame.add_upstream_down(clients.cluster, reason, age, now);
         status_frame
     }
 
@@ -203,8 +207,9 @@ impl UpstreamView {
         let mut welcome = StatusFrame::one("auth_success", "authenticated");
         if let UpstreamStatus::Down(reason) = self.status {
             self.is_down_sent = true;
-            let (cluster, now) = (clients.cluster, clients.clock.now());
-            welcome.add_upstream_down(cluster, reason, self.down_since, now);
+            let now = clients.clock.now();
+            let age = self.down_since.age(now.monotonic);
+            welcome.add_upstream_down(clients.cluster, reason, age, now);
         }
         clients.send_status([client_slot], welcome);
         if let UpstreamStatus::Denied(reason) = self.status {

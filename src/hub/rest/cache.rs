@@ -102,6 +102,10 @@ enum Scope {
 
 impl Scope {
     fn of(refusal: &RestError, service: &str) -> Self {
+        // The hub above refuses the token of this hub.
+        if refusal.reason == Failure::UpstreamToken {
+            return Scope::All;
+        }
         match refusal.status.map(|status| status.as_u16()) {
             Some(401) => Scope::Service,
             // A vendor that is a hub has a separate limit for bars, so this failure may not apply
@@ -222,10 +226,16 @@ impl Cache {
         }
     }
 
-    /// Ends every backoff, because the vendor has a new key or another address.
+    /// Ends every backoff, because the server above has a new secret or another address.
     pub(crate) fn end_backoffs(&mut self) {
-        self.hold = None;
+        (self.hold, self.reported) = (None, None);
         self.refused.clear();
+    }
+
+    /// Returns true if the server above does not answer: the last request has failed, for a reason
+    /// that applies to all requests.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.reported.is_some()
     }
 
     /// Returns true if the question is not refused, and the lifetime of its response ends within

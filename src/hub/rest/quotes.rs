@@ -1,5 +1,5 @@
-//! The cache of the vendor's REST responses. It sends each question to the vendor once for all
-//! clients. Owns the responses and the locks of the requests in progress. This module does not
+//! The cache of the REST responses of the server above, which is the vendor or another hub. It sends
+//! each question once for all clients. Owns the responses and the locks of the requests in progress. This module does not
 //! define the content of the responses (see `quote_rows`) or their lifetime (see `cache`).
 
 use std::collections::{HashMap, VecDeque};
@@ -15,7 +15,8 @@ use super::cache::{self, AnswerInfo, Cache, QuotesError};
 use super::demand::Demand;
 use super::quote_rows::{self, QuoteRequest, RowFailure};
 use super::split;
-use crate::hub::Vendor;
+use crate::feed::auth::AuthenticatedRest;
+use crate::hub::UpstreamServer;
 use crate::hub::auth::registry::Device;
 use crate::hub::metrics::Metrics;
 use crate::market::{Calendar, Symbol, Ticker};
@@ -23,6 +24,7 @@ use crate::massive::{self, UnreadableRows, snapshot};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
 use crate::net::http::{self, RestError};
+use crate::net::source::{FeedProvider, FeedSource};
 use crate::time::{Clock, Moment, Now};
 
 /// The maximum number of additional requests that find out which ticker of a refused request the
@@ -46,9 +48,8 @@ pub struct Asker {
 }
 
 /// A cache for the REST responses of the vendor.
-#[derive(Debug)]
 pub struct QuoteCache {
-    vendor: watch::Receiver<Vendor>,
+    server: watch::Receiver<UpstreamServer>,
     connector: Connector,
     calendar: Calendar,
     clock: Clock,
@@ -57,8 +58,11 @@ pub struct QuoteCache {
     metrics: Arc<Metrics>,
     /// The cached responses. The lock is held only for short operations, never during an `await`.
     cache: Mutex<Cache>,
-    /// The vendor to which the refusals in `cache` belong.
-    asked: Mutex<Vendor>,
+    /// The server above to which the refusals in `cache` belong, and its index in its list of hubs.
+    asked: Mutex<(UpstreamServer, usize)>,
+    /// The client for a hub above, with its short-lived token; `None` before the first request, and
+    /// for the vendor.
+    rest: Mutex<Option<AuthenticatedRest>>,
     /// The tickers that the devices request.
     demand: Mutex<Demand>,
     /// The lock of the snapshot request in progress. The next request contains the tickers of all
@@ -100,17 +104,18 @@ impl QuoteCache {
     /// Creates an empty cache. `greeted` contains the vendor's last report on a WebSocket
     /// connection: true if its prices are simulated.
     pub fn new(
-        vendor: watch::Receiver<Vendor>,
+        server: watch::Receiver<UpstreamServer>,
         connector: Connector,
         calendar: Calendar,
         clock: Clock,
         greeted: watch::Receiver<Option<bool>>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let asked = Mutex::new(vendor.borrow().clone());
+        let asked = Mutex::new((server.borrow().clone(), connector.active()));
         Self {
-            vendor,
+            server,
             asked,
+            rest: Mutex::default(),
             connector,
             calendar,
             clock,
@@ -351,9 +356,33 @@ impl QuoteCache {
     /// connection before the request.
     async fn send(&self, path: &str) -> (Result<Bytes, RestError>, Option<bool>) {
         let before = *self.greeted.borrow();
-        let source = self.vendor.borrow().rest.clone();
-        let outcome = http::fetch(&self.connector, &source, Method::GET, path).await;
+        let source = self.server.borrow().rest.clone();
+        let outcome = match source.provider {
+            FeedProvider::Vendor => http::fetch(&self.connector, &source, Method::GET, path).await,
+            FeedProvider::Hub => self.send_to_hub(source, path).await,
+        };
         (outcome, before)
+    }
+
+    /// Sends a request to the hub above. Requests can run at the same time, so each of them has a
+    /// client of its own.
+    async fn send_to_hub(&self, source: FeedSource, path: &str) -> Result<Bytes, RestError> {
+        let known = lock(&self.rest).clone();
+        let known = known.filter(|rest| rest.is_for(&source));
+        let mut rest = known.unwrap_or_else(|| {
+            AuthenticatedRest::new(self.connector.clone(), source.into(), self.clock.clone())
+        });
+        let outcome = rest.get(path).await;
+        *lock(&self.rest) = Some(rest);
+        outcome.map_err(|error| RestError {
+            reason: error.reason.for_hub(FeedProvider::Hub),
+            ..error
+        })
+    }
+
+    /// Returns true if the server above does not answer REST requests.
+    pub(in crate::hub) fn is_failing(&self) -> bool {
+        self.current_cache().is_failing()
     }
 
     /// Counts a request to the vendor.
@@ -381,9 +410,10 @@ impl QuoteCache {
     /// another key.
     fn current_cache(&self) -> MutexGuard<'_, Cache> {
         let mut cache = lock(&self.cache);
-        let (mut asked, vendor) = (lock(&self.asked), self.vendor.borrow());
-        if *asked != *vendor {
-            *asked = vendor.clone();
+        let (mut asked, server) = (lock(&self.asked), self.server.borrow());
+        let active = self.connector.active();
+        if (&asked.0, asked.1) != (&*server, active) {
+            *asked = (server.clone(), active);
             cache.end_backoffs();
         }
         if let Some(simulated) = *self.greeted.borrow() {

@@ -437,6 +437,7 @@ impl HttpConnection {
             device: admission.device,
             address: admission.address,
             unauthenticated_slot: admission.unauthenticated_slot,
+            below: admission.below,
         };
         if let Err(pending_client) = admission.acceptor.admit(pending_client) {
             self.router.metrics.refused_full.add(1);

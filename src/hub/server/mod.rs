@@ -4,6 +4,7 @@
 
 pub mod admission;
 pub(crate) mod certificate_files;
+pub(crate) mod handshakes;
 pub mod limits;
 pub(crate) mod listener;
 pub(crate) mod paths;

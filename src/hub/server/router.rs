@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::admission::{Admission, KeptConnection, Origin, UnauthenticatedSlot};
+use super::handshakes::Handshakes;
 use super::limits::{ConnectionSlots, Limits, RateLimiter};
 use super::paths::{Route, method_name};
 use super::request::{
@@ -32,8 +33,10 @@ use crate::hub::health::{self, UpstreamHealth};
 use crate::hub::metrics::{Metrics, devices, process};
 use crate::hub::rest::aggregates::BarCache;
 use crate::hub::rest::quotes::QuoteCache;
+use crate::hub::upstream::hub_above::AboveReport;
 use crate::market::{Calendar, Cluster};
 use crate::net::discovery::proof;
+use crate::net::hub_path::{HubBelow, HubPath, PATH_HEADER, identities};
 use crate::net::upgrade::HUB_HEADER;
 use crate::time::Clock;
 
@@ -50,7 +53,11 @@ const FULL_RETRY: &str = "10";
 pub(crate) struct Router {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) acceptors: Vec<(Cluster, Acceptor)>,
-    pub(crate) quotes: QuoteCache,
+    pub(crate) quotes: Arc<QuoteCache>,
+    /// The place of this hub in a tree of hubs.
+    pub(crate) hub_path: HubPath,
+    /// The last report of the hub above; `None` if the server above is the vendor.
+    pub(crate) above: Option<watch::Receiver<AboveReport>>,
     pub(crate) minutes: BarCache,
     pub(crate) health: Vec<UpstreamHealth>,
     pub(crate) metrics: Arc<Metrics>,
@@ -58,6 +65,8 @@ pub(crate) struct Router {
     pub(crate) calendar: Calendar,
     pub(crate) clock: Clock,
     pub(crate) admission: Admission,
+    /// The WebSocket handshakes of the last second.
+    pub(crate) handshakes: Mutex<Handshakes>,
     /// The rate limiter for refusals at log level `info`, by address.
     pub(crate) log_rates: Mutex<RateLimiter<u64>>,
     /// The rate limiter for requests for bars, by device.
@@ -94,6 +103,8 @@ pub(crate) struct AcceptedUpgrade {
     pub(crate) address: Option<IpAddr>,
     /// The place of a client that must still authenticate.
     pub(crate) unauthenticated_slot: Option<UnauthenticatedSlot>,
+    /// The place of a client that is a hub, and of the hubs below it.
+    pub(crate) below: Option<Arc<HubBelow>>,
 }
 
 impl Router {
@@ -263,8 +274,8 @@ impl Router {
             let left = retry_at.since(self.clock.now().monotonic);
             return refuse(
                 StatusCode::NOT_FOUND,
-                "the vendor does not serve that to this hub: its key was refused, or its plan \
-                 does not include it",
+                "this hub does not get that: the vendor has refused its key, the plan does not \
+                 include it, or the hub above does not serve it",
                 &[(RETRY_AFTER, &*left.as_secs().max(1).to_string())],
             );
         }
@@ -277,15 +288,17 @@ impl Router {
         let device = match presented(request) {
             Some(token) => {
                 let now = self.clock.now();
-                // The check of the share must come first, because the authentication uses up a
-                // short-lived token.
-                let known = self.authenticator.authenticate_request(&token, now);
-                if known.is_some_and(|device| self.has_its_share(&device, settings)) {
-                    self.metrics.refused_device_share.add(1);
-                    let after = [(RETRY_AFTER, FULL_RETRY)];
-                    let reason = "this device has as many connections as it may \
-                                  (device_connections)";
-                    return refuse(StatusCode::SERVICE_UNAVAILABLE, reason, &after);
+                // These checks must come first, because the authentication uses up a short-lived
+                // token.
+                if let Some(device) = self.authenticator.authenticate_request(&token, now) {
+                    if self.has_its_share(&device, settings) {
+                        self.metrics.refused_device_share.add(1);
+                        let after = [(RETRY_AFTER, FULL_RETRY)];
+                        let reason = "this device has as many connections as it may \
+                                      (device_connections)";
+                        return refuse(StatusCode::SERVICE_UNAVAILABLE, reason, &after);
+                    }
+                    self.admit_handshake(settings.limits.handshakes)?;
                 }
                 let Some(device) = self.authenticator.authenticate_upgrade(&token, now) else {
                     return self.wrong_token();
@@ -293,9 +306,20 @@ impl Router {
                 Some(device)
             }
             // A client without a token may authenticate later with an `auth` action, as the
-            // official clients of the vendor do.
-            None => None,
+            // official clients of the vendor do. Such clients can use half of the handshakes, so
+            // that strangers cannot keep devices out.
+            None => {
+                self.admit_handshake(settings.limits.handshakes.div_ceil(2))?;
+                None
+            }
         };
+        let ids = identities(headers);
+        let is_hub = !ids.is_empty();
+        let below = is_hub.then(|| self.hub_path.enter(ids)).flatten();
+        if is_hub && below.is_none() {
+            let reason = "a loop: this hub gets its prices from the hub that connects";
+            return refuse(StatusCode::LOOP_DETECTED, reason, &[]);
+        }
         let unauthenticated_slot = device
             .is_none()
             .then(|| peer_info.unauthenticated_slot.clone());
@@ -307,11 +331,29 @@ impl Router {
             device,
             address: origin.address,
             unauthenticated_slot,
+            below: below.map(Arc::new),
         });
+        let answer = with(answer, PATH_HEADER, &self.hub_path.upward().join(","));
         let answer = with(answer, CONNECTION, "Upgrade");
         let answer = with(answer, UPGRADE, "websocket");
         let answer = with(answer, SEC_WEBSOCKET_ACCEPT, &derive_accept_key(key));
         Ok(with(answer, HUB_HEADER, env!("CARGO_PKG_VERSION")))
+    }
+
+    /// Counts a handshake, or puts it off if the hub has admitted `most` of them within the last
+    /// second.
+    fn admit_handshake(&self, most: u64) -> Result<(), RefusedResponse> {
+        let now = self.clock.now().monotonic;
+        let handshakes = self.handshakes.lock();
+        let admitted = handshakes
+            .unwrap_or_else(PoisonError::into_inner)
+            .admit(most, now);
+        admitted.or_else(|wait| {
+            self.metrics.refused_handshakes.add(1);
+            let after = [(RETRY_AFTER, &*wait.to_string())];
+            let reason = "too many clients connect at once (handshakes)";
+            refuse(StatusCode::SERVICE_UNAVAILABLE, reason, &after)
+        })
     }
 
     /// Returns true if the device already has its full share of the connections.
@@ -407,7 +449,13 @@ impl Router {
         let simulated = self.quotes.simulated() == Some(true);
         let now = self.clock.now();
         let (well, mut report) = health::report(&self.health, simulated, &self.calendar, now);
-        if !detailed {
+        if detailed {
+            report["version"] = env!("CARGO_PKG_VERSION").into();
+            report["hubs"] = self.hub_path.upward().into();
+            if let Some(above) = &self.above {
+                report["through"] = above.borrow().json(now.monotonic);
+            }
+        } else {
             // Displays recognize a hub by the field `clusters`.
             report = json!({ "status": report["status"], "clusters": {} });
         }

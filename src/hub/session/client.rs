@@ -20,6 +20,7 @@ use crate::hub::auth::sessions::DeviceSession;
 use crate::hub::broker::delivery::ClientSlot;
 use crate::hub::metrics::Metrics;
 use crate::hub::server::admission::UnauthenticatedSlot;
+use crate::net::hub_path::HubBelow;
 use crate::time::{Clock, Moment};
 
 /// The unique identity of a client. A later client can reuse the slot, but never the number.
@@ -208,6 +209,8 @@ pub(crate) struct Client {
     pub(crate) address: Option<IpAddr>,
     /// The session of the device, after the authentication.
     pub(crate) session: Option<DeviceSession>,
+    /// The place in the tree of hubs, if the client is a hub.
+    pub(crate) below: Option<Arc<HubBelow>>,
     pub(crate) state: ClientState,
     /// The monotonic time of the last ping. `unanswered` is the number of pings in a row without an
     /// answer.
@@ -248,6 +251,7 @@ impl Client {
             socket_state,
             address,
             session: None,
+            below: None,
             state: ClientState::Unauthenticated { until },
             unanswered: 0,
             rest: Vec::new(),

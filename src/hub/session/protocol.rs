@@ -1,12 +1,14 @@
 //! The JSON protocol of the clients: parses requests and builds status frames. All functions are
 //! pure; this module never decides if a client may have a channel.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use crate::market::{Channel, ChannelKind, Cluster};
 use crate::massive::display_report::DisplayReport;
 use crate::net::failure::Failure;
-use crate::time::{Moment, Now};
+use crate::time::Now;
 
 /// One request of a client.
 #[derive(Clone, Debug, PartialEq)]
@@ -141,15 +143,15 @@ impl StatusFrame {
         &mut self,
         cluster: Cluster,
         reason: Failure,
-        since: Moment,
+        age: Duration,
         now: Now,
     ) {
         self.add("upstream_down", &reason.to_string());
         self.0.pop();
-        let age = now.monotonic.since(since).as_millis();
+        let age = age.as_millis();
         self.0 += &format!(r#","cluster":"{}","age":{age}"#, cluster.path());
-        if let Some(utc) = now.utc_of(since) {
-            self.0 += &format!(r#","since":{}"#, utc.0);
+        if let Some(utc) = now.utc {
+            self.0 += &format!(r#","since":{}"#, utc.0 - age as i64);
         }
         self.0.push('}');
     }

@@ -1,29 +1,28 @@
-//! The only connection of a cluster to the vendor. Owns the wanted subscriptions and the limit for
-//! silence. This module opens no socket: the session connects, and delivers the events unchanged.
+//! The only connection of a cluster to the server above this hub, which is the vendor or another hub.
+//! Owns the wanted subscriptions and the limit for silence. This module opens no socket: the session
+//! connects, and delivers the events unchanged.
 
+pub(super) mod hub_above;
 pub(super) mod silence;
+mod sink;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Bytes;
 use tokio::sync::watch;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::health::ReportSender;
 use super::metrics::Metrics;
 use super::rest::aggregates::BarCache;
-use super::{Arrival, Interest, RelayedEvent, UpstreamEvent, Vendor};
-use crate::feed::ConnectionStatus;
-use crate::feed::connection_status::ConnectionPhase;
+use super::{Arrival, Interest, UpstreamEvent, UpstreamServer};
 use crate::feed::session::{Session, SubscriptionDemand};
-use crate::feed::sink::{ConsumerGone, EventSink, ServerState};
-use crate::market::{Calendar, Channel, ChannelKind, Cluster, Ticker, WILDCARD};
-use crate::massive::websocket::{self, ChannelRefusal, RelayedEventRef, StatusKind};
+use crate::market::{Calendar, Channel, ChannelKind, Cluster, WILDCARD};
 use crate::net::connector::Connector;
 use crate::net::failure::Failure;
-use crate::net::source::FeedSource;
-use crate::time::{Clock, Moment};
+use crate::net::hub_path::HubPath;
+use crate::net::source::{FeedProvider, FeedSource};
+use crate::time::Clock;
+use sink::UpstreamSink;
 
 /// The maximum number of contracts whose quotes one connection may carry, from the vendor's
 /// documentation.
@@ -45,12 +44,14 @@ const DENIED_AT_MOST: Duration = Duration::from_secs(600);
 pub struct Upstream {
     /// The cluster of the upstream.
     pub cluster: Cluster,
-    /// The vendor. Each update ends the wait after a refusal.
-    pub vendor: watch::Receiver<Vendor>,
+    /// The server above this hub. Each update ends the wait after a refusal.
+    pub server: watch::Receiver<UpstreamServer>,
     /// The connector for the outgoing connection.
     pub connector: Connector,
     /// The channels that the clients want. The connection is open while this set is not empty.
     pub interest: watch::Receiver<Interest>,
+    /// The place of this hub in a tree of hubs.
+    pub hub_path: HubPath,
     /// The reports to the event loop of the cluster.
     pub reports: ReportSender,
     /// The cache that stores the one-minute bars.
@@ -68,21 +69,23 @@ pub struct Upstream {
 enum SessionEnd {
     /// The hub stops.
     Stopped,
-    /// The vendor has refused the key.
+    /// The server above refuses this cluster.
     Denied,
-    /// The vendor has another key.
-    NewKey,
+    /// The server above has another secret.
+    NewSecret,
 }
 
 impl Upstream {
     /// Keeps the connection until `stop` becomes true, and then closes it.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut refusals = 0;
+        let mut moves = self.connector.changes();
         loop {
+            moves.mark_unchanged();
             match self.session(stop.clone()).await {
                 SessionEnd::Stopped => return,
-                SessionEnd::NewKey => {
-                    log::info!("{}: the hub connects with the new key", self.cluster);
+                SessionEnd::NewSecret => {
+                    log::info!("{}: the hub connects with the new secret", self.cluster);
                     refusals = 0;
                     // The clients must know that values can be missing between both sessions.
                     let gap = UpstreamEvent::Down(Failure::Restarting);
@@ -96,17 +99,21 @@ impl Upstream {
             let wait = denied_for(refusals);
             let until = self.clock.now().monotonic + wait;
             self.reports.retry_at(until);
+            let (who, cause) = match self.server.borrow().source.provider {
+                FeedProvider::Vendor => ("vendor", "the plan does not include this cluster"),
+                FeedProvider::Hub => ("hub above", "that hub does not serve this cluster"),
+            };
             log::warn!(
-                "{}: the vendor refused this cluster; the hub retries in {} seconds, or at once \
-                 after SIGHUP, and refuses displays until then (if the plan does not include this \
-                 cluster, remove the cluster from massive.clusters)",
+                "{}: the {who} refused this cluster; the hub retries in {} seconds, or at once \
+                 after SIGHUP, and refuses displays until then (if {cause}, remove it from clusters)",
                 self.cluster,
                 wait.as_secs()
             );
             tokio::select! {
                 () = crate::hub::stopped(&mut stop) => return,
                 // Without further updates only the wait can end.
-                Ok(()) = self.vendor.changed() => refusals = 0,
+                Ok(()) = self.server.changed() => refusals = 0,
+                Ok(()) = moves.changed() => refusals = 0,
                 () = self.clock.sleep_until(until) => {}
             }
             let ended = UpstreamEvent::Down(Failure::Done);
@@ -116,12 +123,12 @@ impl Upstream {
         }
     }
 
-    /// Keeps the connection with the current key until the vendor refuses the key, the key changes
-    /// or the hub stops.
+    /// Keeps the connection with the current secret until the server above refuses the cluster, the
+    /// secret changes or the hub stops.
     async fn session(&mut self, stop: watch::Receiver<bool>) -> SessionEnd {
         let (demand, wanted) = watch::channel(SubscriptionDemand::default());
         let (marked, simulated) = watch::channel(false);
-        let source = Arc::new(self.vendor.borrow_and_update().source.clone());
+        let source = Arc::new(self.server.borrow_and_update().source.clone());
         let session = Session {
             cluster: self.cluster,
             source: source.clone(),
@@ -130,8 +137,10 @@ impl Upstream {
             updates: UpstreamSink {
                 reports: self.reports.clone(),
                 last_report: None,
+                provider: source.provider,
                 simulated: marked,
                 proven: false,
+                cut_off: Arrival::default(),
                 minutes: self.minutes.clone(),
                 greeted: self.greeted.clone(),
                 cluster: self.cluster,
@@ -148,7 +157,8 @@ impl Upstream {
             held: Interest::new(),
             refused: false,
             reports: self.reports.clone(),
-            vendor: self.vendor.clone(),
+            server: self.server.clone(),
+            hub_path: self.hub_path.clone(),
             source,
             clock: self.clock.clone(),
         };
@@ -174,8 +184,9 @@ struct UpstreamPolicy {
     /// True if a part of the interest cannot be served and the log already contains the warning.
     refused: bool,
     reports: ReportSender,
-    vendor: watch::Receiver<Vendor>,
-    /// The vendor's endpoint and key in this session.
+    server: watch::Receiver<UpstreamServer>,
+    hub_path: HubPath,
+    /// The source and its secret in this session.
     source: Arc<FeedSource>,
     clock: Clock,
 }
@@ -187,8 +198,16 @@ impl UpstreamPolicy {
             if self.reports.barred() {
                 break SessionEnd::Denied;
             }
-            if self.vendor.borrow_and_update().source != *self.source {
-                break SessionEnd::NewKey;
+            let changes = self.hub_path.changes();
+            if self.hub_path.is_loop() {
+                let barred = UpstreamEvent::Barred(Failure::Loop);
+                match self.reports.send(barred).await {
+                    Ok(()) => break SessionEnd::Denied,
+                    Err(_) => break SessionEnd::Stopped,
+                }
+            }
+            if self.server.borrow_and_update().source != *self.source {
+                break SessionEnd::NewSecret;
             }
             self.order();
             let next = self.clock.now().monotonic + CHECK_INTERVAL;
@@ -204,7 +223,8 @@ impl UpstreamPolicy {
                 changed = barred.changed() => if changed.is_err() { break SessionEnd::Stopped },
                 () = self.demand.closed() => break SessionEnd::Stopped,
                 // A simulated vendor has no updates.
-                Ok(()) = self.vendor.changed() => {}
+                Ok(()) = self.server.changed() => {}
+                () = changes => {}
                 () = self.clock.sleep_until(next) => {}
             }
         };
@@ -265,159 +285,6 @@ fn within_plan(cluster: Cluster, wanted: &Interest, held: &Interest) -> Interest
         contracts.partition(|channel| held.contains(*channel));
     carried.extend(old.into_iter().chain(new).take(CONTRACTS).cloned());
     carried
-}
-
-/// Reports the events of the session to the event loop.
-struct UpstreamSink {
-    reports: ReportSender,
-    /// The last report about the connection, stored so that no report is sent twice in a row.
-    last_report: Option<UpstreamEvent>,
-    simulated: watch::Sender<bool>,
-    /// True if the vendor has accepted the key before: the key is valid, and the plan includes this
-    /// cluster.
-    proven: bool,
-    minutes: BarCache,
-    greeted: watch::Sender<Option<bool>>,
-    cluster: Cluster,
-    metrics: Arc<Metrics>,
-    clock: Clock,
-}
-
-impl EventSink for UpstreamSink {
-    async fn status(&mut self, _: Cluster, status: ConnectionStatus) -> Result<(), ConsumerGone> {
-        let is_simulated = status.simulated == Some(true);
-        self.simulated.send_if_modified(|simulated| {
-            std::mem::replace(simulated, is_simulated) != is_simulated
-        });
-        if status.phase == ConnectionPhase::Live {
-            self.proven = true;
-            // This update comes before the report, so that the hub repeats no data of another
-            // vendor afterwards.
-            let before = self.greeted.send_replace(Some(is_simulated));
-            if before != Some(is_simulated) {
-                self.minutes.seen(is_simulated, &[]);
-            }
-        }
-        let report = match (status.phase, status.reason) {
-            // During the wait the session requests nothing, so there is nothing to report.
-            _ if self.reports.barred() => return Ok(()),
-            // A refused upgrade has another reason, because it comes from a server in front of the
-            // vendor.
-            (ConnectionPhase::Refused, Some(reason @ (Failure::Key | Failure::Plan)))
-                if !self.proven =>
-            {
-                self.last_report = None;
-                return self.reports.send(UpstreamEvent::Barred(reason)).await;
-            }
-            // The vendor of this hub is a hub, which has lost its own vendor.
-            (ConnectionPhase::Live, _) if status.cut_off => {
-                UpstreamEvent::Stalled(Failure::HubUpstream)
-            }
-            (ConnectionPhase::Live, _) => UpstreamEvent::Up {
-                simulated: is_simulated,
-            },
-            (ConnectionPhase::Silent, Some(reason)) => UpstreamEvent::Stalled(reason),
-            (ConnectionPhase::Idle, _) => UpstreamEvent::Down(Failure::Done),
-            // The hub sends a key to the vendor, so a token error here means the key and not the
-            // token of a client.
-            (_, Some(Failure::Token)) => UpstreamEvent::Down(Failure::Key),
-            (_, Some(reason)) => UpstreamEvent::Down(reason),
-            // The first connection attempt is in progress: the state is neither up nor a failure.
-            (_, None) => return Ok(()),
-        };
-        if self.last_report.as_ref() == Some(&report) {
-            return Ok(());
-        }
-        self.last_report = Some(report.clone());
-        self.reports.send(report).await
-    }
-
-    async fn frame(
-        &mut self,
-        frame: &Utf8Bytes,
-        server: &mut ServerState,
-        now: Moment,
-    ) -> Result<(), ConsumerGone> {
-        let (mut events, mut bars, mut confirmed) = (Vec::new(), Vec::new(), Vec::new());
-        let bytes = Bytes::from(frame.clone());
-        self.metrics.messages_received.of(self.cluster).add(1);
-        let length = bytes.len() as u64;
-        self.metrics.bytes_received.of(self.cluster).add(length);
-        let utc = self.clock.now().utc_of(now);
-        for passing in websocket::passing(frame) {
-            match passing {
-                Ok(RelayedEventRef::Status(status_kind, message)) => {
-                    server.handle_status(status_kind, &message, now);
-                    if status_kind == StatusKind::Success {
-                        confirmed.extend(websocket::subscribed(&message));
-                    }
-                }
-                Ok(RelayedEventRef::Data {
-                    kind,
-                    ticker,
-                    age,
-                    stamp,
-                    json,
-                }) => {
-                    // A repeated event does not show the latency of the connection.
-                    if let (None, Some(utc), Some(stamp)) = (age, utc, stamp) {
-                        self.metrics
-                            .vendor_latency
-                            .of(self.cluster)
-                            .observe(utc.since(stamp));
-                    }
-                    // An event that arrives after the end of its subscription is dropped, because
-                    // no client wants this event.
-                    if server.data(kind, &ticker, now)
-                        && let Ok(ticker) = Ticker::try_from(ticker.as_ref())
-                    {
-                        let relayed = RelayedEvent {
-                            channel: Channel { kind, ticker },
-                            json: bytes.slice_ref(json.as_bytes()),
-                            arrival: Arrival {
-                                at: now,
-                                age: age.unwrap_or_default(),
-                            },
-                        };
-                        if kind == ChannelKind::Minute {
-                            bars.push(relayed.clone());
-                        }
-                        events.push(relayed);
-                    }
-                }
-                Ok(RelayedEventRef::Unused) => {}
-                Err(parse_error) => server.count_parse_error(parse_error),
-            }
-        }
-        if !confirmed.is_empty() {
-            self.reports
-                .send(UpstreamEvent::Confirmed(confirmed))
-                .await?;
-        }
-        if events.is_empty() {
-            return Ok(());
-        }
-        if !bars.is_empty() {
-            let simulated = *self.simulated.borrow();
-            self.minutes.seen(simulated, &bars);
-        }
-        self.reports.send(UpstreamEvent::Events(events)).await
-    }
-
-    async fn unsubscribed(&mut self, channel: Channel) -> Result<(), ConsumerGone> {
-        self.reports
-            .send(UpstreamEvent::Unsubscribed(channel))
-            .await
-    }
-
-    async fn unanswered(
-        &mut self,
-        channel: Channel,
-        refusal: ChannelRefusal,
-    ) -> Result<(), ConsumerGone> {
-        let report = UpstreamEvent::Unanswered(channel, refusal);
-        self.reports.send(report).await
-    }
 }
 
 #[cfg(test)]

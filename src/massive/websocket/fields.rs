@@ -106,6 +106,7 @@ impl<'a> Fields<'a> {
             "simulated" => StatusKind::Simulated,
             "upstream_down" => StatusKind::UpstreamDown,
             "upstream_up" => StatusKind::UpstreamUp,
+            "retry_after" => StatusKind::RetryAfter,
             "slow_consumer" | "force_disconnect" => StatusKind::Dropping,
             _ => StatusKind::Other,
         };

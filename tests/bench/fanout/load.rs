@@ -13,6 +13,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
+use super::tree::TOKEN;
+
 /// The resolution of the measured delays, in microseconds.
 const STEP: u64 = 50;
 
@@ -62,7 +64,9 @@ impl Client {
         if ignoring_input {
             rustix::net::sockopt::set_socket_recv_buffer_size(&socket, 4096).unwrap();
         }
-        let head = "GET /ws/indices HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+        let head = format!(
+            "GET /ws/indices?token={TOKEN} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        );
         socket.write_all(head.as_bytes()).unwrap();
         let mut got = Vec::new();
         let mut piece = [0; 4096];

@@ -65,6 +65,8 @@ impl Drop for Process {
 pub(crate) struct Server {
     process: Process,
     port: String,
+    /// The server from which a whole hub gets its events.
+    above: Option<Box<Server>>,
 }
 
 /// The results of one measurement. CPU time is in seconds; `p50` and `p99` are delays in
@@ -91,7 +93,32 @@ impl Measured {
 impl Server {
     fn new(mut process: Process) -> Self {
         let port = process.hear().replace("port ", "");
-        Self { process, port }
+        Self {
+            process,
+            port,
+            above: None,
+        }
+    }
+
+    /// Starts a whole hub below a vendor, or below another hub if `hubs` is 2.
+    pub(crate) fn tree(hubs: usize) -> Self {
+        let mut server = Self::new(Process::again(&["serve-vendor"]));
+        for above in ["vendor", "hub"].into_iter().take(hubs) {
+            let hub = Process::again(&["serve-whole-hub", above, &server.port]);
+            server = Self {
+                above: Some(Box::new(server)),
+                ..Self::new(hub)
+            };
+        }
+        server
+    }
+
+    /// The process that publishes the events.
+    fn publisher(&mut self) -> &mut Process {
+        match &mut self.above {
+            Some(above) => above.publisher(),
+            None => &mut self.process,
+        }
     }
 
     pub(crate) fn hub() -> Self {
@@ -120,13 +147,11 @@ impl Server {
     pub(crate) fn measure(mut self, mut load: Load, work: Work) -> Measured {
         let published = work.seconds * 1_000_000 / work.period;
         let (before, start) = (self.process.cpu(), Instant::now());
-        self.process.say(&format!(
-            "start {} {} {published}",
-            work.channels, work.period
-        ));
+        let start_line = format!("start {} {} {published}", work.channels, work.period);
+        self.publisher().say(&start_line);
         std::thread::sleep(Duration::from_secs(work.seconds.min(3)));
         let memory = self.process.resident_kib();
-        let done = self.process.hear();
+        let done = self.publisher().hear();
         let blocked = done.split_once("blocked=").map_or("0", |(_, count)| count);
         load.0.say(&format!("end {published}"));
         let line = load.0.hear();

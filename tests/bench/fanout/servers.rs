@@ -22,10 +22,10 @@ const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocke
 
 /// The events that a server must publish.
 #[derive(Clone, Copy)]
-struct Plan {
+pub(crate) struct Plan {
     channels: u64,
     period: Duration,
-    total: u64,
+    pub(crate) total: u64,
 }
 
 impl Plan {
@@ -47,11 +47,11 @@ impl Plan {
         })
     }
 
-    fn due(&self, start: Instant, number: u64) -> Instant {
+    pub(crate) fn due(&self, start: Instant, number: u64) -> Instant {
         start + self.period * u32::try_from(number).unwrap()
     }
 
-    fn event(&self, number: u64) -> (String, String) {
+    pub(crate) fn event(&self, number: u64) -> (String, String) {
         let ticker = format!("I:C{}", number % self.channels);
         let value = 5000.0 + (number % 100) as f64 / 4.0;
         let micros = SystemTime::now()
@@ -64,13 +64,27 @@ impl Plan {
     }
 }
 
-/// Runs the hub's fan-out without the rest of the hub.
-pub(crate) fn hub() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .unwrap();
-    runtime.block_on(async {
+        .unwrap()
+}
+
+/// The plans from the standard input.
+pub(crate) fn plans() -> mpsc::Receiver<Plan> {
+    let (tell, plans) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        while let Some(plan) = Plan::read() {
+            tell.blocking_send(plan).unwrap();
+        }
+    });
+    plans
+}
+
+/// Runs the hub's fan-out without the rest of the hub.
+pub(crate) fn hub() {
+    runtime().block_on(async {
         let (reports, inbox) = mpsc::channel(1024);
         let (interest, mut wanted) = watch::channel(Interest::new());
         let (_stop, stopped) = watch::channel(false);
@@ -119,17 +133,13 @@ pub(crate) fn hub() {
                         device: Some(device),
                         address: None,
                         unauthenticated_slot: None,
+                        below: None,
                     };
                     door.admit(pending_client).unwrap();
                 });
             }
         });
-        let (tell, mut plans) = mpsc::channel(1);
-        std::thread::spawn(move || {
-            while let Some(plan) = Plan::read() {
-                tell.blocking_send(plan).unwrap();
-            }
-        });
+        let mut plans = plans();
         while let Some(plan) = plans.recv().await {
             publish(plan, &reports, &clock).await;
             println!("done blocked={}", metrics.clients_blocked.value());

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use deskticker::demo;
 use deskticker::hub::auth::authenticator::Authenticator;
-use deskticker::hub::{Hub, HubSettings, HubSetup, Vendor};
+use deskticker::hub::{Hub, HubSettings, HubSetup, UpstreamServer};
 use deskticker::market::{Calendar, Cluster};
 use deskticker::net::connector::{Connector, NetStream};
 use deskticker::net::endpoint::Endpoint;
@@ -85,7 +85,7 @@ pub async fn hub_with(settings: HubSettings, file: Option<PathBuf>) -> HubUnderT
         Some(Secret::new(KEY).unwrap()),
     );
     let setup = HubSetup {
-        vendor: fixed_vendor(source.clone(), source),
+        upstream: fixed_vendor(source.clone(), source),
         connector: Connector::new(None).unwrap(),
         clusters: vec![Cluster::Indices, Cluster::Options],
         simulated: false,
@@ -98,16 +98,24 @@ pub async fn hub_with(settings: HubSettings, file: Option<PathBuf>) -> HubUnderT
     start(setup, manual_clock).await
 }
 
-fn fixed_vendor(source: FeedSource, rest: FeedSource) -> watch::Receiver<Vendor> {
-    watch::channel(Vendor { source, rest }).1
+fn fixed_vendor(source: FeedSource, rest: FeedSource) -> watch::Receiver<UpstreamServer> {
+    watch::channel(UpstreamServer { source, rest }).1
 }
 
 /// Starts a hub whose settings the test can change.
-async fn start(mut setup: HubSetup, manual_clock: ManualClock) -> HubUnderTest {
+async fn start(setup: HubSetup, manual_clock: ManualClock) -> HubUnderTest {
+    start_at("127.0.0.1:0".parse().unwrap(), setup, manual_clock).await
+}
+
+async fn start_at(
+    address: SocketAddr,
+    mut setup: HubSetup,
+    manual_clock: ManualClock,
+) -> HubUnderTest {
     let (settings, current) = watch::channel(setup.settings.borrow().clone());
     setup.settings = current;
     let authenticator = setup.authenticator.clone();
-    let hub = Hub::start(setup, "127.0.0.1:0".parse().unwrap()).await;
+    let hub = Hub::start(setup, address).await;
     HubUnderTest {
         hub: hub.unwrap(),
         authenticator,
@@ -126,6 +134,15 @@ pub async fn hub_before_with(
     vendor: simulator::SimulatorSettings,
     change: impl FnOnce(&mut HubSetup),
 ) -> (HubUnderTest, Simulator) {
+    hub_before_at("127.0.0.1:0".parse().unwrap(), vendor, change).await
+}
+
+/// A hub at this address with a simulator as its vendor, after a change of its setup.
+pub async fn hub_before_at(
+    address: SocketAddr,
+    vendor: simulator::SimulatorSettings,
+    change: impl FnOnce(&mut HubSetup),
+) -> (HubUnderTest, Simulator) {
     let (clock, manual_clock) = Clock::manual(Now::new(Moment::ZERO, START));
     let token = Secret::new(TOKEN).unwrap();
     let vendor = simulator::SimulatorSettings {
@@ -134,24 +151,49 @@ pub async fn hub_before_with(
     };
     let (mut setup, simulator) = demo::simulated_hub(vendor, &token, clock).await.unwrap();
     change(&mut setup);
-    (start(setup, manual_clock).await, simulator)
+    (start_at(address, setup, manual_clock).await, simulator)
+}
+
+/// The source of a hub or a display below these hubs.
+pub fn source_of(hubs: &[SocketAddr], token: &str) -> FeedSource {
+    let endpoint = |hub: &SocketAddr| Endpoint::parse(&format!("ws://{hub}")).unwrap();
+    let token = Some(Secret::new(token).unwrap());
+    FeedSource {
+        alternatives: hubs[1..].iter().map(endpoint).collect(),
+        ..FeedSource::new(FeedProvider::Hub, endpoint(&hubs[0]), token)
+    }
+}
+
+/// A hub of all clusters below these hubs.
+pub async fn hub_below(hubs: &[SocketAddr], token: &str) -> HubUnderTest {
+    let any = "127.0.0.1:0".parse().unwrap();
+    hub_below_at(any, source_of(hubs, token), |_| {}).await
 }
 
 /// A hub of all clusters with this vendor. The hub treats the vendor as a real one.
 pub async fn hub_behind(vendor: SocketAddr, key: &str) -> HubUnderTest {
+    let source = FeedSource {
+        provider: FeedProvider::Vendor,
+        ..source_of(&[vendor], key)
+    };
+    hub_below_at("127.0.0.1:0".parse().unwrap(), source, |_| {}).await
+}
+
+/// A hub of all clusters at this address and below the hubs of this source, after a change of its
+/// setup.
+pub async fn hub_below_at(
+    address: SocketAddr,
+    source: FeedSource,
+    change: impl FnOnce(&mut HubSetup),
+) -> HubUnderTest {
     let (clock, manual_clock) = Clock::manual(Now::new(Moment::ZERO, START));
     let token = Secret::new(TOKEN).unwrap();
-    let nobody = simulator::SimulatorSettings {
-        key: key.to_owned(),
-        ..simulator::SimulatorSettings::default()
-    };
-    let (mut setup, _simulator) = demo::simulated_hub(nobody, &token, clock).await.unwrap();
-    let endpoint = Endpoint::parse(&format!("ws://{vendor}")).unwrap();
-    let mut source = setup.vendor.borrow().source.clone();
-    source.endpoint = endpoint;
-    setup.vendor = fixed_vendor(source.clone(), source);
+    let unused = simulator::SimulatorSettings::default();
+    let (mut setup, _simulator) = demo::simulated_hub(unused, &token, clock).await.unwrap();
+    setup.upstream = fixed_vendor(source.clone(), source);
     setup.simulated = false;
-    start(setup, manual_clock).await
+    change(&mut setup);
+    start_at(address, setup, manual_clock).await
 }
 
 impl HubUnderTest {

@@ -2,26 +2,25 @@
 //! except the vendor's key has a default, so a hub can run without a file. The module never writes
 //! the file.
 
-use std::collections::HashSet;
+mod items;
+mod upstream;
+
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
-use super::Vendor;
+use super::UpstreamServer;
 use super::auth::authenticator::Authenticator;
 use super::auth::registry;
 use super::server::limits::{self, Limits};
 use super::server::tls::Tls;
 use crate::config::{
-    self, ConfigError, ConfigErrors, ConfigReader, ConfigTable, Key, Kind, Mistake, Schema, key,
-    nearest,
+    self, ConfigError, ConfigErrors, ConfigReader, ConfigTable, Key, Kind, Schema, TOKEN, key,
 };
 use crate::market::Cluster;
 use crate::net::connector::Connector;
-use crate::net::endpoint::Endpoint;
-use crate::net::source::{FeedProvider, FeedSource};
 use crate::secret::{Environment, Secret};
 use crate::time::Clock;
 
@@ -37,11 +36,12 @@ pub struct HubConfig {
     pub announce: bool,
     /// True for simulated prices in place of the vendor's; the hub then needs no key.
     pub simulate: bool,
-    /// The vendor's endpoints, with the key. The default REST endpoint is the WebSocket endpoint.
-    pub vendor: Vendor,
+    /// The server above this hub, with its secret. The vendor's default REST endpoint is its WebSocket
+    /// endpoint.
+    pub upstream: UpstreamServer,
     /// The file of a certificate authority that is trusted in addition to the usual authorities.
     pub ca_file: Option<PathBuf>,
-    /// The vendor's clusters that the hub serves.
+    /// The clusters that the hub serves.
     pub clusters: Vec<Cluster>,
     /// The device registry and the static token.
     pub devices: Devices,
@@ -107,6 +107,26 @@ const KEYS: &[Key] = &[
         Kind::List,
         "[\"indices\", \"options\"]",
     ),
+    key("", "upstream", Kind::Table, ""),
+    key("upstream", "hub", Kind::List, "\"wss://hub.example\""),
+    key(
+        "upstream",
+        "token_file",
+        Kind::Secret,
+        "\"/etc/deskticker/upstream-token\"",
+    ),
+    key(
+        "upstream",
+        "ca_file",
+        Kind::Text,
+        "\"/etc/deskticker/ca.pem\"",
+    ),
+    key(
+        "upstream",
+        "clusters",
+        Kind::List,
+        "[\"indices\", \"options\"]",
+    ),
     key("", "devices", Kind::Table, ""),
     key(
         "devices",
@@ -156,8 +176,10 @@ impl HubConfig {
         path: Option<&Path>,
         environment: &Environment,
     ) -> Result<Self, ConfigErrors> {
+        let unused = || Some("simulated".to_owned());
         let environment = Environment {
-            key: environment.key.clone().or(Some("simulated".to_owned())),
+            key: environment.key.clone().or_else(unused),
+            upstream_token: environment.upstream_token.clone().or_else(unused),
             ..environment.clone()
         };
         match path {
@@ -210,15 +232,11 @@ impl HubConfig {
         let origins = reader.origins(root.list("origins"));
         let hosts = reader.hosts(root.list("hosts"));
         let trusted_proxies = reader.proxies(root.list("trusted_proxy"));
-        let mut massive = root.table("massive");
-        let mut text_of = |name| massive.as_mut().and_then(|table| table.text(name));
-        let (url, rest_url) = (text_of("url"), text_of("rest_url"));
-        let (key_file, ca_file) = (text_of("key_file"), text_of("ca_file"));
-        let clusters = massive.as_mut().and_then(|table| table.list("clusters"));
-        let clusters = reader.clusters(clusters);
-        if let Some(table) = massive {
-            table.finish();
-        }
+        let (massive, hub) = (root.table("massive"), root.table("upstream"));
+        let upstream = match hub {
+            None => reader.vendor(massive, simulate, environment),
+            Some(hub) => reader.hub_above(massive, hub, simulate, environment),
+        };
         let mut devices = root.table("devices");
         let mut text_of = |name| devices.as_mut().and_then(|table| table.text(name));
         let (file, token_file) = (text_of("file"), text_of("token_file"));
@@ -236,17 +254,6 @@ impl HubConfig {
         let limits = limits.map_or_else(Limits::default, |table| Limits::read(&reader, table));
         root.finish();
 
-        let secret = match simulate {
-            true => Secret::new("simulated").ok(),
-            false => reader.secret(FeedProvider::Vendor, None, &key_file, environment),
-        };
-        let endpoint = reader.endpoint(&url);
-        let mut rest = endpoint.clone();
-        reader.set(&mut rest, "rest_url", &rest_url, |url: &str| {
-            crate::config::endpoint(url).map(Some)
-        });
-        let ca_span = ca_file.as_ref().map(Spanned::span);
-        let ca_file = ca_file.and_then(|file| reader.resolve("ca_file", &file));
         let file_span = file.as_ref().map(Spanned::span);
         // The path is set even if the file is missing: the first `token add` must not require a
         // restart.
@@ -260,7 +267,7 @@ impl HubConfig {
             unit_secrets: None,
             ..environment.clone()
         };
-        let fixed = reader.optional_secret(FeedProvider::Hub, &token_file, &own);
+        let fixed = reader.optional_secret(&TOKEN, &token_file, &own);
         let fixed = fixed.unwrap_or_else(|error| {
             reader.note(error);
             None
@@ -289,7 +296,9 @@ impl HubConfig {
                     }
                 }
             }
-            note(ca_span, "ca_file", Connector::new(ca_file.as_deref()).err());
+            let ca_file = upstream.ca_file.as_deref();
+            let authority = Connector::new(ca_file).err();
+            note(upstream.ca_span.clone(), "ca_file", authority);
             let registry = Authenticator::new(file.clone(), None).err();
             note(file_span, "devices", registry);
         }
@@ -298,20 +307,16 @@ impl HubConfig {
         let incomplete = || error.clone();
         let warnings = reader.finish()?;
         // The reader has an error for each value that is missing here, so `finish` has returned it.
-        let source = |endpoint: Option<Endpoint>| {
-            let secret = Some(secret.clone()?);
-            Some(FeedSource::new(FeedProvider::Vendor, endpoint?, secret))
-        };
         Ok(Self {
             listen: listen.ok_or_else(incomplete)?,
             announce,
             simulate,
-            vendor: Vendor {
-                rest: source(rest).ok_or_else(incomplete)?,
-                source: source(endpoint).ok_or_else(incomplete)?,
+            upstream: UpstreamServer {
+                rest: upstream.rest.ok_or_else(incomplete)?,
+                source: upstream.source.ok_or_else(incomplete)?,
             },
-            ca_file,
-            clusters,
+            ca_file: upstream.ca_file,
+            clusters: upstream.clusters,
             devices: Devices {
                 file: file.ok_or_else(incomplete)?,
                 fixed,
@@ -392,89 +397,5 @@ impl ConfigReader<'_> {
             Some((self.resolve(name, &file)?, file.span()))
         });
         Some([cert?, key?])
-    }
-
-    fn clusters(&self, names: Option<Spanned<Vec<Spanned<String>>>>) -> Vec<Cluster> {
-        let Some(names) = names else {
-            // The default does not include stocks, because stocks are not in every plan.
-            return vec![Cluster::Indices, Cluster::Options];
-        };
-        let known = || Cluster::ALL.into_iter();
-        let mut clusters = Vec::new();
-        for name in names.get_ref() {
-            let cluster = self.item("clusters", name, |name: &str| {
-                let plain = name.trim().to_ascii_lowercase();
-                let reason = format!("{name:?}, expected \"indices\", \"options\" or \"stocks\"");
-                let near = match plain.as_str() {
-                    "index" | "indexes" => Some(Cluster::Indices.path()),
-                    "shares" | "equities" => Some(Cluster::Stocks.path()),
-                    _ => nearest(&plain, known().map(Cluster::path)),
-                };
-                match (known().find(|cluster| cluster.path() == plain), near) {
-                    (Some(cluster), _) => Ok(cluster),
-                    (None, Some(near)) => Err(Mistake::with(reason, format!("\"{near}\""))),
-                    (None, None) => Err(reason.into()),
-                }
-            });
-            clusters.extend(cluster.filter(|cluster| !clusters.contains(cluster)));
-        }
-        if names.get_ref().is_empty() {
-            let reason = "the list is empty; add a cluster, or remove this line";
-            self.mistake("clusters", names.span(), reason);
-        }
-        clusters
-    }
-
-    fn origins(&self, origins: Option<Spanned<Vec<Spanned<String>>>>) -> Vec<String> {
-        let origins = origins.map(Spanned::into_inner).unwrap_or_default();
-        let each = origins.iter().filter_map(|origin| {
-            self.item("origins", origin, |origin: &str| {
-                let text = origin.trim_end_matches('/').to_ascii_lowercase();
-                let reason = format!("{origin:?}, expected origins like \"https://desk.example\"");
-                match text.split_once("://") {
-                    _ if text.contains(char::is_whitespace) => Err(reason.into()),
-                    Some(("http" | "https", host)) if !host.is_empty() && !host.contains('/') => {
-                        Ok(text)
-                    }
-                    Some((scheme @ ("http" | "https"), host)) if !host.starts_with('/') => {
-                        let host = host.split('/').next().unwrap_or_default();
-                        Err(Mistake::with(reason, format!("\"{scheme}://{host}\"")))
-                    }
-                    _ => Err(reason.into()),
-                }
-            })
-        });
-        each.collect()
-    }
-
-    fn hosts(&self, hosts: Option<Spanned<Vec<Spanned<String>>>>) -> Vec<String> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-        let hosts = hosts.map(Spanned::into_inner).unwrap_or_default();
-        let each = hosts.iter().filter_map(|host| {
-            self.item("hosts", host, |text: &str| {
-                let text = text.to_ascii_lowercase();
-                match !text.is_empty() && text.bytes().all(plain) {
-                    true => Ok(text),
-                    false => Err(format!(
-                        "{text:?}, expected names without a port like \"hub.example\""
-                    )),
-                }
-            })
-        });
-        each.collect()
-    }
-
-    fn proxies(&self, addresses: Option<Spanned<Vec<Spanned<String>>>>) -> Vec<IpAddr> {
-        let mut seen = HashSet::new();
-        for address in addresses.map(Spanned::into_inner).unwrap_or_default() {
-            let parsed = self.item("trusted_proxy", &address, |address: &str| {
-                let parsed = address.trim().parse::<IpAddr>().ok();
-                // No connection comes from an address like 0.0.0.0.
-                let parsed = parsed.filter(|address| !address.is_unspecified());
-                parsed.ok_or_else(|| format!("{address:?}, expected addresses like \"127.0.0.1\""))
-            });
-            seen.extend(parsed.map(|address| address.to_canonical()));
-        }
-        seen.into_iter().collect()
     }
 }

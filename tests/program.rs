@@ -87,6 +87,12 @@ fn invalid_arguments_are_reported_with_a_pointer_to_help() {
         (&["demo", "--size", "64x48"], "128x64"),
         (&["demo", "--chip", "sh1108"], "sh1107"),
         (&["demo", "--panel", "oled", "--size", "128x128"], "sh1107"),
+        (&["demo", "--dc", "24"], "--dc: only a panel on SPI"),
+        (&["demo", "--bus", "usb"], "--bus: \"usb\", expected"),
+        (
+            &["demo", "--size", "128x32", "--colours", "yellow-blue"],
+            "--colours: only a panel of 128x64",
+        ),
         (
             &["boards", "--size", "128x64"],
             "boards has no option --size",

@@ -35,6 +35,7 @@ pub(crate) use reader::{ConfigReader, Mistake, number};
 use settings::TickerSettings;
 use source::SourceConfig;
 pub(crate) use source::{endpoint, secret_names, secret_source, server};
+pub use wiring::{bus_path, wiring_conflict};
 
 /// The default path of the configuration file.
 pub const DEFAULT_PATH: &str = "/etc/deskticker/deskticker.toml";
@@ -209,6 +210,23 @@ impl Config {
                 false => reader.panel(None, environment, &mut settings),
             }
         }
+    }
+
+    /// Checks only the panel of a configuration.
+    ///
+    /// # Errors
+    /// The setting and the reason of each error.
+    pub(crate) fn check_panel(
+        text: &str,
+        path: &Path,
+        environment: &Environment,
+    ) -> Result<(), Vec<(String, String)>> {
+        let reader = ConfigReader::trial(text, path, SCHEMA);
+        let (mut root, _) = reader.root();
+        let table = root.table("panel");
+        reader.panel(table, environment, &mut TickerSettings::of(Vec::new()));
+        drop(root);
+        reader.finish().map(drop).map_err(|errors| errors.by_key())
     }
 
     /// Returns the connector for the source, which also trusts the authority in `ca_file`.

@@ -175,11 +175,11 @@ impl ConfigReader<'_> {
 
     /// Reads the colours of the panel.
     fn colours(&self, text: &Spanned<String>, size: Size, settings: &mut TickerSettings) {
-        let plain = text.get_ref().to_lowercase();
-        let plain: String = plain.chars().filter(|c| c.is_alphabetic()).collect();
-        let reason = match (&*plain, size) {
-            ("yellowblue", Size::Tall) => return settings.colours = Colours::YellowBlue,
-            ("yellowblue", size) => {
+        let reason = match (text.get_ref().parse(), size) {
+            (Ok(Colours::YellowBlue), Size::Tall) => {
+                return settings.colours = Colours::YellowBlue;
+            }
+            (Ok(Colours::YellowBlue), size) => {
                 format!(
                     "a panel of {size} has one colour; remove this line, or write size = \"128x64\""
                 )

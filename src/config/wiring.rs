@@ -8,6 +8,31 @@ use toml::Spanned;
 use super::{ConfigReader, ConfigTable, Mistake};
 use crate::display::{GpioLine, PanelSettings, is_spi};
 
+/// Reads the bus in an option of the command line, in each form that the configuration accepts.
+///
+/// # Errors
+/// The text is no path and no short name of a bus.
+pub fn bus_path(text: &str) -> Result<PathBuf, String> {
+    bus(text).map_err(|mistake| mistake.reason().to_owned())
+}
+
+/// Returns the conflict between the bus and the GPIO lines of a panel, if there is one, in the words
+/// of the command line: each setting with the name of its option.
+pub fn wiring_conflict(oled: &PanelSettings) -> Option<&'static str> {
+    match (is_spi(&oled.bus), oled.dc) {
+        (false, Some(_)) => Some(
+            "--dc: only a panel on SPI has this pin; add --bus /dev/spidev0.0, or leave --dc out",
+        ),
+        (true, None) => {
+            Some("--bus with an SPI bus needs --dc N, the GPIO at the pin DC of the panel")
+        }
+        (true, dc) if dc == oled.reset => {
+            Some("--dc and --reset have the same GPIO; each of the two pins needs its own")
+        }
+        _ => None,
+    }
+}
+
 impl ConfigReader<'_> {
     /// Reads the wiring from the table `[panel]`.
     pub(super) fn wiring(&self, table: &mut ConfigTable<'_, '_>, oled: &mut PanelSettings) {

@@ -148,13 +148,13 @@ fn scan(
 /// Finds the panel on the bus, and shows a test picture with each likely combination of settings
 /// until the user types its number. Returns the settings that the user has confirmed, or the given
 /// settings without a terminal. Also returns the colours if the user has been asked for them;
-/// `colours` are the present ones.
+/// `colours` are the present ones, or `None` if the user need not be asked.
 ///
 /// # Errors
 /// No combination was right, or the user ends the set-up.
 pub(super) fn find(
     mut wanted: PanelSettings,
-    colours: Colours,
+    colours: Option<Colours>,
     others: bool,
     board: &Board,
     console: &Console,
@@ -214,10 +214,9 @@ pub(super) fn find(
         let answer = console.ask(&Question::new(text, "", ""))?;
         if answer == number || answer == "s" {
             // The user can look at the test picture for this answer.
-            let colours = match settings.size {
-                Size::Tall => Some(ask_colours(colours, console)?),
-                Size::Short | Size::Square => None,
-            };
+            let colours = colours.filter(|_| settings.size == Size::Tall);
+            let colours = colours.map(|present| ask_colours(present, console));
+            let colours = colours.transpose()?;
             drop(shown);
             let frame = notice(settings.size, "SETUP", "at the terminal");
             // The ticker draws over this picture soon.

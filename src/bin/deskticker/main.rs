@@ -227,6 +227,7 @@ async fn demo(options: Options) -> Result<(), ExitReason> {
     let settings = DemoSettings {
         speed: options.speed,
         watchlist: options.watchlist,
+        colours: options.colours.unwrap_or_default(),
     };
     let viewer = Viewer {
         caption,

@@ -242,6 +242,9 @@ fn a_panel_on_spi_is_checked_without_a_probe() {
         found,
         "raspi-config nonint do_spi 0",
     );
+    // The program opens the line first, and reports its chip.
+    let (found, remedy) = ("there is no /dev/gpiochip0", "(dc, reset)");
+    doctor_run.assert_finding("dc", CheckState::Failed, found, remedy);
     let mut machine = machine.with("dev/spidev0.0", "");
     let doctor_run = machine.run_doctor();
     doctor_run.assert_finding(

@@ -3,6 +3,7 @@
 //! in another file.
 
 mod alerts;
+mod buttons;
 mod decimals;
 mod dimming;
 mod file_watch;
@@ -146,10 +147,7 @@ impl Config {
             pages::twelve_hours,
         );
         if let Some(buttons) = root.list("buttons") {
-            let names = buttons.into_inner().into_iter();
-            settings.buttons = names
-                .map(|name| name.into_inner().trim().to_owned())
-                .collect();
+            settings.buttons = reader.buttons(buttons.get_ref());
         }
         if let Some(table) = root.table("pages") {
             reader.pages(table, &mut settings, &lines);

@@ -258,6 +258,19 @@ fn a_panel_on_spi_is_checked_without_a_probe() {
 }
 
 #[test]
+fn an_input_device_that_does_not_exist_is_named_with_those_that_exist() {
+    let text = "buttons = [\"AB Shuter3\"]\n[hub]\nurl = \"ws://hub.invalid\"\n";
+    let machine = Machine::pi("buttons").with_config(text);
+    let mut machine = machine.with("sys/class/input/event2/device/name", "AB Shutter3\n");
+    let found = "there is no input device \"AB Shuter3\"; this machine has \"AB Shutter3\"";
+    let doctor_run = machine.run_doctor();
+    doctor_run.assert_finding("buttons", CheckState::Warning, found, "`buttons`");
+    let mut machine = machine.with("sys/class/input/event3/device/name", "AB Shuter3\n");
+    let finding = machine.run_doctor().finding("buttons").clone();
+    assert_eq!(finding.state, CheckState::Ok);
+}
+
+#[test]
 fn a_ticker_stuck_in_a_write_is_reported_for_every_panel() {
     let told = "panel stuck 2026-11-27T00:15:11Z\n";
     let mut machine = Machine::pi("stuck").with_hub("ws://hub.invalid");

@@ -145,6 +145,9 @@ async fn run_all<'a>(
         Ok((connector, config)) => {
             examination.note(configuration::configuration(context.file, &config));
             examination.note(configuration::token(&config, &environment));
+            if let Some(finding) = configuration::buttons(&config, context.root) {
+                examination.note(finding);
+            }
             for place in 0..=config.source.alternatives.len() {
                 let mut one = config.clone();
                 one.source = config.source.at(place);

@@ -137,6 +137,10 @@ fn the_help_of_one_command_is_printed_in_three_ways() {
     );
     assert_eq!(run(&["help", "snapshot"]).1, text);
     assert_eq!(run(&["snapshot", "-h"]).1, text);
+    let (_, say, _) = run(&["help", "say"]);
+    let usage =
+        "Usage: deskticker say WORD [MEANING] [OPTIONS]\n\n  say       show a word on an oled";
+    assert!(say.starts_with(usage), "{say}");
 }
 
 #[test]

@@ -22,9 +22,9 @@ Commands:
             show a test picture, write the configuration, start the service, and run the doctor
   check     check a configuration, and print all errors, each with its line and its correction
   snapshot  write the current screen to a picture file, then end
-  boards    print the supported boards and the settings that enable their I2C bus
-  say       show a word on the panel instead of prices, then end; the word stays on the panel, so
-            no other deskticker may run at the same time
+  boards    print the supported boards, and the settings for I2C, SPI, buttons and a knob
+  say       show a word on an oled instead of prices, then end; the word stays on the panel, so no
+            other deskticker may run at the same time
   doctor    check the board, the panel, the network and the hub, and print a remedy for each failure
   help [COMMAND]
             print this help, or the help of this command

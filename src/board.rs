@@ -64,6 +64,33 @@ impl Board {
             .unwrap_or(&ALL[0])
     }
 
+    /// Returns how to enable a bus of this board that does not exist: SPI, or else I2C. Further lines
+    /// have settings and commands.
+    pub fn bus_remedy(&self, spi: bool) -> String {
+        let (lines, parameter, example) = match spi {
+            true => (self.spi, "do_spi", "/dev/spidev0.0"),
+            false => (self.i2c, "do_i2c", "/dev/i2c-N"),
+        };
+        if !lines.is_empty() {
+            let raspberry = match self.boot_file == CONFIG_TXT {
+                true => {
+                    format!("\nor, on Raspberry Pi OS:\n  sudo raspi-config nonint {parameter} 0")
+                }
+                false => String::new(),
+            };
+            let (file, lines) = (self.boot_file, lines.join("\n  "));
+            return format!("Add to {file}, and reboot:\n  {lines}{raspberry}");
+        }
+        let enable = match self.model == NO_MODEL && !spi {
+            true => {
+                "Connect a bridge from USB to I2C that has a driver in the kernel (MCP2221, CP2112, \
+                 i2c-tiny-usb). The package's udev rule names its bus /dev/i2c-usb; or set"
+            }
+            false => "Enable the bus of the board, or set",
+        };
+        format!("{enable} another bus in the configuration:\n  [panel]\n  bus = \"{example}\"")
+    }
+
     /// Returns the board that this program runs on, from the first of these files that is readable
     /// (see [`MODEL`]). If no file is readable, the result is the board `pc`.
     pub fn for_machine<P: AsRef<Path>>(files: &[P]) -> &'static Board {

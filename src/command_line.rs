@@ -44,9 +44,20 @@ pub fn help_of(
         let name = name.and_then(|rest| rest.split([' ', ':']).next());
         name == Some(command) || section.starts_with("  -h, --help")
     };
-    let options = sections.filter(own).collect::<Vec<_>>().join("\n\n");
+    let sections: Vec<&str> = sections.filter(own).collect();
+    // The header of the options also names the words behind the command: `Options for say WORD:`.
+    let header = sections.iter().find_map(|section| {
+        let header = section.strip_prefix("Options for ")?;
+        header.strip_prefix(command)?.split_once(':')
+    });
+    let words = header.map_or("", |(words, _)| words);
+    let words = match words.contains('(') {
+        true => "",
+        false => words,
+    };
+    let options = sections.join("\n\n");
     Ok(format!(
-        "Usage: {program} {command} [OPTIONS]\n\n{text}\n{options}\n"
+        "Usage: {program} {command}{words} [OPTIONS]\n\n{text}\n{options}\n"
     ))
 }
 

@@ -533,6 +533,28 @@ fn a_panel_on_spi_needs_its_dc_line_and_has_no_address() {
 }
 
 #[test]
+fn a_gpio_of_the_bus_itself_is_reported_on_a_raspberry_pi() {
+    let environment = |model: &str| Environment {
+        board: Board::for_model(model),
+        ..with_token()
+    };
+    let told = |model: &str, lines: &str| {
+        let text = format!("{HUB}[panel]\n{lines}");
+        let config = Config::parse(&text, Path::new(FILE), &environment(model));
+        config.unwrap().warnings.join("\n")
+    };
+    let (pi, spi) = (
+        "Raspberry Pi 4",
+        "bus = \"/dev/spidev0.0\"\ndc = 24\nreset = 10",
+    );
+    let words = "6: reset: GPIO 10 belongs to the bus /dev/spidev0.0";
+    assert!(told(pi, spi).contains(words), "{}", told(pi, spi));
+    assert!(told(pi, "bus = \"/dev/i2c-1\"\nreset = 2").contains("GPIO 2 belongs"));
+    assert_eq!(told(pi, "bus = \"/dev/i2c-3\"\nreset = 2"), "");
+    assert_eq!(told("OrangePi Zero3", spi), "");
+}
+
+#[test]
 fn the_buttons_are_those_at_the_gpios_or_the_named_devices() {
     let buttons = |line: &str| settings(line).buttons;
     assert_eq!(buttons(""), ["gpio"]);
@@ -540,6 +562,7 @@ fn the_buttons_are_those_at_the_gpios_or_the_named_devices() {
     let two = "buttons = [\"gpio\", \"/dev/input/event3\"]";
     assert_eq!(buttons(two), ["gpio", "/dev/input/event3"]);
     assert!(buttons("buttons = []").is_empty());
+    assert_eq!(buttons("buttons = \" GPIO \""), ["gpio"]);
 }
 
 #[test]

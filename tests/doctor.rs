@@ -242,6 +242,9 @@ fn a_panel_on_spi_is_checked_without_a_probe() {
         found,
         "raspi-config nonint do_spi 0",
     );
+    // The program opens the line first, and reports its chip.
+    let (found, remedy) = ("there is no /dev/gpiochip0", "(dc, reset)");
+    doctor_run.assert_finding("dc", CheckState::Failed, found, remedy);
     let mut machine = machine.with("dev/spidev0.0", "");
     let doctor_run = machine.run_doctor();
     doctor_run.assert_finding(
@@ -252,6 +255,19 @@ fn a_panel_on_spi_is_checked_without_a_probe() {
     );
     doctor_run.assert_skipped(&["panel", "speed"]);
     assert!(machine.probes.is_empty());
+}
+
+#[test]
+fn an_input_device_that_does_not_exist_is_named_with_those_that_exist() {
+    let text = "buttons = [\"AB Shuter3\"]\n[hub]\nurl = \"ws://hub.invalid\"\n";
+    let machine = Machine::pi("buttons").with_config(text);
+    let mut machine = machine.with("sys/class/input/event2/device/name", "AB Shutter3\n");
+    let found = "there is no input device \"AB Shuter3\"; this machine has \"AB Shutter3\"";
+    let doctor_run = machine.run_doctor();
+    doctor_run.assert_finding("buttons", CheckState::Warning, found, "`buttons`");
+    let mut machine = machine.with("sys/class/input/event3/device/name", "AB Shuter3\n");
+    let finding = machine.run_doctor().finding("buttons").clone();
+    assert_eq!(finding.state, CheckState::Ok);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 use deskticker::market::{ChannelKind, Price, TopOfBook, Trade};
 use deskticker::massive::websocket::{
     self, ChannelRefusal, Event, MarketData, MarketEvent, ParseError, RelayedEventRef, StatusKind,
+    invalid_price,
 };
 use deskticker::time::Utc;
 use proptest::prelude::*;
@@ -444,5 +445,19 @@ proptest! {
     fn a_good_event_survives_any_junk_beside_it(junk in "[^\\[\\]{}\"\\\\]{0,40}") {
         let frame = format!(r#"[{{"ev":"V","val":{junk},"T":"I:NDX"}},{{"ev":"V","val":17.02,"T":"I:VIX"}}]"#);
         prop_assert!(values(&frame).contains(&"I:VIX 17.02".to_owned()), "{}", frame);
+    }
+}
+
+#[test]
+fn the_ticker_and_the_number_of_an_invalid_price_are_named_and_no_other_text() {
+    let frame = r#"[{"ev":"V","val":1.5,"T":"I:VIX"},{"ev":"V","val":0,"T":"I:SPX","x":"s3cr3t"}]"#;
+    assert_eq!(invalid_price(frame).as_deref(), Some("I:SPX: val 0"));
+    for frame in [
+        "",
+        "[]",
+        r#"[{"ev":"V","val":1.5,"T":"I:VIX"}]"#,
+        r#"[{"ev":"V","val":0,"T":"no symbol"}]"#,
+    ] {
+        assert_eq!(invalid_price(frame), None, "{frame}");
     }
 }

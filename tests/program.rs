@@ -87,6 +87,12 @@ fn invalid_arguments_are_reported_with_a_pointer_to_help() {
         (&["demo", "--size", "64x48"], "128x64"),
         (&["demo", "--chip", "sh1108"], "sh1107"),
         (&["demo", "--panel", "oled", "--size", "128x128"], "sh1107"),
+        (&["demo", "--dc", "24"], "--dc: only a panel on SPI"),
+        (&["demo", "--bus", "usb"], "--bus: \"usb\", expected"),
+        (
+            &["demo", "--size", "128x32", "--colours", "yellow-blue"],
+            "--colours: only a panel of 128x64",
+        ),
         (
             &["boards", "--size", "128x64"],
             "boards has no option --size",
@@ -131,6 +137,10 @@ fn the_help_of_one_command_is_printed_in_three_ways() {
     );
     assert_eq!(run(&["help", "snapshot"]).1, text);
     assert_eq!(run(&["snapshot", "-h"]).1, text);
+    let (_, say, _) = run(&["help", "say"]);
+    let usage =
+        "Usage: deskticker say WORD [MEANING] [OPTIONS]\n\n  say       show a word on an oled";
+    assert!(say.starts_with(usage), "{say}");
 }
 
 #[test]
@@ -378,7 +388,11 @@ fn a_missing_panel_is_logged_once_and_does_not_end_the_program() {
     let mut program = Program::start(&["--config", config.to_str().unwrap()], &[]);
     proxy.wait_for_subscriptions(4);
     let line = program.wait_for_line("/dev/i2c-77");
-    assert!(line.contains("raspi-config"), "{line}");
+    // The advice is that of the doctor for this board.
+    let remedy = Board::for_machine(&board::MODEL).bus_remedy(false);
+    let remedy = remedy.split_whitespace().take(4).collect::<Vec<_>>();
+    let words = format!("there is no /dev/i2c-77: {}", remedy.join(" "));
+    assert!(line.contains(&words), "{words}\n{line}");
     // The wait covers the first two retries, which the panel makes after 1 s and 3 s.
     let end = Instant::now() + Duration::from_millis(3500);
     proxy.text(r#"[{"ev":"V","val":5912.34,"T":"I:SPX"}]"#);

@@ -135,7 +135,14 @@ fn options_set_up_a_display_without_a_terminal() {
     let folder = directory("options");
     let (config, url) = (folder.join("desk.toml"), format!("ws://{}", hub.address));
     let picture = folder.join("screen.png");
-    let panel = ["--panel", "png", "--output", picture.to_str().unwrap()];
+    let panel = [
+        "--panel",
+        "png",
+        "--output",
+        picture.to_str().unwrap(),
+        "--colours",
+        "yellow-blue",
+    ];
     // The set-up completes an address without ws://.
     let arguments = [
         "--hub",
@@ -182,6 +189,7 @@ fn options_set_up_a_display_without_a_terminal() {
         text.contains("\nwatchlist = [\"spx\", \"SPY\"]\n"),
         "{text}"
     );
+    assert!(text.contains("\ncolours = \"yellow-blue\"\n"), "{text}");
     assert!(
         text.contains("# Alerts, any number of them."),
         "the comments are lost:\n{text}"
@@ -268,6 +276,41 @@ fn wrong_options_are_named_and_nothing_is_written() {
         "{said}"
     );
     assert_eq!(read(&config), "[hub\nurl = 1\n");
+}
+
+#[test]
+fn a_wrong_wiring_is_named_by_its_option_and_no_change_is_shown() {
+    let folder = directory("wiring");
+    let config = folder.join("desk.toml");
+    for (arguments, words) in [
+        (
+            &["--dc", "24"][..],
+            "--dc: only a panel on SPI has this pin",
+        ),
+        (&["--bus", "spi", "--dc", "24"], "--bus: \"spi\", expected"),
+        (&["--bus", "/dev/spidev0.0"], "needs --dc N"),
+        (
+            &["--bus", "/dev/spidev0.0", "--dc", "24", "--reset", "GPIO24"],
+            "--dc and --reset have the same GPIO",
+        ),
+        (
+            &["--size", "128x32", "--colours", "yellow-blue"],
+            "--colours: a panel of 128x32 has one colour",
+        ),
+        (
+            &["--colours", "white"],
+            "--colours \"white\": expected yellow-blue",
+        ),
+    ] {
+        let usual = ["--dry-run", "--yes", "--panel", "oled"];
+        let output = run(&setup(DISPLAY, &config, &[&usual, arguments].concat()), "");
+        let (code, said) = told(&output);
+        assert!(code != 0 && said.contains(words), "{words}\n{said}");
+        // The file does not exist, so no error has a place in it.
+        let other = ["desk.toml", "--watchlist", "There is no"];
+        assert!(other.iter().all(|word| !said.contains(word)), "{said}");
+    }
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::{ConfigReader, Mistake};
 use crate::market::{Price, Symbol};
 
 /// The characters between a symbol and its number.
-const SEPARATORS: [char; 3] = [' ', '=', ':'];
+const SEPARATORS: [char; 4] = [' ', '=', ':', ','];
 
 impl ConfigReader<'_> {
     /// Reads the list. Returns the index of each instrument on the watchlist and its number.

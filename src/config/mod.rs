@@ -3,6 +3,7 @@
 //! in another file.
 
 mod alerts;
+mod buttons;
 mod decimals;
 mod dimming;
 mod file_watch;
@@ -38,6 +39,7 @@ use settings::TickerSettings;
 use source::SourceConfig;
 pub(crate) use source::{KEY, SecretName, TOKEN, UPSTREAM_TOKEN, endpoint, server};
 pub use web::PageConfig;
+pub use wiring::{bus_path, wiring_conflict};
 
 /// The default path of the configuration file.
 pub const DEFAULT_PATH: &str = "/etc/deskticker/deskticker.toml";
@@ -150,10 +152,7 @@ impl Config {
             pages::twelve_hours,
         );
         if let Some(buttons) = root.list("buttons") {
-            let names = buttons.into_inner().into_iter();
-            settings.buttons = names
-                .map(|name| name.into_inner().trim().to_owned())
-                .collect();
+            settings.buttons = reader.buttons(buttons.get_ref());
         }
         if let Some(table) = root.table("pages") {
             reader.pages(table, &mut settings, &lines);
@@ -217,6 +216,23 @@ impl Config {
                 false => reader.panel(None, None, environment, &mut settings),
             }
         }
+    }
+
+    /// Checks only the panel of a configuration.
+    ///
+    /// # Errors
+    /// The setting and the reason of each error.
+    pub(crate) fn check_panel(
+        text: &str,
+        path: &Path,
+        environment: &Environment,
+    ) -> Result<(), Vec<(String, String)>> {
+        let reader = ConfigReader::trial(text, path, SCHEMA);
+        let (mut root, _) = reader.root();
+        let table = root.table("panel");
+        reader.panel(table, environment, &mut TickerSettings::of(Vec::new()));
+        drop(root);
+        reader.finish().map(drop).map_err(|errors| errors.by_key())
     }
 
     /// Returns the connector for the source, which also trusts the authority in `ca_file`.

@@ -113,6 +113,9 @@ impl ConfigReader<'_> {
             self.picture(&file, &mut panel, environment);
         }
         let is_oled = panel.kind == PanelKind::Oled;
+        if !is_oled {
+            self.unused(&table);
+        }
         let oled = &mut panel.oled;
         let chip = table.text("chip");
         self.set(&mut oled.chip, "chip", &chip, |text: &str| {
@@ -146,7 +149,14 @@ impl ConfigReader<'_> {
         if let Some(colours) = table.text("colours") {
             self.colours(&colours, oled.size, settings);
         }
-        self.wiring(&mut table, oled);
+        self.wiring(&mut table, oled, is_oled, environment.board);
+        if let Some(chip) = chip.filter(|_| is_oled && oled.chip == Chip::Ssd1309)
+            && oled.reset.is_none()
+        {
+            let text = "chip: most panels with an ssd1309 stay dark without a reset; connect the pin RES \
+                        to a GPIO, and add a line, for example: reset = 17";
+            self.warn(&chip.span(), text);
+        }
         let rotation = table.whole("rotation");
         self.set(
             &mut oled.rotation,
@@ -165,13 +175,35 @@ impl ConfigReader<'_> {
             &level,
             super::dimming::brightness,
         );
-        settings.shift = table.flag("shift").unwrap_or(settings.shift);
+        let shift = table.span_of("shift");
+        settings.shift = match (table.flag("shift"), shift) {
+            (Some(true), Some(span)) if settings.colours == Colours::YellowBlue => {
+                let text = "shift: a picture of two colours does not move, because its digits would \
+                            cross the colours; remove this line";
+                self.warn(&span, text);
+                true
+            }
+            (flag, _) => flag.unwrap_or(settings.shift),
+        };
         table.finish();
         panel
     }
 }
 
 impl ConfigReader<'_> {
+    /// Warns about the settings that only an OLED has.
+    fn unused(&self, table: &ConfigTable<'_, '_>) {
+        for key in ["column_offset", "bus", "address", "dc", "reset", "rotation"] {
+            if let Some(span) = table.span_of(key) {
+                let text = format!(
+                    "{key}: the panel is no oled, so this setting has no effect; remove this line, \
+                     or write: kind = \"oled\""
+                );
+                self.warn(&span, text);
+            }
+        }
+    }
+
     /// Reads the column offset of a chip that has one.
     fn column_offset(&self, offset: &Spanned<i64>, chip: &mut Chip) {
         let (column, most, usual) = match chip {
@@ -191,11 +223,11 @@ impl ConfigReader<'_> {
 
     /// Reads the colours of the panel.
     fn colours(&self, text: &Spanned<String>, size: Size, settings: &mut TickerSettings) {
-        let plain = text.get_ref().to_lowercase();
-        let plain: String = plain.chars().filter(|c| c.is_alphabetic()).collect();
-        let reason = match (&*plain, size) {
-            ("yellowblue", Size::Tall) => return settings.colours = Colours::YellowBlue,
-            ("yellowblue", size) => {
+        let reason = match (text.get_ref().parse(), size) {
+            (Ok(Colours::YellowBlue), Size::Tall) => {
+                return settings.colours = Colours::YellowBlue;
+            }
+            (Ok(Colours::YellowBlue), size) => {
                 format!(
                     "a panel of {size} has one colour; remove this line, or write size = \"128x64\""
                 )

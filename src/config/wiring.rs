@@ -1,17 +1,52 @@
 //! The wiring of an OLED panel in the configuration: its bus, its address, and its GPIO lines.
 
+use std::ops::{Range, RangeInclusive};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
-use super::{ConfigReader, ConfigTable, Mistake};
+use super::reader::Correction;
+use super::{ConfigError, ConfigReader, ConfigTable, Mistake};
+use crate::board::{Board, CONFIG_TXT};
 use crate::display::{GpioLine, PanelSettings, is_spi};
 
+/// Reads the bus in an option of the command line, in each form that the configuration accepts.
+///
+/// # Errors
+/// The text is no path and no short name of a bus.
+pub fn bus_path(text: &str) -> Result<PathBuf, String> {
+    bus(text).map_err(|mistake| mistake.reason().to_owned())
+}
+
+/// Returns the conflict between the bus and the GPIO lines of a panel, if there is one, in the words
+/// of the command line: each setting with the name of its option.
+pub fn wiring_conflict(oled: &PanelSettings) -> Option<&'static str> {
+    match (is_spi(&oled.bus), oled.dc) {
+        (false, Some(_)) => Some(
+            "--dc: only a panel on SPI has this pin; add --bus /dev/spidev0.0, or leave --dc out",
+        ),
+        (true, None) => {
+            Some("--bus with an SPI bus needs --dc N, the GPIO at the pin DC of the panel")
+        }
+        (true, dc) if dc == oled.reset => {
+            Some("--dc and --reset have the same GPIO; each of the two pins needs its own")
+        }
+        _ => None,
+    }
+}
+
 impl ConfigReader<'_> {
-    /// Reads the wiring from the table `[panel]`.
-    pub(super) fn wiring(&self, table: &mut ConfigTable<'_, '_>, oled: &mut PanelSettings) {
+    /// Reads the wiring from the table `[panel]`. A panel of another kind than `oled` has none.
+    pub(super) fn wiring(
+        &self,
+        table: &mut ConfigTable<'_, '_>,
+        oled: &mut PanelSettings,
+        is_oled: bool,
+        board: &Board,
+    ) {
         let named = table.text("bus");
+        let is_wrong = (named.as_ref()).is_some_and(|named| bus(named.get_ref()).is_err());
         self.set(&mut oled.bus, "bus", &named, bus);
         if let Some(named) = named.as_ref().filter(|_| is_other_file(&oled.bus)) {
             let (path, kind) = (
@@ -25,25 +60,40 @@ impl ConfigReader<'_> {
         }
         let spi = named.filter(|_| is_spi(&oled.bus));
         let has_dc = table.has("dc");
-        let line = |key: &str, text: &Spanned<String>| {
-            self.read(key, text, |text: &str| text.parse::<GpioLine>())
-        };
-        match (table.text("dc"), &spi) {
-            (Some(dc), Some(_)) => oled.dc = line("dc", &dc),
-            (Some(dc), None) => {
-                let reason = "only a panel on SPI has this setting; remove this line, or write \
-                              bus = \"/dev/spidev0.0\"";
-                self.mistake("dc", dc.span(), reason);
+        let [dc, reset] = ["dc", "reset"].map(|key| {
+            let text = table.text(key)?;
+            let line = self.read(key, &text, |text: &str| {
+                let gpio = GpioLine::of_pin(text);
+                text.parse::<GpioLine>().map_err(|reason| match gpio {
+                    Some(gpio) => Mistake::with(reason, gpio.to_string()),
+                    None => reason.into(),
+                })
+            })?;
+            Some((line, text.span()))
+        });
+        (oled.dc, oled.reset) = (
+            dc.as_ref().map(|(line, _)| *line),
+            reset.as_ref().map(|(line, _)| *line),
+        );
+        if is_oled {
+            match (&dc, &spi) {
+                // A wrong bus can mean SPI.
+                (Some((_, span)), None) if !is_wrong => {
+                    let reason = "only a panel on SPI has this setting; remove this line, or write \
+                                  bus = \"/dev/spidev0.0\"";
+                    self.mistake("dc", span.clone(), reason);
+                }
+                (None, Some(named)) if !has_dc => {
+                    let reason = "bus: a panel on SPI also needs the GPIO at its pin DC";
+                    let correction = Correction::words("add a line, for example: dc = 24");
+                    self.note(ConfigError {
+                        correction: Some(correction),
+                        ..self.error(Some(named.span()), reason)
+                    });
+                }
+                _ => {}
             }
-            (None, Some(named)) if !has_dc => {
-                let reason = "a panel on SPI also needs the GPIO at its pin DC; add a line, for \
-                              example: dc = 24";
-                self.mistake("bus", named.span(), reason);
-            }
-            (None, _) => {}
-        }
-        if let Some(reset) = table.text("reset") {
-            oled.reset = line("reset", &reset);
+            self.lines(&dc, &reset, &oled.bus, board);
         }
         match table.text("address") {
             Some(address) if spi.is_some() => {
@@ -52,6 +102,35 @@ impl ConfigReader<'_> {
             }
             Some(address) => self.address(&address, oled),
             None => {}
+        }
+    }
+
+    /// Checks that each pin has a GPIO of its own.
+    fn lines(
+        &self,
+        dc: &Option<(GpioLine, Range<usize>)>,
+        reset: &Option<(GpioLine, Range<usize>)>,
+        bus: &Path,
+        board: &Board,
+    ) {
+        if let (Some((dc, _)), Some((reset, span))) = (dc, reset)
+            && dc == reset
+        {
+            let reason =
+                format!("{reset} is also the one of dc; each of the two pins needs its own");
+            self.mistake("reset", span.clone(), reason);
+        }
+        let own = own_gpios(bus, board);
+        for (key, pin) in [("dc", dc), ("reset", reset)] {
+            if let Some((GpioLine { chip: 0, line }, span)) = pin
+                && own.contains(line)
+            {
+                let text = format!(
+                    "{key}: GPIO {line} belongs to the bus {}; connect the pin to another GPIO",
+                    bus.display()
+                );
+                self.warn(span, text);
+            }
         }
     }
 
@@ -74,6 +153,16 @@ impl ConfigReader<'_> {
     }
 }
 
+/// Returns the GPIOs of the bus itself, on the header of a Raspberry Pi.
+fn own_gpios(bus: &Path, board: &Board) -> RangeInclusive<u16> {
+    let is_raspberry = board.boot_file == CONFIG_TXT;
+    match bus.to_str() {
+        Some("/dev/spidev0.0" | "/dev/spidev0.1") if is_raspberry => 7..=11,
+        Some("/dev/i2c-1") if is_raspberry => 2..=3,
+        _ => RangeInclusive::new(1, 0),
+    }
+}
+
 /// Returns true if the path exists and is no bus: in Linux, I2C buses have the major number 89, and
 /// SPI buses 153.
 fn is_other_file(path: &Path) -> bool {
@@ -86,17 +175,27 @@ fn is_other_file(path: &Path) -> bool {
 /// `spidev0.0` and `/dev/spidev0.0`.
 fn bus(text: &str) -> Result<PathBuf, Mistake> {
     let text = text.trim();
-    let select = text.trim_start_matches("/dev/").strip_prefix("spi");
+    let lower = text.to_ascii_lowercase();
+    let name = lower.trim_start_matches("/dev/");
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let select = name.strip_prefix("spi");
     let select = select.map(|rest| rest.trim_start_matches("dev"));
-    if let Some((controller, chip)) = select.and_then(|select| select.split_once('.')) {
-        let numbers = [controller, chip].map(|number| number.parse::<u8>().is_ok());
-        if numbers == [true; 2] {
-            return Ok(PathBuf::from(format!("/dev/spidev{controller}.{chip}")));
-        }
+    if let Some(select) = select.filter(|select| digits(&select.replace('.', ""))) {
+        let numbers = select.split_once('.').unwrap_or((select, ""));
+        return match (numbers.0.parse::<u8>(), numbers.1.parse::<u8>()) {
+            (Ok(bus), Ok(pin)) => Ok(PathBuf::from(format!("/dev/spidev{bus}.{pin}"))),
+            (bus, _) => {
+                let path = format!("\"/dev/spidev{}.0\"", bus.unwrap_or(0));
+                let reason = format!(
+                    "{text:?}, expected the path of an SPI bus with the number of its pin CE, like \
+                     {path}"
+                );
+                Err(Mistake::with(reason, path))
+            }
+        };
     }
-    let number = text.trim_start_matches("/dev/").trim_start_matches("i2c");
-    let number = number.trim_start_matches('-');
-    if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
+    let number = name.trim_start_matches("i2c").trim_start_matches('-');
+    if !number.is_empty() && digits(number) {
         return Ok(PathBuf::from(format!("/dev/i2c-{number}")));
     }
     match text.starts_with('/') {

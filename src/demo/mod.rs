@@ -18,7 +18,7 @@ use crate::market::{Calendar, Cluster, Symbol, SymbolError};
 use crate::net::connector::Connector;
 use crate::net::endpoint::Endpoint;
 use crate::net::source::{FeedProvider, FeedSource};
-use crate::render::Size;
+use crate::render::{Colours, Size};
 use crate::secret::Secret;
 use crate::simulator::{self, Simulator};
 use crate::systemd::Supervisor;
@@ -49,7 +49,7 @@ pub async fn simulated(
         .await
         .map_err(|error| error.to_string())?;
     let source = hub_source(hub.address(), token)?;
-    let settings = settings_of(usual_watchlist(&clock)?);
+    let settings = settings_of(usual_watchlist(&clock)?, Colours::One);
     let setup = TickerSetup {
         settings,
         source,
@@ -82,11 +82,15 @@ fn usual_watchlist(clock: &Clock) -> Result<Vec<Symbol>, String> {
 
 /// Returns settings with the usual pages of a watchlist, its first instrument in large digits, and
 /// the page of the connection at the end.
-fn settings_of(watchlist: Vec<Symbol>) -> TickerSettings {
+fn settings_of(watchlist: Vec<Symbol>, colours: Colours) -> TickerSettings {
     let usual = TickerSettings::of(watchlist);
     let mut pages = usual.page_specs();
     pages.extend([PageSpec::Big(0), PageSpec::Link]);
-    TickerSettings { pages, ..usual }
+    TickerSettings {
+        pages,
+        colours,
+        ..usual
+    }
 }
 
 /// Starts a simulator and returns the setup of a hub that serves its prices. The clients of the hub

@@ -17,7 +17,7 @@ use crate::display::screen::ScreenMailbox;
 use crate::hub::Hub;
 use crate::market::{Calendar, Symbol, WatchlistError};
 use crate::net::connector::Connector;
-use crate::render::Threshold;
+use crate::render::{Colours, Threshold};
 use crate::secret::Secret;
 use crate::simulator::{InjectedFault, Simulator, SimulatorSettings};
 use crate::systemd::Supervisor;
@@ -45,6 +45,8 @@ pub struct DemoSettings {
     pub speed: f64,
     /// The symbols; an empty list selects the usual symbols.
     pub watchlist: Vec<Symbol>,
+    /// The colours of the panel.
+    pub colours: Colours,
     /// The mailbox of the big screen, if there is one.
     pub screen: Option<ScreenMailbox>,
 }
@@ -283,7 +285,7 @@ impl Stage {
             [] => usual_watchlist(&clocks.servers.0)?,
             chosen => chosen.to_vec(),
         };
-        let settings = settings_of(watchlist);
+        let settings = settings_of(watchlist, demo.colours);
         let setup = TickerSetup {
             settings: settings.clone(),
             source: hub_source(hub.address(), token.clone())?,

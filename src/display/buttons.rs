@@ -4,6 +4,7 @@
 //! An input device is a file of records with a fixed form (`struct input_event`; kernel documentation,
 //! input/input), and its name is a file in `/sys`. Therefore no ioctl and no crate is needed.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -71,6 +72,9 @@ fn run(names: &[String], root: &Path, sender: &mpsc::Sender<Button>) {
     let mut devices = Vec::new();
     // The devices that cannot be opened; each is logged once.
     let mut refused = Vec::new();
+    if let Some(text) = missing(names, root) {
+        log::warn!("buttons: {text}; the program uses a device as soon as it appears");
+    }
     while !sender.is_closed() {
         for path in find(names, root) {
             let is_open = devices.iter().any(|device: &Device| device.path == path);
@@ -170,28 +174,70 @@ fn key(code: u16) -> Option<Button> {
     })
 }
 
-/// Returns the paths of the devices with these names.
-fn find(names: &[String], root: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(root.join("sys/class/input"));
-    let entries = entries.into_iter().flatten().flatten();
-    let mut found = Vec::new();
-    for event in entries.map(|entry| entry.file_name()) {
-        if !event.as_encoded_bytes().starts_with(b"event") {
-            continue;
-        }
-        let device = root.join("sys/class/input").join(&event).join("device");
-        let text = |file: &str| fs::read_to_string(device.join(file)).unwrap_or_default();
-        let (name, bus) = (text("name"), text("id/bustype"));
-        let path = Path::new("/dev/input").join(&event);
-        let is_meant = |wanted: &String| match wanted.as_str() {
-            GPIO => bus.trim() == BUS_HOST,
-            wanted => wanted == name.trim() || Path::new(wanted) == path,
-        };
-        if names.iter().any(is_meant) {
-            found.push(root.join("dev/input").join(&event));
+/// An input device of the system.
+struct Listed {
+    /// The name of its file, such as `event3`.
+    event: OsString,
+    name: String,
+    at_gpio: bool,
+}
+
+impl Listed {
+    /// Returns true if a name of the configuration means this device.
+    fn is(&self, wanted: &str) -> bool {
+        match wanted {
+            GPIO => self.at_gpio,
+            wanted => {
+                wanted == self.name
+                    || Path::new(wanted) == Path::new("/dev/input").join(&self.event)
+            }
         }
     }
-    found
+}
+
+fn devices(root: &Path) -> Vec<Listed> {
+    let folder = root.join("sys/class/input");
+    let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+    let events = entries.map(|entry| entry.file_name());
+    let events = events.filter(|event| event.as_encoded_bytes().starts_with(b"event"));
+    let listed = events.map(|event| {
+        let device = folder.join(&event).join("device");
+        let text = |file: &str| fs::read_to_string(device.join(file)).unwrap_or_default();
+        Listed {
+            name: text("name").trim().to_owned(),
+            at_gpio: text("id/bustype").trim() == BUS_HOST,
+            event,
+        }
+    });
+    listed.collect()
+}
+
+/// Returns the paths of the devices with these names.
+fn find(names: &[String], root: &Path) -> Vec<PathBuf> {
+    let devices = devices(root).into_iter();
+    let meant = devices.filter(|device| names.iter().any(|name| device.is(name)));
+    let paths = meant.map(|device| root.join("dev/input").join(device.event));
+    paths.collect()
+}
+
+/// Returns a sentence about the names without a device, with the names that exist; `None` if there
+/// is no such name. Most boards have no buttons at their GPIOs, so [`GPIO`] needs no device.
+pub fn missing(names: &[String], root: &Path) -> Option<String> {
+    let devices = devices(root);
+    let quoted = |name: &String| format!("{name:?}");
+    let absent = names.iter().filter(|name| {
+        let exists = devices.iter().any(|device| device.is(name));
+        name.as_str() != GPIO && !exists
+    });
+    let absent: Vec<String> = absent.map(quoted).collect();
+    let known: Vec<String> = devices.iter().map(|device| quoted(&device.name)).collect();
+    let known = match known.as_slice() {
+        [] => "has no input device".to_owned(),
+        known => format!("has {}", known.join(", ")),
+    };
+    let names = absent.join(" or ");
+    let text = format!("there is no input device {names}; this machine {known}");
+    Some(text).filter(|_| !absent.is_empty())
 }
 
 #[cfg(test)]
@@ -281,6 +327,17 @@ mod tests {
         assert_eq!(found(&[GPIO, "AB Shutter3"]), ["event0", "event2"]);
         assert_eq!(found(&["/dev/input/event1"]), ["event1"]);
         assert!(found(&["keyboard"]).is_empty());
+        let told = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            missing(&names, &system.0)
+        };
+        assert_eq!(told(&[GPIO, "AB Shutter3", "/dev/input/event1"]), None);
+        let text = told(&["AB Shuter3"]).unwrap();
+        assert!(
+            text.starts_with("there is no input device \"AB Shuter3\"; "),
+            "{text}"
+        );
+        assert!(text.contains("\"AB Shutter3\""), "{text}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::{Finding, network};
 use crate::config::{Config, ConfigErrors, SecretName};
+use crate::display::buttons;
 use crate::secret::Environment;
 
 pub(super) fn configuration(file: &Path, config: &Config) -> Finding {
@@ -43,4 +44,20 @@ pub(super) fn token(config: &Config, environment: &Environment) -> Finding {
         return Finding::warning("token", found, remedy);
     }
     Finding::ok("token", found)
+}
+
+/// Checks that each named input device exists. Returns `None` if the configuration names none.
+pub(super) fn buttons(config: &Config, root: &Path) -> Option<Finding> {
+    let names = &config.settings.buttons;
+    if names.iter().all(|name| name == buttons::GPIO) {
+        return None;
+    }
+    Some(match buttons::missing(names, root) {
+        None => Finding::ok("buttons", "each named input device exists"),
+        Some(found) => Finding::warning(
+            "buttons",
+            found,
+            "Write the name of the device to `buttons`, or connect the device.",
+        ),
+    })
 }

@@ -8,7 +8,7 @@ use std::{fs, io};
 use rustix::process::Gid;
 
 use super::Finding;
-use crate::board::{self, Board, CONFIG_TXT, NO_MODEL};
+use crate::board::{self, Board, NO_MODEL};
 use crate::display::{BusFault, is_spi};
 use crate::time::{Now, Utc};
 
@@ -62,9 +62,9 @@ pub(super) fn bus(root: &Path, bus: &Path, board: &Board) -> Finding {
         return Finding::ok("bus", format!("{shown} exists"));
     }
     let spi = is_spi(bus);
-    let (others, all, lines, parameter) = match spi {
-        true => (spi_buses(root), "/dev/spidev*", board.spi, "do_spi"),
-        false => (buses(root), "/dev/i2c-*", board.i2c, "do_i2c"),
+    let (others, all) = match spi {
+        true => (spi_buses(root), "/dev/spidev*"),
+        false => (buses(root), "/dev/i2c-*"),
     };
     let found = match others.is_empty() {
         true => format!("there is no {shown}, and no other {all}"),
@@ -76,28 +76,8 @@ pub(super) fn bus(root: &Path, bus: &Path, board: &Board) -> Finding {
         "Load the kernel module that creates the file, now and at each start:\n  sudo modprobe \
          i2c-dev\n  echo i2c-dev | sudo tee /etc/modules-load.d/i2c.conf"
             .to_owned()
-    } else if let [_, ..] = lines {
-        let mut remedy = format!(
-            "Add to {}, and reboot:\n  {}",
-            board.boot_file,
-            lines.join("\n  ")
-        );
-        if board.boot_file == CONFIG_TXT {
-            remedy +=
-                &format!("\nor, on Raspberry Pi OS:\n  sudo raspi-config nonint {parameter} 0");
-        }
-        remedy
-    } else if board.model == NO_MODEL && !spi {
-        "Connect a bridge from USB to I2C that has a driver in the kernel (MCP2221, CP2112, \
-         i2c-tiny-usb). The package's udev rule names its bus /dev/i2c-usb; or set another bus in the \
-         configuration:\n  [panel]\n  bus = \"/dev/i2c-N\""
-            .to_owned()
     } else {
-        format!(
-            "Enable the bus of the board, or set another bus in the configuration:\n  [panel]\n  \
-             bus = \"{}\"",
-            all.replace('*', "N")
-        )
+        board.bus_remedy(spi)
     };
     Finding::failed("bus", found, remedy)
 }

@@ -145,6 +145,9 @@ async fn run_all<'a>(
         Ok((connector, config)) => {
             examination.note(configuration::configuration(context.file, &config));
             examination.note(configuration::token(&config, &environment));
+            if let Some(finding) = configuration::buttons(&config, context.root) {
+                examination.note(finding);
+            }
             for place in 0..=config.source.alternatives.len() {
                 let mut one = config.clone();
                 one.source = config.source.at(place);
@@ -188,17 +191,19 @@ fn check_machine(
         return examination.skip(&["speed"], reason);
     }
     let bus = settings.oled.bus.as_path();
-    if !examination.note(machine::bus(root, bus, board)) {
-        return examination.skip(
-            &["permission", "panel", "speed"],
-            "this check needs the bus",
-        );
-    }
-    let permitted = examination.note(machine::permission(root, bus));
+    let exists = examination.note(machine::bus(root, bus, board));
+    let permitted = exists && examination.note(machine::permission(root, bus));
+    // The program needs the lines before the bus.
     for (pin, line) in [("dc", settings.oled.dc), ("reset", settings.oled.reset)] {
         if let Some(line) = line {
             examination.note(panel::line(root, pin, line));
         }
+    }
+    if !exists {
+        return examination.skip(
+            &["permission", "panel", "speed"],
+            "this check needs the bus",
+        );
     }
     if let Some(finding) = stuck {
         examination.note(finding);

@@ -397,7 +397,7 @@ impl<A: EventSink> Runner<A> {
                 Ok(text) => return self.read(&text, now).await,
                 Err(_) => {
                     self.server.link.on(ConnectionEvent::Heard, now);
-                    self.server.count_parse_error(ParseError::Binary);
+                    self.server.count_parse_error(ParseError::Binary, "");
                 }
             },
             Some(Ok(Message::Close(frame))) => {

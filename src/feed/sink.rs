@@ -263,13 +263,16 @@ impl ServerState {
         self.link.on(ConnectionEvent::Closed(reason), now);
     }
 
-    /// Counts a parse error, and logs the first parse error of each kind.
-    pub fn count_parse_error(&mut self, parse_error: ParseError) {
+    /// Counts a parse error in a frame, and logs the first parse error of each kind.
+    pub fn count_parse_error(&mut self, parse_error: ParseError, frame: &str) {
         let count = &mut self.parse_error[parse_error.index()];
         *count += 1;
         if *count == 1 {
+            let price = websocket::invalid_price(frame);
+            let price = price.filter(|_| parse_error == ParseError::Number);
+            let price = price.map_or_else(String::new, |price| format!(" ({price})"));
             log::warn!(
-                "{}: the server sent {parse_error}, which is ignored; further errors of this kind are \
+                "{}: the server sent {parse_error}{price}, which is ignored; further errors of this kind are \
                  counted, but not logged",
                 self.cluster
             );
@@ -306,7 +309,7 @@ impl EventSink for mpsc::Sender<Update> {
                 }
                 Ok(event) => update(&mut server.link, &event, now),
                 Err(parse_error) => {
-                    server.count_parse_error(parse_error);
+                    server.count_parse_error(parse_error, frame);
                     None
                 }
             };

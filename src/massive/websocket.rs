@@ -9,6 +9,7 @@
 mod fields;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::websocket::fields::{Fields, FromFields};
-use crate::market::{Bar, Channel, ChannelKind, Price, TopOfBook, Trade, may_be_negative};
+use crate::market::{Bar, Channel, ChannelKind, Price, Symbol, TopOfBook, Trade, may_be_negative};
 use crate::time::Utc;
 
 /// One event of a frame.
@@ -150,6 +151,22 @@ impl fmt::Display for ParseError {
 /// other events: the reader finds the end of the event by its brackets and continues after the end.
 pub fn events(frame: &str) -> impl Iterator<Item = Result<Event<'_>, ParseError>> {
     objects::<Result<Event<'_>, ParseError>>(frame).map(|object| object?.0)
+}
+
+/// Returns the ticker and the numbers of the first event whose price is invalid, for the log. Other
+/// fields are not repeated: a server can put any text in them.
+pub fn invalid_price(frame: &str) -> Option<String> {
+    let json = objects::<Result<Event<'_>, ParseError>>(frame).find_map(|object| match object {
+        Ok((Err(ParseError::Number), json)) => Some(json),
+        _ => None,
+    })?;
+    let fields: BTreeMap<String, serde_json::Value> = serde_json::from_str(json).ok()?;
+    let ticker = ["T", "sym"].into_iter().find_map(|name| fields.get(name));
+    let ticker: Symbol = ticker?.as_str()?.parse().ok()?;
+    let prices = ["val", "p", "bp", "ap", "o", "h", "l", "c"].into_iter();
+    let prices = prices.filter_map(|name| Some(format!("{name} {}", fields.get(name)?.as_f64()?)));
+    let prices = prices.collect::<Vec<_>>().join(", ");
+    Some(format!("{}: {prices}", ticker.ticker()))
 }
 
 /// One event of a frame, for a program that forwards the event unchanged.

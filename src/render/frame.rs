@@ -67,6 +67,21 @@ pub enum Colours {
     YellowBlue,
 }
 
+/// Reads `yellow-blue` or `one`, in upper or lower case and with any separator.
+impl core::str::FromStr for Colours {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let letters = text.chars().filter(|c| c.is_alphabetic());
+        let plain: String = letters.flat_map(char::to_lowercase).collect();
+        match plain.as_str() {
+            "yellowblue" => Ok(Colours::YellowBlue),
+            "one" => Ok(Colours::One),
+            _ => Err("expected yellow-blue, for a panel whose top quarter is yellow, or one"),
+        }
+    }
+}
+
 impl Colours {
     /// The number of yellow rows. A part that crosses this row looks cut.
     pub const YELLOW: usize = 16;

@@ -7,8 +7,10 @@ use super::service;
 use super::{
     absolute, carry_out, check_permission, edit, given_secret, good, panel, present, quoted,
 };
-use crate::config::{Config, DEFAULT_PATH, Mistake, PanelConfig, PanelKind, server};
-use crate::display::{Chip, png};
+use crate::config::{
+    Config, DEFAULT_PATH, Mistake, PanelConfig, PanelKind, server, wiring_conflict,
+};
+use crate::display::{Chip, is_spi, png};
 use crate::doctor;
 use crate::feed::poller;
 use crate::net::connector::Connector;
@@ -37,6 +39,8 @@ pub struct DisplayOptions {
     pub watchlist: Option<String>,
     /// The panel, of which only the values in `given` count.
     pub panel: PanelConfig,
+    /// The colours of the panel, if the user has given them.
+    pub colours: Option<Colours>,
     /// The names of the options that the user has given.
     pub given: Vec<String>,
     /// False for a set-up without questions.
@@ -158,56 +162,28 @@ async fn choose_panel(
         }
     }
     let gave = |name: &str| options.given.iter().any(|given| given == name);
+    if !is_spi(&new.oled.bus) && !gave("dc") {
+        // The present panel was on SPI.
+        new.oled.dc = None;
+    }
     let kind = gave("panel").then(|| kind_name(new.kind).to_owned());
     let question = "The panel: oled, screen (HDMI), png (a picture file) or terminal";
     let question = Question::new(question, kind_name(old.kind), "--panel");
     new.kind = console
         .until(question, kind, async |answer: &str| answer.parse())
         .await?;
+    if let Some(conflict) = wiring_conflict(&new.oled) {
+        return Err(conflict.to_owned());
+    }
     let present = match edit::string(text, "panel", "colours") {
         Some(_) => Colours::YellowBlue,
         None => Colours::One,
     };
-    let mut colours = None;
     if new.kind == PanelKind::Oled {
         if gave("size") && new.oled.size == Size::Square && !gave("chip") {
             new.oled.chip = Chip::Sh1107 { column: 0 };
         }
         new.oled.size = new.oled.chip.size_near(new.oled.size);
-        let (bus, board) = (new.oled.bus.clone(), environment.board);
-        panel::enable_bus(Path::new("/"), &bus, board, console, options.dry_run)?;
-        if bus.exists() && !options.dry_run {
-            let running = if unit && service::runs(UNIT) && console.asks() {
-                console
-                    .say("The service deskticker stops for the test picture, and starts after it.");
-                service::Paused::stop(UNIT)
-            } else {
-                None
-            };
-            (new.oled, colours) = panel::find(new.oled, present, !gave("bus"), board, console)?;
-            drop(running);
-        }
-    }
-    let mut text = text.to_owned();
-    for ((key, value), (_, before)) in settings(&new).into_iter().zip(settings(&old)) {
-        if value != before {
-            text = edit::set(&text, "panel", key, &value);
-        }
-    }
-    if new.oled.size != Size::Tall {
-        colours = Some(Colours::One);
-    }
-    match colours {
-        Some(Colours::YellowBlue) if present == Colours::One => {
-            text = edit::set(&text, "panel", "colours", &quoted("yellow-blue"));
-        }
-        Some(Colours::One) => text = edit::without_key(&text, "panel", "colours"),
-        _ => {}
-    }
-    if new.oled.chip != old.oled.chip {
-        // Only an sh1106 and an sh1107 have this setting, and the test picture used its default
-        // value.
-        text = edit::without_key(&text, "panel", "column_offset");
     }
     if new.kind == PanelKind::Png {
         // A relative path is relative to the folder of the default picture, and not to the present
@@ -219,7 +195,81 @@ async fn choose_panel(
             .map_err(|error| format!("{shown}: {error}; choose another file with --output"))?;
         console.say(&format!("  the picture is the file {shown} (--output)"));
     }
-    Ok(text)
+    let mut colours = options.colours;
+    // The settings are checked before the bus is enabled.
+    let wanted = with_panel(text, &old, &new, colours);
+    Config::check_panel(&wanted, path, environment).map_err(|mistakes| {
+        let words = |(key, reason): (String, String)| {
+            let option = match key.as_str() {
+                "kind" => "panel",
+                "file" => "output",
+                key => key,
+            };
+            match gave(option) {
+                true => format!("--{option}: {reason}"),
+                false => format!("{}: {key}: {reason}", path.display()),
+            }
+        };
+        let words: Vec<String> = mistakes.into_iter().map(words).collect();
+        format!("{}\nNothing was changed", words.join("\n"))
+    })?;
+    if new.kind == PanelKind::Oled {
+        let (bus, board) = (new.oled.bus.clone(), environment.board);
+        panel::enable_bus(Path::new("/"), &bus, board, console, options.dry_run)?;
+        if bus.exists() && !options.dry_run {
+            let running = if unit && service::runs(UNIT) && console.asks() {
+                console
+                    .say("The service deskticker stops for the test picture, and starts after it.");
+                service::Paused::stop(UNIT)
+            } else {
+                None
+            };
+            let asked = colours.is_none().then_some(present);
+            let found = panel::find(new.oled, asked, !gave("bus"), board, console)?;
+            new.oled = found.0;
+            // Only a panel of 128×64 has two colours.
+            colours = match new.oled.size {
+                Size::Tall => colours.or(found.1),
+                _ => Some(Colours::One),
+            };
+            drop(running);
+        }
+    }
+    Ok(with_panel(text, &old, &new, colours))
+}
+
+/// Returns the text in which the panel `old` is replaced by the panel `new`. The colours stay as
+/// they are if they are `None`.
+fn with_panel(
+    text: &str,
+    old: &PanelConfig,
+    new: &PanelConfig,
+    colours: Option<Colours>,
+) -> String {
+    let mut text = text.to_owned();
+    for ((key, value), (_, before)) in settings(new).into_iter().zip(settings(old)) {
+        if value == before {
+            continue;
+        }
+        text = match value.is_empty() {
+            true => edit::without_key(&text, "panel", key),
+            false => edit::set(&text, "panel", key, &value),
+        };
+    }
+    let stays = new.oled.size == Size::Tall;
+    match colours {
+        Some(Colours::YellowBlue) => {
+            text = edit::set(&text, "panel", "colours", &quoted("yellow-blue"));
+        }
+        None if stays => {}
+        _ => text = edit::without_key(&text, "panel", "colours"),
+    }
+    if new.oled.chip != old.oled.chip {
+        // Only an sh1106 and an sh1107 have this setting, and the test picture used its default
+        // value.
+        text = edit::without_key(&text, "panel", "column_offset");
+    }
+    text
 }
 
 const fn kind_name(kind: PanelKind) -> &'static str {
@@ -366,4 +416,28 @@ async fn choose_watchlist(
         Ok(new)
     };
     console.until(question, given, check).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::Board;
+
+    #[test]
+    fn a_panel_that_moves_from_spi_to_i2c_loses_its_dc_line_and_two_colours_stay_on_128x64() {
+        let spi = "[panel]\nbus = \"/dev/spidev0.0\"\ndc = 24\n";
+        let i2c = PanelConfig::of(Board::for_model(""));
+        let mut old = i2c.clone();
+        old.oled.bus = PathBuf::from("/dev/spidev0.0");
+        old.oled.dc = "24".parse().ok();
+        let text = with_panel(spi, &old, &i2c, Some(Colours::YellowBlue));
+        let expected = "[panel]\ncolours = \"yellow-blue\"\nbus = \"/dev/i2c-1\"\n#dc = 24\n";
+        assert_eq!(text, expected);
+        assert_eq!(with_panel(&text, &i2c, &i2c, None), text);
+        let mut low = i2c.clone();
+        low.oled.size = Size::Short;
+        let text = with_panel(&text, &i2c, &low, None);
+        assert!(text.contains("\n#colours = "), "{text}");
+        assert!(text.contains("size = \"128x32\"\n"), "{text}");
+    }
 }

@@ -38,17 +38,29 @@ pub(super) fn enable_bus(
     if below(bus).exists() {
         return Ok(());
     }
+    let name = bus.file_name().unwrap_or_default();
+    let driven = root.join("sys/bus/i2c/devices").join(name).exists();
+    // The set-up changes only the boot configuration of a Raspberry Pi.
+    let raspberry = board.boot_file == CONFIG_TXT;
+    if !driven && !raspberry {
+        let remedy = board.bus_remedy(is_spi(bus));
+        console.say(&format!("There is no {}. {remedy}", bus.display()));
+        return Ok(());
+    }
     // The module creates the device files of the buses.
     let (module, parameter, lines) = match is_spi(bus) {
         true => ("spidev", "spi=on", board.spi),
         false => ("i2c-dev", "i2c_arm=on", board.i2c),
     };
+    let mut commands = vec![["modprobe", module]];
+    if !driven {
+        // dtparam is only on Raspberry Pi OS; a failure leaves the restart of the machine.
+        commands.insert(0, ["dtparam", parameter]);
+    }
     let mut changes = Vec::new();
-    let name = bus.file_name().unwrap_or_default();
-    let driven = root.join("sys/bus/i2c/devices").join(name).exists();
     let boot = ["boot/firmware/config.txt", "boot/config.txt"].map(|file| root.join(file));
     let boot = boot.into_iter().find(|file| file.exists() && !driven);
-    if let Some(file) = boot.filter(|_| board.boot_file == CONFIG_TXT) {
+    if let Some(file) = boot.filter(|_| raspberry) {
         let old = std::fs::read_to_string(&file)
             .map_err(|error| format!("{}: {error}", file.display()))?;
         let new = edit::boot_lines(&old, lines);
@@ -68,7 +80,8 @@ pub(super) fn enable_bus(
         let lines = edit::difference(old, new);
         console.say(&format!("  changes {}:{lines}", file.display()));
     }
-    console.say(&format!("  runs modprobe {module} and dtparam {parameter}"));
+    let runs: Vec<String> = commands.iter().map(|words| words.join(" ")).collect();
+    console.say(&format!("  runs {}", runs.join(" and ")));
     if dry_run || !console.agrees("Enable the bus?")? {
         return Ok(());
     }
@@ -76,8 +89,7 @@ pub(super) fn enable_bus(
         edit::write(file, new, 0o644)?;
     }
     if root == Path::new("/") {
-        // dtparam is only on Raspberry Pi OS; a failure leaves the restart of the machine.
-        for command in [&["dtparam", parameter], &["modprobe", module]] {
+        for command in &commands {
             let _ = system(command);
         }
         let end = Instant::now() + BUS_LIMIT;
@@ -148,13 +160,13 @@ fn scan(
 /// Finds the panel on the bus, and shows a test picture with each likely combination of settings
 /// until the user types its number. Returns the settings that the user has confirmed, or the given
 /// settings without a terminal. Also returns the colours if the user has been asked for them;
-/// `colours` are the present ones.
+/// `colours` are the present ones, or `None` if the user need not be asked.
 ///
 /// # Errors
 /// No combination was right, or the user ends the set-up.
 pub(super) fn find(
     mut wanted: PanelSettings,
-    colours: Colours,
+    colours: Option<Colours>,
     others: bool,
     board: &Board,
     console: &Console,
@@ -214,10 +226,9 @@ pub(super) fn find(
         let answer = console.ask(&Question::new(text, "", ""))?;
         if answer == number || answer == "s" {
             // The user can look at the test picture for this answer.
-            let colours = match settings.size {
-                Size::Tall => Some(ask_colours(colours, console)?),
-                Size::Short | Size::Square => None,
-            };
+            let colours = colours.filter(|_| settings.size == Size::Tall);
+            let colours = colours.map(|present| ask_colours(present, console));
+            let colours = colours.transpose()?;
             drop(shown);
             let frame = notice(settings.size, "SETUP", "at the terminal");
             // The ticker draws over this picture soon.
@@ -362,6 +373,12 @@ mod tests {
         std::fs::write(&boot, stock).unwrap();
         enable_bus(&root, bus, board, &console, false).unwrap();
         assert_eq!(read("boot/firmware/config.txt"), stock);
+        // A PC has no bus of its own to enable, also if it has the file of a Raspberry Pi.
+        std::fs::remove_file(root.join("etc/modules-load.d/deskticker.conf")).unwrap();
+        let pc = Board::for_model("no device tree");
+        enable_bus(&root, Path::new("/dev/i2c-usb"), pc, &console, false).unwrap();
+        assert_eq!(read("boot/firmware/config.txt"), stock);
+        assert_eq!(read("etc/modules-load.d/deskticker.conf"), "");
         std::fs::remove_dir_all(&root).unwrap();
     }
 }

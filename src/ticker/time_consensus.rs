@@ -238,8 +238,13 @@ impl TimeConsensus {
 
     fn witnesses(&self) -> [(TimeSource, Option<i64>); 3] {
         let timestamps = self.streams.iter().filter_map(|stream| {
-            let late = if stream.delayed { LATE } else { 0 };
-            Some(stream.newest()? + late)
+            let newest = stream.newest()?;
+            // A source of delayed rows can have a stream in real time. One clock alone does not
+            // show this, because that clock can be the wrong one.
+            let in_time =
+                |clock: Option<i64>| clock.is_some_and(|clock| (clock - newest).abs() <= AGREEMENT);
+            let is_late = stream.delayed && !(in_time(self.own) && in_time(self.server));
+            Some(newest + if is_late { LATE } else { 0 })
         });
         [
             (TimeSource::Own, self.own),
@@ -523,6 +528,25 @@ mod tests {
         // After a minute without timestamps, the old windows are discarded.
         assert_eq!(newest(-30, 120), None);
         assert_eq!(newest(-30, 121), Some(-30));
+    }
+
+    #[test]
+    fn a_stream_in_real_time_of_a_source_with_delayed_rows_is_no_clock_fault() {
+        let mut time = observed(Some(0), Some(0), Some(0));
+        time.set_delayed(Cluster::Indices, true);
+        for secs in 11..=30 {
+            time.observe_own(own(Some(0), secs));
+            time.timestamp(Cluster::Indices, clock(0, secs), at(secs));
+        }
+        assert_eq!(time.fault(at(30)), None);
+        assert_eq!(off(&time, 30), Some(0));
+        // One clock that is 15 minutes behind does not make a delayed stream one in real time.
+        let mut time = observed(Some(-900), Some(0), Some(-900));
+        time.set_delayed(Cluster::Indices, true);
+        time.observe_own(own(Some(-900), 20));
+        time.observe_own(own(Some(-900), 30));
+        let fault = time.fault(at(30)).map(|fault| fault.who);
+        assert_eq!((fault, off(&time, 30)), (Some(TimeSource::Own), Some(0)));
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use deskticker::board::{self, Board};
 use deskticker::command_line::{self, Commands};
-use deskticker::config::{DEFAULT_PATH, PanelConfig, PanelKind};
-use deskticker::display::{Rotation, is_spi};
+use deskticker::config::{DEFAULT_PATH, PanelConfig, PanelKind, bus_path, wiring_conflict};
+use deskticker::display::Rotation;
 use deskticker::market::{Symbol, Watchlist};
+use deskticker::render::{Colours, Size};
 use deskticker::setup::DisplayOptions;
 
 const HELP: &str = "\
@@ -21,9 +22,9 @@ Commands:
             show a test picture, write the configuration, start the service, and run the doctor
   check     check a configuration, and print all errors, each with its line and its correction
   snapshot  write the current screen to a picture file, then end
-  boards    print the supported boards and the settings that enable their I2C bus
-  say       show a word on the panel instead of prices, then end; the word stays on the panel, so
-            no other deskticker may run at the same time
+  boards    print the supported boards, and the settings for I2C, SPI, buttons and a knob
+  say       show a word on an oled instead of prices, then end; the word stays on the panel, so no
+            other deskticker may run at the same time
   doctor    check the board, the panel, the network and the hub, and print a remedy for each failure
   help [COMMAND]
             print this help, or the help of this command
@@ -35,6 +36,7 @@ Options for demo:
       --watchlist LIST the symbols, separated by commas (default: SPX, VIX, SPY, QQQ, a contract)
       --speed X        let prices move X times as fast (default: 1, SPX then moves once a second)
       --size SIZE      128x64 (default), 128x32 or 128x128
+      --colours NAME   yellow-blue for a panel of 128x64 whose top quarter is yellow (default: one)
       --chip CHIP      the chip of an oled: ssd1306 (default), ssd1315, ssd1309, sh1106, or sh1107
                        (128x128)
       --bus PATH       the bus of an oled: I2C (default: the bus of the board, usually /dev/i2c-1),
@@ -56,9 +58,9 @@ Options for setup (a value that is not given is asked for at the terminal):
                        the file with the token of the hub; - reads it from the standard input
       --ca-file FILE   the certificate that identifies the hub, if no public authority has signed it
       --watchlist LIST the symbols, separated by commas
-      --panel KIND     oled, screen, png or terminal; for an oled also --chip, --size, --bus,
-                       --address, --dc and --reset as for demo, and --rotation 0 or 180; for a png
-                       --output
+      --panel KIND     oled, screen, png or terminal; for an oled also --chip, --size, --colours,
+                       --bus, --address, --dc and --reset as for demo, and --rotation 0 or 180; for a
+                       png --output
       --config FILE    the configuration to write (default: /etc/deskticker/deskticker.toml); with
                        another file, the set-up writes the token beside this file, and leaves the
                        service as it is
@@ -116,13 +118,13 @@ pub(super) enum Command {
 const COMMANDS: &Commands = &[
     (
         "demo",
-        "panel seconds speed watchlist size chip bus address dc reset output",
+        "panel seconds speed watchlist size colours chip bus address dc reset output",
     ),
     ("run", "config last-good"),
     (
         "setup",
-        "config hub token-file ca-file watchlist panel chip size bus address dc reset rotation output \
-         yes dry-run",
+        "config hub token-file ca-file watchlist panel chip size colours bus address dc reset rotation \
+         output yes dry-run",
     ),
     ("check", "config"),
     ("snapshot", "output config demo seconds"),
@@ -166,6 +168,8 @@ pub(super) struct Options {
     pub(super) last_good: Option<PathBuf>,
     /// The panel of a demo. Its picture file is also the output of a snapshot.
     pub(super) panel: PanelConfig,
+    /// The colours of the panel of a demo or a set-up, if they are given.
+    pub(super) colours: Option<Colours>,
     pub(super) seconds: Option<f64>,
     pub(super) speed: f64,
     /// The symbols of a demo; an empty list selects the usual symbols.
@@ -203,6 +207,7 @@ impl Options {
             ca_file: self.setup.ca_file,
             watchlist: self.setup.watchlist,
             panel: self.panel,
+            colours: self.colours,
             given: self.given,
             ask: !self.setup.yes,
             dry_run: self.setup.dry_run,
@@ -221,6 +226,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
             kind: PanelKind::Terminal,
             ..PanelConfig::of(Board::for_machine(&board::MODEL))
         },
+        colours: None,
         seconds: None,
         speed: 1.0,
         watchlist: Vec::new(),
@@ -262,8 +268,14 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
                 setup.watchlist = Some(command_line::text(&mut parser, "watchlist")?);
             }
             Long("size") => oled.size = command_line::value(&mut parser, "size")?,
+            Long("colours") => {
+                options.colours = Some(command_line::value(&mut parser, "colours")?);
+            }
             Long("chip") => oled.chip = command_line::value(&mut parser, "chip")?,
-            Long("bus") => oled.bus = parser.value()?.into(),
+            Long("bus") => {
+                let text = command_line::text(&mut parser, "bus")?;
+                oled.bus = bus_path(&text).map_err(|reason| format!("--bus: {reason}"))?;
+            }
             Long("address") => {
                 oled.address = address(&command_line::text(&mut parser, "address")?)?
             }
@@ -308,10 +320,11 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
         options.watchlist = symbols(list)?;
     }
     let gave = |option: &str| options.given.iter().any(|name| name == option);
-    if gave("bus") && is_spi(&options.panel.oled.bus) && !gave("dc") {
-        return Err(
-            "--bus with an SPI bus needs --dc N, the GPIO at the pin DC of the panel".into(),
-        );
+    // The set-up also has the settings of the present configuration, and checks all of them.
+    if command == Command::Demo
+        && let Some(conflict) = wiring_conflict(&options.panel.oled)
+    {
+        return Err(conflict.into());
     }
     let oled = &mut options.panel.oled;
     if !gave("size") {
@@ -320,6 +333,10 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Options, lexopt::Error
     let is_oled = command == Command::Demo && options.panel.kind == PanelKind::Oled;
     if is_oled && !oled.chip.has(oled.size) {
         return Err("--size: the chip sh1107 has 128x128, and no other chip has this size".into());
+    }
+    let two = options.colours == Some(Colours::YellowBlue);
+    if command == Command::Demo && two && oled.size != Size::Tall {
+        return Err("--colours: only a panel of 128x64 has two colours".into());
     }
     match command {
         Command::Snapshot if !gave("output") => {

@@ -231,6 +231,7 @@ async fn demo(options: Options) -> Result<(), ExitReason> {
         screen,
         speed: options.speed,
         watchlist: options.watchlist,
+        colours: options.colours.unwrap_or_default(),
     };
     let viewer = Viewer {
         caption,

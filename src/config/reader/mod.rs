@@ -102,6 +102,16 @@ impl ConfigErrors {
         reasons.collect::<Vec<_>>().join("\n")
     }
 
+    /// Returns the setting and the reason of each error, without the place in the file.
+    pub(crate) fn by_key(&self) -> Vec<(String, String)> {
+        let parts = self.0.iter().map(|error| {
+            let parts = error.message.split_once(": ");
+            let (key, reason) = parts.unwrap_or(("[panel]", &error.message));
+            (key.to_owned(), reason.to_owned())
+        });
+        parts.collect()
+    }
+
     /// Returns the files with the errors, for all errors that are not in the configuration file
     /// itself.
     pub fn other_files(&self) -> impl Iterator<Item = &Path> {

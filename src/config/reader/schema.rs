@@ -9,6 +9,8 @@ pub(crate) enum Kind {
     /// The path of the file of a secret. A message never repeats its value, which may be the
     /// secret.
     Secret,
+    /// A line of a GPIO chip: a number, or a text in quotes.
+    Gpio,
     /// A whole number.
     Whole,
     /// A number.
@@ -29,6 +31,7 @@ impl Kind {
         match self {
             Kind::Text => "expected a text in quotes",
             Kind::Secret => "expected the path of a file, in quotes",
+            Kind::Gpio => "expected the number of a GPIO, or a text like \"gpiochip1:17\"",
             Kind::Whole => "expected a whole number",
             Kind::Number => "expected a number",
             Kind::Flag => "expected true or false",
@@ -47,11 +50,18 @@ impl Kind {
         const QUOTES: [char; 8] = ['"', '\'', '“', '”', '„', '‘', '’', '`'];
         let bare = written.trim().trim_matches(QUOTES).trim();
         let quoted = |text: &str| format!("\"{text}\"");
-        if bare.is_empty() || bare.contains('\\') || written.starts_with('[') && self != Kind::List
-        {
+        let bracket = written.starts_with('[') && !matches!(self, Kind::List | Kind::Gpio);
+        if bare.is_empty() || bare.contains('\\') || bracket {
             return None;
         }
         match self {
+            Kind::Gpio => {
+                let number = bare.trim_matches(['[', ']', ' ']);
+                match number.parse::<u16>() {
+                    Ok(number) => Some(number.to_string()),
+                    Err(_) => Some(quoted(bare)).filter(|_| !bare.contains(['[', '"'])),
+                }
+            }
             Kind::Text => Some(quoted(bare)).filter(|_| !bare.contains(QUOTES)),
             Kind::Whole if key == "address" => {
                 let digits = bare.to_ascii_lowercase();
@@ -183,8 +193,8 @@ pub(in crate::config) const KEYS: &[Key] = &[
     key("panel", "colours", Kind::Text, "\"yellow-blue\""),
     key("panel", "bus", Kind::Text, "\"/dev/i2c-1\""),
     key("panel", "address", Kind::Whole, "0x3c"),
-    key("panel", "dc", Kind::Text, "24"),
-    key("panel", "reset", Kind::Text, "17"),
+    key("panel", "dc", Kind::Gpio, "24"),
+    key("panel", "reset", Kind::Gpio, "17"),
     key("panel", "rotation", Kind::Whole, "180"),
     key("panel", "brightness", Kind::Whole, "127"),
     key("panel", "shift", Kind::Flag, "false"),
@@ -238,9 +248,20 @@ impl Schema {
     }
 }
 
+/// Usual names of settings whose name here is not similar.
+const OTHER_NAMES: [(&str, &str); 3] = [
+    ("color", "colours"),
+    ("colors", "colours"),
+    ("rst", "reset"),
+];
+
 /// Returns the most similar of the known names, if one is similar enough to be meant.
 pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
+    let lower = match OTHER_NAMES.iter().find(|(other, _)| *other == lower) {
+        Some((_, name)) => (*name).to_owned(),
+        None => lower,
+    };
     let limit = (lower.chars().count() / 3).clamp(1, 3);
     let distance = |name: &str| {
         let name = name.to_lowercase();

@@ -181,7 +181,7 @@ impl ConfigReader<'_> {
             let message = format!("{}, expected {header}", shortened(line));
             return Some((message, Some(Correction::whole(header))));
         }
-        if value.contains('\\') && matches!(key.kind, Kind::Text | Kind::Secret) {
+        if value.contains('\\') && matches!(key.kind, Kind::Text | Kind::Gpio | Kind::Secret) {
             let message = format!(
                 "{name}: a \\ between double quotes has a special meaning; write the value between \
                  single quotes, or / in place of \\"

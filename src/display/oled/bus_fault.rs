@@ -10,6 +10,7 @@ use embedded_hal::i2c::{Error, ErrorKind, NoAcknowledgeSource};
 use rustix::io::Errno;
 
 use super::gpio_line::GpioLine;
+use crate::board::{Board, MODEL};
 
 /// A fault of the bus.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,17 +56,23 @@ impl BusFault {
     /// Returns the fault as a sentence for the owner of the panel at `address` (7 bits) on `bus`,
     /// with advice on how to fix the fault.
     pub fn advice(self, bus: &Path, address: u8) -> String {
+        self.advice_on(Board::for_machine(&MODEL), bus, address)
+    }
+
+    /// Returns the advice for this board; see [`BusFault::advice`].
+    fn advice_on(self, board: &Board, bus: &Path, address: u8) -> String {
         let (path, place) = (bus.display(), place(bus, address));
-        let (kind, group, parameter, all) = match is_spi(bus) {
-            true => ("SPI", "spi", "spi", "/dev/spidev*"),
-            false => ("I2C", "i2c", "i2c_arm", "/dev/i2c-*"),
+        let (kind, group, all) = match is_spi(bus) {
+            true => ("SPI", "spi", "/dev/spidev*"),
+            false => ("I2C", "i2c", "/dev/i2c-*"),
         };
         match self {
-            BusFault::NoBus => format!(
-                "there is no {path}: enable {kind} with `sudo raspi-config nonint do_{group} 0` (or \
-                 dtparam={parameter}=on in /boot/firmware/config.txt and a reboot), or set the bus \
-                 to one of `ls {all}`"
-            ),
+            BusFault::NoBus => {
+                // The advice is one line of the log.
+                let remedy = board.bus_remedy(is_spi(bus));
+                let remedy = remedy.split_whitespace().collect::<Vec<_>>().join(" ");
+                format!("there is no {path}: {remedy}")
+            }
             BusFault::NotABus => {
                 format!("{path} is not an {kind} bus: set the bus to one of `ls {all}`")
             }
@@ -123,7 +130,10 @@ fn gpio_advice(line: GpioLine, errno: i32) -> String {
     let chip = chip.display();
     match Errno::from_raw_os_error(errno) {
         Errno::NOENT | Errno::NXIO | Errno::NODEV => {
-            format!("there is no {chip}: set the line to one of a chip in `ls /dev/gpiochip*`")
+            format!(
+                "there is no {chip}: set the GPIOs of the panel (dc, reset) to lines of a chip in \
+                 `ls /dev/gpiochip*`"
+            )
         }
         Errno::ACCESS | Errno::PERM => format!(
             "no permission to open {chip}: `sudo usermod -aG gpio $USER`, then log in again (for a \
@@ -169,8 +179,32 @@ mod tests {
     use super::*;
 
     fn advice(errno: Errno) -> String {
-        BusFault::from_io(&io::Error::from_raw_os_error(errno.raw_os_error()))
-            .advice(Path::new("/dev/i2c-1"), 0x3c)
+        BusFault::from_io(&io::Error::from_raw_os_error(errno.raw_os_error())).advice_on(
+            pi(),
+            Path::new("/dev/i2c-1"),
+            0x3c,
+        )
+    }
+
+    fn pi() -> &'static Board {
+        Board::for_model("Raspberry Pi 4 Model B Rev 1.5")
+    }
+
+    #[test]
+    fn the_advice_for_a_missing_bus_is_that_of_the_board() {
+        let advice = |model: &str, bus: &str| {
+            BusFault::NoBus.advice_on(Board::for_model(model), Path::new(bus), 0x3c)
+        };
+        let pc = advice("no device tree", "/dev/i2c-usb");
+        assert!(
+            pc.contains("there is no /dev/i2c-usb: Connect a bridge"),
+            "{pc}"
+        );
+        let other = advice("OrangePi Zero3", "/dev/spidev1.1");
+        assert!(other.contains("Add to /boot/armbianEnv.txt"), "{other}");
+        for advice in [pc, other] {
+            assert!(!advice.contains("raspi-config"), "{advice}");
+        }
     }
 
     #[test]
@@ -195,14 +229,15 @@ mod tests {
         for (errno, expected) in [
             (
                 Errno::NOENT,
-                "there is no /dev/spidev0.0: enable SPI with `sudo raspi-config nonint do_spi 0`",
+                "there is no /dev/spidev0.0: Add to /boot/firmware/config.txt, and reboot: \
+                 dtparam=spi=on or, on Raspberry Pi OS: sudo raspi-config nonint do_spi 0",
             ),
             (Errno::ACCESS, "usermod -aG spi"),
             (Errno::NOTTY, "/dev/spidev0.0 is not an SPI bus: "),
             (Errno::IO, "writing to /dev/spidev0.0 failed: "),
         ] {
             let fault = BusFault::from_io(&io::Error::from_raw_os_error(errno.raw_os_error()));
-            let advice = fault.advice(Path::new("/dev/spidev0.0"), 0x3c);
+            let advice = fault.advice_on(pi(), Path::new("/dev/spidev0.0"), 0x3c);
             assert!(advice.contains(expected), "{errno:?}: {advice}");
             assert!(
                 !advice.contains("i2c") && !advice.contains("0x3c"),

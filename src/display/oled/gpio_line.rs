@@ -13,9 +13,48 @@ pub struct GpioLine {
     pub line: u16,
 }
 
+/// The pins of the header of a Raspberry Pi that have a GPIO, each with its number.
+const HEADER: [(u8, u8); 26] = [
+    (3, 2),
+    (5, 3),
+    (7, 4),
+    (8, 14),
+    (10, 15),
+    (11, 17),
+    (12, 18),
+    (13, 27),
+    (15, 22),
+    (16, 23),
+    (18, 24),
+    (19, 10),
+    (21, 9),
+    (22, 25),
+    (23, 11),
+    (24, 8),
+    (26, 7),
+    (29, 5),
+    (31, 6),
+    (32, 12),
+    (33, 13),
+    (35, 19),
+    (36, 16),
+    (37, 26),
+    (38, 20),
+    (40, 21),
+];
+
 impl GpioLine {
     /// The name under which this program uses a line.
     pub const USER: &str = "deskticker";
+
+    /// Returns the GPIO of a pin on the header of a Raspberry Pi, for a text such as `pin 11`.
+    pub fn of_pin(text: &str) -> Option<u8> {
+        let lower = text.trim().to_ascii_lowercase();
+        let pin = lower.strip_prefix("pin").or(lower.strip_prefix("physical"));
+        let pin: u8 = pin?.trim().parse().ok()?;
+        let (_, gpio) = HEADER.iter().find(|(known, _)| *known == pin)?;
+        Some(*gpio)
+    }
 
     /// The path of the chip, such as `/dev/gpiochip0`.
     pub fn path(self) -> PathBuf {
@@ -35,11 +74,19 @@ impl FromStr for GpioLine {
         let line = line.trim().trim_start_matches("gpio").trim().parse();
         match (chip, line) {
             (Ok(chip), Ok(line)) => Ok(Self { chip, line }),
-            _ => Err(format!(
-                "{text}, expected the number of a GPIO, like 17, or a chip and its line, like \
-                 \"gpiochip1:17\""
-            )),
+            _ => Err(format!("{text:?}, expected {}", expected(text))),
         }
+    }
+}
+
+/// Returns the words for what a wrong text of a line should be.
+fn expected(text: &str) -> String {
+    match GpioLine::of_pin(text) {
+        Some(gpio) => format!(
+            "the number of a GPIO; on a Raspberry Pi, this pin of the header is GPIO {gpio}"
+        ),
+        None => "the number of a GPIO, like 17, or a chip and its line, like \"gpiochip1:17\""
+            .to_owned(),
     }
 }
 
@@ -68,6 +115,13 @@ mod tests {
         for text in ["", "-1", "P9_12", "gpiochip300:1", "gpiochip1"] {
             let error = text.parse::<GpioLine>().unwrap_err();
             assert!(error.contains("expected the number of a GPIO"), "{error}");
+        }
+        for text in ["pin 11", "Pin11", "physical 11"] {
+            let error = text.parse::<GpioLine>().unwrap_err();
+            assert!(
+                error.ends_with("this pin of the header is GPIO 17"),
+                "{error}"
+            );
         }
     }
 }

@@ -156,7 +156,7 @@ impl EventSink for UpstreamSink {
                     }
                 }
                 Ok(RelayedEventRef::Unused) => {}
-                Err(parse_error) => server.count_parse_error(parse_error),
+                Err(parse_error) => server.count_parse_error(parse_error, frame),
             }
         }
         if !confirmed.is_empty() {

@@ -86,13 +86,19 @@ fn late(report: &LinkReport, numbers: NumberFormat) -> (&'static str, ShortText)
         _ if report.undated => return (name(TimeSource::Stamps), field::text("unusable")),
         _ if !report.clock_set => field::text("clock not set"),
         (None, None) => field::text("---"),
-        (None, Some(millis)) => {
-            let sign = if millis < 0 { "-" } else { "" };
-            let number = whole(millis.unsigned_abs().min(9_999_999), numbers);
-            heapless::format!("{sign}{number} ms").unwrap_or_default()
-        }
+        (None, Some(millis)) => duration(millis, numbers),
     };
     ("latency", latency)
+}
+
+/// Returns a latency in milliseconds, or in minutes for a delayed feed.
+fn duration(millis: i64, numbers: NumberFormat) -> ShortText {
+    if millis >= 60_000 {
+        return field::text(off(millis, numbers).trim_start_matches('+'));
+    }
+    let sign = if millis < 0 { "-" } else { "" };
+    let number = whole(millis.unsigned_abs().min(9_999_999), numbers);
+    heapless::format!("{sign}{number} ms").unwrap_or_default()
 }
 
 /// Returns the name of the clock that is wrong and its difference.
@@ -273,6 +279,15 @@ fn chain(report: &LinkReport, frame: &mut Frame, page: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_latency_is_shown_in_milliseconds_and_of_a_delayed_feed_in_minutes() {
+        let text = |millis: i64| duration(millis, NumberFormat::ENGLISH);
+        assert_eq!(text(45), "45 ms");
+        assert_eq!(text(-1_045), "-1,045 ms");
+        assert_eq!(text(59_999), "59,999 ms");
+        assert_eq!(text(899_979), "15 min");
+    }
 
     #[test]
     fn a_clock_offset_is_shown_in_its_largest_unit() {

@@ -260,6 +260,10 @@ fn clients_of_the_lower_hub_stay_subscribed_while_the_upper_hub_is_killed_and_co
             let lost = in_time(&[&leaf], status(client, "upstream_down")).await;
             assert_eq!(lost["cluster"], "indices");
         }
+        // The last report of the upper hub does not look true for long.
+        let is_lost = |report: &Value| report["through"]["why"].is_string();
+        let report = health(&[&leaf], is_lost).await;
+        assert_eq!(report["through"]["report"], Value::Null, "{report}");
         let reply = leaf.request("GET /api/quotes?tickers=SPX", BEARER).await;
         assert_eq!(reply.status, 502, "{reply:?}");
         let vendor = SimulatorSettings::default();

@@ -247,12 +247,35 @@ fn leaf(table: &mut Table, _: &Others) -> bool {
     tree_of_hubs(table)
 }
 
-/// Measures a whole hub below the vendor, and a whole hub below another hub. Both measurements take
-/// turns, and the median of each figure counts.
+/// Measures a whole hub below the vendor, and a whole hub below another hub: the delay with few clients,
+/// because the writes to many clients take longer than the way between two hubs, and the CPU time with
+/// many clients.
 fn tree_of_hubs(table: &mut Table) -> bool {
-    println!("1,000 clients x 20 events/s on 2 channels, of one hub and of a hub below it");
+    let delay = |root: &Measured, leaf: &Measured| {
+        let what = "delay that the leaf adds, median";
+        (what, leaf.p50 - root.p50, 2.0, "ms")
+    };
+    let cpu = |root: &Measured, leaf: &Measured| {
+        let what = "leaf, CPU s per million frames (limit: 1.1 x the root)";
+        let cpu = Measured::cpu_per_million_frames;
+        (what, cpu(leaf), 1.1 * cpu(root), "s")
+    };
+    hub_below_hub(table, 10, delay) && hub_below_hub(table, 1000, cpu)
+}
+
+/// A figure of a hub below another hub: its name, its value, its limit and its unit.
+type Figure = (&'static str, f64, f64, &'static str);
+
+/// Measures one figure with this number of clients. Both hubs take turns, and the median of each figure
+/// counts.
+fn hub_below_hub(
+    table: &mut Table,
+    clients: usize,
+    figure: impl Fn(&Measured, &Measured) -> Figure,
+) -> bool {
+    println!("{clients} clients x 20 events/s on 2 channels, of one hub and of a hub below it");
     let work = Work {
-        clients: 1000,
+        clients,
         channels: 2,
         period: 50_000,
         seconds: 6,
@@ -269,26 +292,14 @@ fn tree_of_hubs(table: &mut Table) -> bool {
     };
     told(table, "a hub below the vendor", &root);
     told(table, "a hub below a hub", &leaf);
-    let cpu = |hub: &Measured| hub.cpu / (work.clients as f64 * hub.published as f64) * 1e6;
-    let mut ok = table.row(
+    let complete = table.row(
         "clients without the newest of a channel",
         missing as f64,
         0.0,
         "",
     );
-    ok &= table.row(
-        "delay that the leaf adds, median",
-        leaf.p50 - root.p50,
-        2.0,
-        "ms",
-    );
-    ok &= table.row(
-        "leaf, CPU s per million events (limit: 1.1 x the root)",
-        cpu(&leaf),
-        1.1 * cpu(&root),
-        "s",
-    );
-    ok
+    let (what, measured, limit, unit) = figure(&root, &leaf);
+    table.row(what, measured, limit, unit) && complete
 }
 
 fn idle(table: &mut Table, others: &Others) -> bool {

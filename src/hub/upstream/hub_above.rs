@@ -26,6 +26,9 @@ use crate::time::{Clock, Moment};
 
 /// The interval between two requests for the health of the hub above.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// The interval that replaces [`INTERVAL`] when a connection to the hub above has failed. The last report
+/// may then no longer be true.
+const FAILED_INTERVAL: Duration = Duration::from_secs(1);
 /// The instrument for the check of the first hub, if no client wants an instrument.
 const USUAL: &str = "SPX";
 
@@ -99,7 +102,7 @@ impl HubAbove {
         let mut failover = Failover::new("this hub", source.clone(), connector, clock);
         let mut rest = self.client(&source);
         let mut asking = None;
-        let mut due = Moment::ZERO;
+        let (mut asked, mut due) = (Moment::ZERO, Moment::ZERO);
         self.begin(&source);
         loop {
             let (now, state) = (self.clock.now().monotonic, self.state());
@@ -108,7 +111,7 @@ impl HubAbove {
                 (asking, due) = (None, Moment::ZERO);
             }
             if asking.is_none() && now >= due {
-                due = now + INTERVAL;
+                (asked, due) = (now, now + INTERVAL);
                 asking = Some(ask(rest.clone(), source.provider));
             }
             let wake = due.min(failover.deadline(self.state()));
@@ -127,7 +130,9 @@ impl HubAbove {
                     self.begin(&source);
                     (asking, due) = (None, Moment::ZERO);
                 },
-                () = self.news.notified() => {}
+                () = self.news.notified() => if self.state() == HubState::Failed {
+                    due = due.min(asked + FAILED_INTERVAL);
+                },
                 () = self.clock.sleep_until(wake) => {}
             }
         }

@@ -230,7 +230,8 @@ impl Config {
         let reader = ConfigReader::trial(text, path, SCHEMA);
         let (mut root, _) = reader.root();
         let table = root.table("panel");
-        reader.panel(table, environment, &mut TickerSettings::of(Vec::new()));
+        let screen = root.table("screen");
+        reader.panel(table, screen, environment, &mut TickerSettings::of(Vec::new()));
         drop(root);
         reader.finish().map(drop).map_err(|errors| errors.by_key())
     }

@@ -6,9 +6,9 @@
 mod views;
 
 use deskticker::market::{Freshness, Price};
-use deskticker::render::{Frame, LinkIcon, PageView, Size, View, WIDTH};
+use deskticker::render::{Frame, InstrumentView, LinkIcon, PageView, Size, View, WIDTH};
 
-use views::{SIGNS, SIZES, day, drawn, line, lines, stale, view, walk};
+use views::{SIGNS, SIZES, day, drawn, line, lines, price, stale, view, walk};
 
 /// The width of the active area of a 0.96" panel in millimetres; its dots are square.
 const PANEL: f64 = 21.7;
@@ -245,4 +245,84 @@ fn the_signs_of_the_connection_differ_in_outline() {
             );
         }
     }
+}
+
+/// The number of dots in which two digits differ at least.
+const DISTINCT: usize = 3;
+/// The same for the smallest digits, which only a page with two long prices has.
+const SMALLEST: usize = 2;
+
+/// Two prices differ in one digit. Each digit size and each place of a digit occurs, as whole part
+/// and as fraction.
+#[test]
+fn all_digits_differ_in_each_faint_face() {
+    let patterns = [
+        "7.#7",
+        "7.7#",
+        "#7.25",
+        "1#.25",
+        "17.#5",
+        "17.2#",
+        "#912.41",
+        "5#12.41",
+        "5912.#1",
+        "5912.4#",
+        "#23456.78",
+        "12#456.78",
+        "12345#.78",
+        "123456.#8",
+        "#234567.25",
+        "12345#7.25",
+        "1234567.#5",
+        "1234567.2#",
+    ];
+    for pattern in patterns {
+        let page = |digit: usize, pair: bool| {
+            let now: f64 = pattern.replace('#', &digit.to_string()).parse().unwrap();
+            let spx = InstrumentView {
+                price: Some(price(now)),
+                change: None,
+                decimals: 2,
+                ..line("SPX", 1.0, 1.0, &[])
+            };
+            match pair {
+                true => view(PageView::Pair(spx, Some(spx))),
+                false => view(PageView::Pair(spx, None)),
+            }
+        };
+        for (size, pair) in SIZES
+            .into_iter()
+            .flat_map(|size| [(size, false), (size, true)])
+        {
+            for freshness in [Freshness::Live, Freshness::Closed, stale(12), stale(7_200)] {
+                // A number does not start with zero.
+                let first = usize::from(pattern.starts_with('#'));
+                let pictures: Vec<Frame> = (first..10)
+                    .map(|digit| {
+                        let mut view = page(digit, pair);
+                        for line in lines(&mut view) {
+                            line.freshness = freshness;
+                        }
+                        drawn(&view, size)
+                    })
+                    .collect();
+                for (at, one) in pictures.iter().enumerate() {
+                    for other in &pictures[..at] {
+                        let dots = differing(one, other);
+                        let least = if pair { 2 * SMALLEST } else { DISTINCT };
+                        assert!(
+                            dots >= least,
+                            "{pattern}, {size}, {freshness:?}: {dots}\n{one:?}{other:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The number of dots in which two pictures differ.
+fn differing(one: &Frame, other: &Frame) -> usize {
+    let bytes = one.as_bytes().iter().zip(other.as_bytes());
+    bytes.map(|(a, b)| (a ^ b).count_ones() as usize).sum()
 }

@@ -89,15 +89,18 @@ impl Price {
 
     /// Formats the price as two texts, `5,912` and `.34`, so that the display can draw the decimals
     /// smaller. The price is rounded to this number of decimals, 0 to [`Price::MAX_DECIMALS`]; a
-    /// half is rounded away from zero. Without decimals, the second text is empty. A price that is
-    /// rounded to zero has no sign.
+    /// half is rounded away from zero. Without decimals, the second text is empty. A price other than
+    /// zero has as many decimals as necessary for a digit other than 0.
     pub fn parts(self, decimals: u8, numbers: NumberFormat) -> (ShortText, ShortText) {
         let decimals = decimals.min(Self::MAX_DECIMALS);
         let step = STEPS[usize::from(decimals)];
         let one = Self::SCALE as u64 / step;
         let units = (self.0.unsigned_abs() + step / 2) / step;
+        if units == 0 && self.0 != 0 {
+            return self.parts(decimals + 1, numbers);
+        }
         let (mut head, mut tail) = (ShortText::new(), ShortText::new());
-        if self.0 < 0 && units > 0 {
+        if self.0 < 0 {
             push(&mut head, b'-');
         }
         grouped(&mut head, units / one, numbers);
@@ -140,15 +143,19 @@ pub fn whole(number: u64, numbers: NumberFormat) -> ShortText {
     text
 }
 
-/// Returns a whole number with the sign of `sign`, without a sign if that is zero.
-fn signed(sign: i64, number: u64, numbers: NumberFormat) -> ShortText {
+/// Returns a percentage from units of its last decimal, without a sign if it is zero.
+fn percentage(units: i64, decimals: u32, numbers: NumberFormat) -> ShortText {
     let mut text = ShortText::new();
-    match sign {
+    match units {
         ..0 => push(&mut text, b'-'),
         0 => {}
         1.. => push(&mut text, b'+'),
     }
-    grouped(&mut text, number, numbers);
+    let (units, one) = (units.unsigned_abs(), 10u64.pow(decimals));
+    grouped(&mut text, units / one, numbers);
+    push(&mut text, numbers.point);
+    push_digits(&mut text, units % one, decimals);
+    push(&mut text, b'%');
     text
 }
 
@@ -204,13 +211,12 @@ impl Change {
         Some((twice + twice.signum()) / 2)
     }
 
-    /// Formats the difference with this number of decimals, such as `+0.24`. The text has a sign
-    /// unless all its digits are zero.
+    /// Formats the difference like a price with this number of decimals, such as `+0.24`. The text
+    /// has a sign unless the difference is zero.
     pub fn difference(self, decimals: u8, numbers: NumberFormat) -> ShortText {
         let (whole, fraction) = self.absolute().parts(decimals, numbers);
         let mut text = ShortText::new();
-        let digits = || whole.bytes().chain(fraction.bytes());
-        if self.absolute > 0 && digits().any(|digit| (b'1'..=b'9').contains(&digit)) {
+        if self.absolute > 0 {
             push(&mut text, b'+');
         }
         let fits = text.push_str(&whole).is_ok() && text.push_str(&fraction).is_ok();
@@ -221,20 +227,12 @@ impl Change {
     /// Formats the change in percent, such as `+0.42%`. The text has a sign unless the rounded
     /// value is zero. `None` if there is no percentage (see [`Change::basis_points`]).
     pub fn percent(self, numbers: NumberFormat) -> Option<ShortText> {
-        let points = self.basis_points()?;
-        let mut text = signed(points, points.unsigned_abs() / 100, numbers);
-        push(&mut text, numbers.point);
-        push_digits(&mut text, points.unsigned_abs() % 100, 2);
-        push(&mut text, b'%');
-        Some(text)
+        Some(percentage(self.basis_points()?, 2, numbers))
     }
 
-    /// Formats the change in percent without decimals, such as `+13%`.
-    pub fn whole_percent(self, numbers: NumberFormat) -> Option<ShortText> {
-        let percent = self.ratio(100)?;
-        let mut text = signed(percent, percent.unsigned_abs(), numbers);
-        push(&mut text, b'%');
-        Some(text)
+    /// Formats the change in percent with one decimal, such as `+0.4%`.
+    pub fn short_percent(self, numbers: NumberFormat) -> Option<ShortText> {
+        Some(percentage(self.ratio(1_000)?, 1, numbers))
     }
 }
 
@@ -265,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_price_is_rounded_to_its_number_of_decimals_and_a_rounded_zero_has_no_sign() {
+    fn a_price_is_rounded_to_its_number_of_decimals_but_never_to_zero() {
         let text = |number, decimals| {
             let price = Price::from_f64(number).unwrap();
             let (whole, fraction) = price.parts(decimals, NumberFormat::ENGLISH);
@@ -274,7 +272,11 @@ mod tests {
         assert_eq!(text(5912.3456, 4), "5,912.3456");
         assert_eq!(text(5912.3456, 3), "5,912.346");
         assert_eq!(text(5912.5, 0), "5,913");
-        assert_eq!(text(-0.0049, 2), "0.00");
+        assert_eq!(text(0.0, 0), "0");
+        assert_eq!(text(0.0244, 0), "0.02");
+        assert_eq!(text(0.5, 0), "1");
+        assert_eq!(text(-0.0049, 2), "-0.005");
+        assert_eq!(text(0.0001, 0), "0.0001");
         assert_eq!(text(-0.005, 2), "-0.01");
         assert_eq!(text(999.9996, 3), "1,000.000");
         let decimals = |number| Price::from_f64(number).unwrap().exact_decimals();
@@ -287,16 +289,16 @@ mod tests {
             to.change_from(Price::from_f64(from).unwrap())
         };
         let small = change(5912.3039, 5912.3);
-        assert_eq!(small.difference(2, NumberFormat::ENGLISH), "0.00");
+        assert_eq!(small.difference(2, NumberFormat::ENGLISH), "+0.004");
         assert_eq!(small.difference(4, NumberFormat::ENGLISH), "+0.0039");
-        let whole = |to, from| {
+        let short = |to, from| {
             change(to, from)
-                .whole_percent(NumberFormat::ENGLISH)
+                .short_percent(NumberFormat::ENGLISH)
                 .unwrap()
         };
-        assert_eq!(whole(87.01, 100.0), "-13%");
-        assert_eq!(whole(100.499, 100.0), "0%", "it is not rounded twice");
-        assert_eq!(whole(100.5, 100.0), "+1%");
+        assert_eq!(short(98.47, 100.0), "-1.5%");
+        assert_eq!(short(100.049, 100.0), "0.0%", "it is not rounded twice");
+        assert_eq!(short(100.05, 100.0), "+0.1%");
     }
 
     #[test]
@@ -373,7 +375,7 @@ mod tests {
             let texts = [
                 Some(change.difference(decimals, numbers)),
                 change.percent(numbers),
-                change.whole_percent(numbers),
+                change.short_percent(numbers),
             ];
             for text in texts.iter().flatten() {
                 let figure = text.bytes().any(|digit| (b'1'..=b'9').contains(&digit));
@@ -393,7 +395,10 @@ mod tests {
                 let half = if exact { 0.0 } else { 0.5 / 10f64.powi(decimals.into()) };
                 proptest::prop_assert!((read - price.as_f64()).abs() <= half + 1e-6, "{}", text);
                 let places = text.split_once('.').map_or(0, |(_, places)| places.len());
-                proptest::prop_assert_eq!(places, usize::from(decimals));
+                let rounded = price.scaled().unsigned_abs() < STEPS[usize::from(decimals)].div_ceil(2);
+                let small = rounded && scaled != 0;
+                proptest::prop_assert!(places == usize::from(decimals) || small, "{}", text);
+                proptest::prop_assert_eq!(read == 0.0, scaled == 0, "{}", text);
                 proptest::prop_assert_eq!(text.starts_with('-'), read < 0.0, "{}", text);
             }
         }

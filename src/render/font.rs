@@ -12,32 +12,28 @@ use super::frame::{Frame, WIDTH};
 pub(crate) static HUGE: NumberStyle = NumberStyle {
     whole: DIGITS_16X32.font(false),
     fraction: HUGE_FRACTION.font(false),
-    rise: (5, 25),
-    dots: 0b11,
+    strike: Strike::Through { right: 5, left: 25 },
     fades: (DigitFade::Grey, DigitFade::Thin),
 };
 /// Prices in 12×24 dots with a raised fraction.
 pub(crate) static LARGE: NumberStyle = NumberStyle {
     whole: DIGITS_12X24.font(false),
     fraction: LARGE_FRACTION.font(false),
-    rise: (3, 18),
-    dots: 0b11,
+    strike: Strike::Through { right: 3, left: 18 },
     fades: (DigitFade::Grey, DigitFade::Thin),
 };
 /// Prices in 8×16 dots.
 pub(crate) static MEDIUM: NumberStyle = NumberStyle {
     whole: DIGITS_8X16.font(false),
     fraction: DIGITS_8X16.font(false),
-    rise: (1, 11),
-    dots: 0b1,
+    strike: Strike::Beside { rows: 1 | 1 << 14 },
     fades: (DigitFade::Thin, DigitFade::Thin),
 };
 /// Prices in 5×8 dots.
 pub(crate) static SMALL: NumberStyle = NumberStyle {
     whole: LETTERS_5X8.font(false),
     fraction: LETTERS_5X8.font(false),
-    rise: (3, 3),
-    dots: 0b1,
+    strike: Strike::Beside { rows: 1 << 7 },
     fades: (DigitFade::None, DigitFade::None),
 };
 /// Text in 5×8 dots.
@@ -58,13 +54,21 @@ pub(crate) struct NumberStyle {
     pub(super) whole: Font,
     /// The font of the fraction, such as `.41`.
     pub(super) fraction: Font,
-    /// The rows of the line through the whole part of a stale price: the row of its right end, and
-    /// the row of its left end.
-    pub(super) rise: (u32, u32),
-    /// The thickness of the line as a bit mask, one bit for each dot.
-    pub(super) dots: u32,
+    /// The lines of a stale price.
+    pub(super) strike: Strike,
     /// The fading of the whole part and of the fraction, for a price that is struck out or closed.
     pub(super) fades: (DigitFade, DigitFade),
+}
+
+/// The lines that strike out a price.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Strike {
+    /// A rising line of two dots through the whole part, with the rows of its two ends. A horizontal
+    /// line would fill the gaps that distinguish 0, 3, 6, 8 and 9.
+    Through { right: u32, left: u32 },
+    /// Lines in these rows above and below the price, because a line through small digits makes them
+    /// equal. The smallest digits have space only for the line below.
+    Beside { rows: u32 },
 }
 
 /// The dots that are removed from digits, so that they look faint but stay readable.
@@ -73,8 +77,9 @@ pub(super) enum DigitFade {
     /// Every second dot is removed, as on a chessboard. This is for strokes that are two dots
     /// thick.
     Grey,
-    /// Half of each vertical stroke is removed. This is for digits whose horizontal strokes are one
-    /// dot thick.
+    /// Each stroke becomes one dot thick. This is for digits whose vertical strokes are two dots
+    /// thick and whose horizontal strokes are one dot thick. With gaps in their strokes, these digits
+    /// would look equal.
     Thin,
     /// No dots are removed, because the digits would not be readable with fewer dots.
     None,

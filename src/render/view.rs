@@ -7,7 +7,7 @@ use super::frame::Colours;
 use super::parts::change::ChangeText;
 use crate::market::{
     Change, Contract, DayStats, Denial, Freshness, NumberFormat, OptionAnalytics, Price,
-    SessionPart, TopOfBook, Trade,
+    SessionPart, ShortText, TopOfBook, Trade,
 };
 
 /// The content of the whole display.
@@ -231,7 +231,7 @@ pub struct InstrumentView<'a> {
     /// The change against the previous close; `None` if the close is unknown.
     pub change: Option<Change>,
     /// The number of decimals of all prices of the instrument, 0 to 4. A price loses decimals only
-    /// if it does not fit otherwise.
+    /// if it does not fit otherwise, and has more decimals only if it would be zero without them.
     pub decimals: u8,
     /// The freshness of the price.
     pub freshness: Freshness,
@@ -259,14 +259,13 @@ impl InstrumentView<'_> {
     }
 
     /// Returns the change as a difference, if the display may show it.
-    pub(super) fn shown_difference(&self, numbers: NumberFormat) -> Option<ChangeText> {
-        let change = self.shown_change()?;
-        Some(ChangeText::difference(change, self.decimals, numbers))
+    pub(super) fn shown_difference(&self, numbers: NumberFormat) -> Option<ShortText> {
+        Some(self.shown_change()?.difference(self.decimals, numbers))
     }
 
     /// Returns the change in percent, if the display may show it and the change has a percentage.
     pub(super) fn shown_percent(&self, numbers: NumberFormat) -> Option<ChangeText> {
-        ChangeText::percent(self.shown_change()?, numbers)
+        ChangeText::new(self.shown_change()?, numbers)
     }
 
     /// Returns the change if the display may show it. The change of a stale price has no meaning.

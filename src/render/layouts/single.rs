@@ -30,9 +30,9 @@ pub(crate) fn tall(
     if let Some(text) = line.shown_difference(view.format.numbers)
         && let Some(font) = [&WORD, &TEXT]
             .into_iter()
-            .find(|font| font.fits(&text.full, CURVE_X))
+            .find(|font| font.fits(&text, CURVE_X))
     {
-        font.write(frame, 0, 5, &text.full);
+        font.write(frame, 0, 5, &text);
     }
     range::draw(view, line, day, frame, Row::new(7, 0..WIDTH));
     if !drawn && line.shown_price().is_some() && !line.is_struck() {
@@ -54,8 +54,8 @@ pub(crate) fn square(view: &View<'_>, line: &InstrumentView<'_>, day: DayStats, 
     let mut row = Row::new(6, 0..WIDTH);
     if let Some(text) = line.shown_difference(numbers) {
         let fonts = [&WORD, &TEXT];
-        if let Some(font) = fonts.into_iter().find(|font| font.fits(&text.full, WIDTH)) {
-            row.write_left(frame, font, &text.full);
+        if let Some(font) = fonts.into_iter().find(|font| font.fits(&text, WIDTH)) {
+            row.write_left(frame, font, &text);
         }
     }
     if let Some(volume) = day.volume.filter(|_| !line.is_struck()) {
@@ -104,9 +104,9 @@ pub(crate) fn low(view: &View<'_>, line: &InstrumentView<'_>, day: DayStats, fra
         third.left = second.left;
     }
     if let Some(text) = line.shown_difference(numbers)
-        && TEXT.fits(&text.full, second.room())
+        && TEXT.fits(&text, second.room())
     {
-        second.write_left(frame, &TEXT, &text.full);
+        second.write_left(frame, &TEXT, &text);
     }
     let time = clock::text(view);
     if TEXT.fits(&time, third.room()) {

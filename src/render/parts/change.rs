@@ -7,36 +7,23 @@ use crate::render::Frame;
 use crate::render::font::{Font, TEXT, WORD};
 use crate::render::row::Row;
 
-/// A change as figures: in percent or as a difference.
+/// A change in percent as figures.
 #[derive(Clone)]
 pub(crate) struct ChangeText {
-    /// The figures with their decimals.
+    /// The figures with two decimals.
     pub(crate) full: ShortText,
     change: Change,
     numbers: NumberFormat,
-    /// The number of decimals of a difference; `None` for a percentage.
-    decimals: Option<u8>,
 }
 
 impl ChangeText {
     /// Returns the change in percent; `None` if the change has no percentage.
-    pub(crate) fn percent(change: Change, numbers: NumberFormat) -> Option<Self> {
+    pub(crate) fn new(change: Change, numbers: NumberFormat) -> Option<Self> {
         Some(Self {
             full: change.percent(numbers)?,
             change,
             numbers,
-            decimals: None,
         })
-    }
-
-    /// Returns the change as a difference with this number of decimals.
-    pub(crate) fn difference(change: Change, decimals: u8, numbers: NumberFormat) -> Self {
-        Self {
-            full: change.difference(decimals, numbers),
-            change,
-            numbers,
-            decimals: Some(decimals),
-        }
     }
 
     /// Returns the width of the full figures and the arrow in columns.
@@ -54,34 +41,35 @@ impl ChangeText {
         TEXT.fits(&self.full, row.room().saturating_sub(1 + ARROW))
     }
 
-    /// Returns the figures rounded to as few decimals as necessary to be at most `room` columns
-    /// wide. `None` if they do not fit, or if they are then zero, because a small change would look
-    /// like no change.
-    fn rounded(&self, room: usize) -> Option<ShortText> {
-        let fits = |text: &ShortText| TEXT.width(text) <= room;
-        let text = match self.decimals {
-            None => self.change.whole_percent(self.numbers).filter(fits),
-            Some(decimals) => {
-                let rounded = |decimals| self.change.difference(decimals, self.numbers);
-                (0..decimals).rev().map(rounded).find(fits)
-            }
-        };
-        text.filter(|text| text.starts_with(['+', '-']))
+    /// Returns the figures with one decimal. `None` if they are zero, because a small change would
+    /// look like no change.
+    fn short(&self) -> Option<ShortText> {
+        let text = self.change.short_percent(self.numbers)?;
+        text.starts_with(['+', '-']).then_some(text)
+    }
+
+    /// Returns the width of the short figures and the arrow in columns; that of the full figures if
+    /// there are no short ones.
+    pub(crate) fn short_width(&self) -> usize {
+        let short = self.short();
+        TEXT.width(short.as_ref().unwrap_or(&self.full)) + 1 + ARROW
     }
 }
 
 /// Draws the figures of a change at the left end of a row, with an arrow of the same sign after
 /// them. If the shown figures are zero, there is no arrow.
 ///
-/// Figures that do not fit are rounded to fewer decimals. If shorter figures do not fit either,
-/// nothing is drawn. An arrow without figures would show a change without its size.
+/// Figures that do not fit have one decimal. If these do not fit either, nothing is drawn: whole
+/// percents would be too inaccurate, and an arrow alone would show a change without its size.
 pub(crate) fn draw(frame: &mut Frame, change: Option<ChangeText>, row: Row) {
     let Some(change) = change else {
         return;
     };
     let text = match change.fits(row) {
         true => Some(change.full),
-        false => change.rounded(row.room().saturating_sub(1 + ARROW)),
+        false => change
+            .short()
+            .filter(|_| change.short_width() <= row.room()),
     };
     let Some(text) = text else {
         return;

@@ -1,12 +1,12 @@
 //! Draws a price: large digits with a raised fraction, dashes for a missing price, faint digits for
-//! a closing price, and a line through a stale price. This module never judges the freshness of a
+//! a closing price, and lines through or around a stale price. This module never judges the freshness of a
 //! price.
 
 use core::ops::Range;
 
 use super::field;
 use crate::market::{Freshness, NumberFormat, ShortText};
-use crate::render::font::{DigitFade, NumberStyle, SMALL};
+use crate::render::font::{DigitFade, NumberStyle, SMALL, Strike};
 use crate::render::{Frame, InstrumentView};
 
 /// The look of the digits of a price.
@@ -114,7 +114,7 @@ impl PriceText {
             );
         }
         if self.look == Look::Struck {
-            strike(style, frame, x..middle, page);
+            strike(style, frame, x..middle, end, page);
         }
         middle..end
     }
@@ -123,33 +123,42 @@ impl PriceText {
 /// Removes dots from digits, so that they look faint.
 fn fade(fade: DigitFade, frame: &mut Frame, columns: Range<usize>, page: usize, pages: usize) {
     for row in page..page + pages {
-        for (step, byte) in frame
-            .columns_mut(row, columns.clone())
-            .iter_mut()
-            .enumerate()
-        {
-            let even = step % 2 == 0;
-            *byte = match fade {
-                DigitFade::Grey if even => *byte & 0xAA,
-                DigitFade::Grey => *byte & 0x55,
-                // A dot without a neighbour above or below belongs to a horizontal stroke, so it
-                // stays.
-                DigitFade::Thin if even => *byte & !(*byte << 1) & !(*byte >> 1),
-                DigitFade::Thin | DigitFade::None => *byte,
+        let bytes = frame.columns_mut(row, columns.clone());
+        let mut left = 0;
+        for step in 0..bytes.len() {
+            let dots = bytes[step];
+            let right = bytes.get(step + 1).copied().unwrap_or_default();
+            bytes[step] &= match fade {
+                DigitFade::Grey if step % 2 == 0 => 0xAA,
+                DigitFade::Grey => 0x55,
+                // The last dot of each stroke is removed.
+                DigitFade::Thin => !left | right,
+                DigitFade::None => 0xFF,
             };
+            left = dots;
         }
     }
 }
 
-/// Draws a rising line through digits. A horizontal line would fill the gaps that distinguish 0, 3,
-/// 6, 8 and 9. The line is bright and the digits are faint, so that both are readable.
-fn strike(style: &NumberStyle, frame: &mut Frame, columns: Range<usize>, page: usize) {
-    let (top, bottom) = style.rise;
-    let last = columns.len().saturating_sub(1).max(1) as u32;
-    for (step, x) in (0..).zip(columns) {
-        let line = style.dots << (bottom - ((bottom - top) * step + last / 2) / last);
+/// Strikes out a price with the whole part in these columns and its end at `end`. The lines are
+/// bright and the digits are faint, so that both are readable.
+fn strike(style: &NumberStyle, frame: &mut Frame, whole: Range<usize>, end: usize, page: usize) {
+    let mut line = |x: usize, rows: u32| {
         for below in 0..style.whole.pages {
-            frame.columns_mut(page + below, x..x + 1)[0] |= (line >> (8 * below)) as u8;
+            frame.columns_mut(page + below, x..x + 1)[0] |= (rows >> (8 * below)) as u8;
         }
+    };
+    match style.strike {
+        Strike::Through { right, left } => {
+            let last = whole.len().saturating_sub(1).max(1) as u32;
+            for (step, x) in (0..).zip(whole) {
+                line(
+                    x,
+                    0b11 << (left - ((left - right) * step + last / 2) / last),
+                );
+            }
+        }
+        // The last column is the gap after the price.
+        Strike::Beside { rows } => (whole.start..end - 1).for_each(|x| line(x, rows)),
     }
 }

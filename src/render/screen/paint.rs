@@ -111,6 +111,13 @@ fn text(
     }
 }
 
+/// Returns the place of the pixels of a glyph whose mask has been prepared.
+pub(crate) fn glyph_area(face: &Face, pen: Pen, (x, base): (i32, i32)) -> Option<Rect> {
+    let mask = face.mask(pen)?;
+    let (left, top) = (x + pen.x + mask.left, base + mask.top);
+    Some(Rect::new(left, top, mask.width, mask.height))
+}
+
 fn glyph(
     face: &Face,
     pen: Pen,
@@ -119,13 +126,9 @@ fn glyph(
     clip: Rect,
     part: &mut Part<'_>,
 ) {
-    let Some(mask) = face.mask(pen) else { return };
-    let area = Rect::new(
-        x + pen.x + mask.left,
-        base + mask.top,
-        mask.width,
-        mask.height,
-    );
+    let (Some(mask), Some(area)) = (face.mask(pen), glyph_area(face, pen, (x, base))) else {
+        return;
+    };
     let seen = area.intersection(clip);
     for y in seen.y..seen.bottom() {
         let start = ((y - area.y) * mask.width + seen.x - area.x) as usize;
@@ -183,12 +186,14 @@ fn marker(rect: Rect, at: u16, faint: u32, ink: u32, part: &mut Part<'_>) {
     let thick = (rect.h / 8).max(2);
     let line = Rect::new(rect.x, rect.y + (rect.h - thick) / 2, rect.w, thick);
     part.fill(line, faint);
+    part.fill(marker_area(rect, at), ink);
+}
+
+/// Returns the place of the marker on its line.
+pub(crate) fn marker_area(rect: Rect, at: u16) -> Rect {
     let width = (rect.h / 3).clamp(3, rect.w.max(3));
     let left = rect.x + (rect.w - width) * i32::from(at.min(1_000)) / 1_000;
-    part.fill(
-        Rect::new(left, rect.y, width, rect.h).intersection(rect),
-        ink,
-    );
+    Rect::new(left, rect.y, width, rect.h).intersection(rect)
 }
 
 fn dashes(rect: Rect, length: i32, ink: u32, part: &mut Part<'_>) {

@@ -107,6 +107,10 @@ impl Painter {
             (Shape::Text(one), Shape::Text(other)) if same_inks => {
                 self.cells(one, other, item.rect)
             }
+            (Shape::Marker(one), Shape::Marker(other)) if same_inks => {
+                let [one, other] = [*one, *other].map(|at| paint::marker_area(item.rect, at));
+                Some(heapless::Vec::from_iter([one.union(other)]))
+            }
             _ => None,
         };
         let everything = heapless::Vec::from_iter([item.rect]);
@@ -128,7 +132,12 @@ impl Painter {
     }
 
     /// Returns the parts of a text that differ, if all characters have kept their places.
-    fn cells(&self, one: &Text, other: &Text, rect: Rect) -> Option<heapless::Vec<Rect, CELLS>> {
+    fn cells(
+        &mut self,
+        one: &Text,
+        other: &Text,
+        rect: Rect,
+    ) -> Option<heapless::Vec<Rect, CELLS>> {
         if (one.struck, one.align) != (other.struck, other.align) {
             return None;
         }
@@ -136,6 +145,8 @@ impl Painter {
         if (x, base) != paint::place(other, rect, &self.face) {
             return None;
         }
+        self.face.prepare(&one.text, one.size, one.small);
+        self.face.prepare(&other.text, other.size, other.small);
         let mut cells: heapless::Vec<Rect, CELLS> = heapless::Vec::new();
         let mut others = self.face.pens(&other.text, other.size, other.small);
         for pen in self.face.pens(&one.text, one.size, one.small) {
@@ -147,15 +158,10 @@ impl Painter {
             if pen.character == twin.character {
                 continue;
             }
-            // A glyph can stand out of its place by a little.
-            let edge = i32::from(pen.size) / 10 + 1;
-            let cell = Rect {
-                x: x + pen.x - edge,
-                w: pen.advance + 2 * edge,
-                ..rect
-            };
+            let inked = [pen, twin].map(|pen| paint::glyph_area(&self.face, pen, (x, base)));
+            let cell = inked[0]?.union(inked[1]?);
             match cells.last_mut() {
-                Some(last) if last.right() >= cell.x => last.w = cell.right() - last.x,
+                Some(last) if last.right() >= cell.x => *last = last.union(cell),
                 _ => cells.push(cell).ok()?,
             }
         }

@@ -46,6 +46,19 @@ impl Rect {
         Self::new(x, y, w.max(0), h.max(0))
     }
 
+    /// Returns the smallest rectangle around both rectangles. An empty one does not count.
+    pub(crate) fn union(self, other: Self) -> Self {
+        if self.is_empty() || other.is_empty() {
+            return if self.is_empty() { other } else { self };
+        }
+        let (x, y) = (self.x.min(other.x), self.y.min(other.y));
+        let (right, bottom) = (
+            self.right().max(other.right()),
+            self.bottom().max(other.bottom()),
+        );
+        Self::new(x, y, right - x, bottom - y)
+    }
+
     /// Cuts a strip of this height off the top, and returns the strip.
     pub(crate) fn cut_top(&mut self, h: i32) -> Self {
         let h = h.clamp(0, self.h);

@@ -161,7 +161,8 @@ impl Painter {
             let inked = [pen, twin].map(|pen| paint::glyph_area(&self.face, pen, (x, base)));
             let cell = inked[0]?.union(inked[1]?);
             match cells.last_mut() {
-                Some(last) if last.right() >= cell.x => *last = last.union(cell),
+                // Neighbours share their rows, and each row is one write.
+                Some(last) if last.right() + cell.h / 2 >= cell.x => *last = last.union(cell),
                 _ => cells.push(cell).ok()?,
             }
         }

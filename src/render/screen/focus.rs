@@ -60,7 +60,7 @@ fn price(
     let size = canvas.price_size(figures, line);
     canvas.price(figures, Ink::Back, line, size);
     let numbers = canvas.numbers;
-    let difference = line.shown_difference(numbers).map(|change| change.full);
+    let difference = line.shown_difference(numbers);
     let percent = line.shown_percent(numbers).map(|change| change.full);
     let badge = state(line);
     let changed = difference.is_some();

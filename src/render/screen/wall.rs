@@ -103,9 +103,10 @@ fn tile(canvas: &mut Canvas<'_>, line: &InstrumentView<'_>, rect: Rect, size: u1
                 canvas.badge(place, &text, ink);
                 row.cut_right(rect.h / 14);
             }
-            let change = line.shown_percent(canvas.numbers);
-            let change = change.or_else(|| line.shown_difference(canvas.numbers));
-            let figures = change.map(|change| change.full).unwrap_or_default();
+            let percent = line.shown_percent(canvas.numbers);
+            let percent = percent.map(|change| change.full);
+            let figures = percent.or_else(|| line.shown_difference(canvas.numbers));
+            let figures = figures.unwrap_or_default();
             canvas.change(row, Ink::Tile, &figures, rect.h / 5, Align::Left);
         }
     }

@@ -144,17 +144,17 @@ pub fn whole(number: u64, numbers: NumberFormat) -> ShortText {
 }
 
 /// Returns a percentage from units of its last decimal, without a sign if it is zero.
-fn percentage(units: i64, decimals: u32, numbers: NumberFormat) -> ShortText {
+fn percentage<const DECIMALS: u32>(units: i64, numbers: NumberFormat) -> ShortText {
     let mut text = ShortText::new();
     match units {
         ..0 => push(&mut text, b'-'),
         0 => {}
         1.. => push(&mut text, b'+'),
     }
-    let (units, one) = (units.unsigned_abs(), 10u64.pow(decimals));
+    let (units, one) = (units.unsigned_abs(), const { 10u64.pow(DECIMALS) });
     grouped(&mut text, units / one, numbers);
     push(&mut text, numbers.point);
-    push_digits(&mut text, units % one, decimals);
+    push_digits(&mut text, units % one, DECIMALS);
     push(&mut text, b'%');
     text
 }
@@ -227,12 +227,12 @@ impl Change {
     /// Formats the change in percent, such as `+0.42%`. The text has a sign unless the rounded
     /// value is zero. `None` if there is no percentage (see [`Change::basis_points`]).
     pub fn percent(self, numbers: NumberFormat) -> Option<ShortText> {
-        Some(percentage(self.basis_points()?, 2, numbers))
+        Some(percentage::<2>(self.basis_points()?, numbers))
     }
 
     /// Formats the change in percent with one decimal, such as `+0.4%`.
     pub fn short_percent(self, numbers: NumberFormat) -> Option<ShortText> {
-        Some(percentage(self.ratio(1_000)?, 1, numbers))
+        Some(percentage::<1>(self.ratio(1_000)?, numbers))
     }
 }
 

@@ -286,7 +286,8 @@ fn an_idle_client_with_tls_needs_at_most_12_kib_and_one_file_descriptor() {
     let (certificate, key) = certificate(&folder);
     let config = folder.join("hub.toml");
     let lines = format!(
-        "listen = \"127.0.0.1:0\"\n[tls]\ncert = {certificate:?}\nkey = {key:?}\n[devices]\nfile = {:?}\n",
+        "listen = \"127.0.0.1:0\"\n[tls]\ncert = {certificate:?}\nkey = {key:?}\n[devices]\nfile = {:?}\n\
+         [limits]\nhandshakes = 10000\n",
         folder.join("devices")
     );
     std::fs::write(&config, lines).unwrap();

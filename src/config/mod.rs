@@ -231,7 +231,12 @@ impl Config {
         let (mut root, _) = reader.root();
         let table = root.table("panel");
         let screen = root.table("screen");
-        reader.panel(table, screen, environment, &mut TickerSettings::of(Vec::new()));
+        reader.panel(
+            table,
+            screen,
+            environment,
+            &mut TickerSettings::of(Vec::new()),
+        );
         drop(root);
         reader.finish().map(drop).map_err(|errors| errors.by_key())
     }

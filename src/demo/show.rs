@@ -3,6 +3,7 @@
 //! display is the same as outside a demo, and it receives every fault over real sockets.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -70,7 +71,7 @@ pub struct DemoClocks {
     /// The end of the session.
     bell: Utc,
     /// The factor between the real time and the time of the demo.
-    rate: std::sync::atomic::AtomicU32,
+    rate: AtomicU32,
 }
 
 impl DemoClocks {
@@ -95,13 +96,9 @@ impl DemoClocks {
     }
 
     fn advance(&self, real: Duration) {
-        let by = real * self.rate.load(std::sync::atomic::Ordering::Relaxed);
+        let by = real * self.rate.load(Ordering::Relaxed);
         self.servers.1.advance(by);
         self.display.1.advance(by);
-    }
-
-    fn set_rate(&self, rate: u32) {
-        self.rate.store(rate, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Sets the wall clocks. `off` is the clock of the display minus the clock of the servers.
@@ -352,7 +349,7 @@ impl Stage {
 
     /// Ends all faults.
     async fn calm(&mut self) -> Result<(), String> {
-        self.clocks.set_rate(1);
+        self.clocks.rate.store(1, Ordering::Relaxed);
         if self.closes {
             self.restart(BEFORE_THE_BELL, false).await?;
         }
@@ -457,9 +454,9 @@ impl Stage {
             "DONE: the bell has rung; time now runs 20 times as fast. LOOK: {name} says CLOSED as \
              soon as a source confirms the close, and not earlier."
         ));
-        self.clocks.set_rate(20);
+        self.clocks.rate.store(20, Ordering::Relaxed);
         seconds(4).await;
-        self.clocks.set_rate(1);
+        self.clocks.rate.store(1, Ordering::Relaxed);
         self.show_message(format!(
             "DONE: the bell has rung and the vendor has confirmed the close. LOOK: the price of \
              {name} is not struck out any more, and has the word CLOSED."

@@ -9,6 +9,7 @@
 mod assets;
 mod metrics;
 mod request;
+mod response;
 mod server;
 pub mod status;
 mod viewer;

@@ -8,24 +8,20 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderMap,
-    HeaderName, HeaderValue, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, HOST, HeaderMap, HeaderName,
+    HeaderValue, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, StatusCode};
 
 use super::assets::{self, Asset};
+use super::response::{Answer, body, json, refuse};
 use super::{Site, metrics, viewer};
 use crate::config::PageConfig;
 use crate::display::png;
 use crate::render::{Frame, Size, notice};
 
-/// The type of an answer.
-pub(super) type Answer = Response<Full<Bytes>>;
-
-const JSON: &str = "application/json";
 /// The type of the Prometheus text format, version 0.0.4.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Not in the header crate's list.
@@ -204,28 +200,6 @@ async fn by_status(path: &str, site: &Site) -> Answer {
         "/api/values" => json(&status.values),
         _ => json(&status),
     }
-}
-
-fn json(value: &impl serde::Serialize) -> Answer {
-    match serde_json::to_vec(value) {
-        Ok(text) => body(JSON, text.into()),
-        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-    }
-}
-
-fn body(kind: &'static str, bytes: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(bytes));
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    answer
-}
-
-/// Returns an answer without content but its reason.
-pub(super) fn refuse(status: StatusCode, reason: &str) -> Answer {
-    let mut answer = body("text/plain; charset=utf-8", format!("{reason}\n").into());
-    *answer.status_mut() = status;
-    answer
 }
 
 #[cfg(test)]

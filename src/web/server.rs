@@ -24,8 +24,6 @@ use crate::config::PageConfig;
 
 /// The largest number of connections.
 const CONNECTIONS: usize = 64;
-/// The largest number of open mirrors.
-pub(super) const VIEWERS: usize = 16;
 /// The time limit of a connection for its requests. A browser opens another one when it needs it.
 const LIMIT: Duration = Duration::from_secs(30);
 /// The time limit for the first request of a connection.

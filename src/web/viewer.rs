@@ -33,12 +33,13 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::Site;
-use super::request::{Answer, refuse};
-use super::server::VIEWERS;
+use super::response::{Answer, refuse};
 use crate::display::{MirroredPicture, write_changes};
 use crate::net::upgrade::lists;
 use crate::render::{Frame, Size};
 
+/// The largest number of open mirrors.
+const VIEWERS: usize = 16;
 /// A viewer that sends nothing for this time is gone. A browser sends a number each second, and
 /// once a minute from a tab in the background.
 const SILENCE: Duration = Duration::from_secs(90);

@@ -126,10 +126,10 @@ fn link_samples(link: &LinkStatus) -> [LinkSample; 6] {
                 .map(|millis| (String::new(), seconds(millis))),
         ),
         (
-            "lit_hours_total",
+            "lit_seconds_total",
             "counter",
-            "Hours for which the most used dot of the panel has been lit.",
-            plain(f64::from(link.lit_hours)),
+            "Time for which the most used dot of the panel has been lit, in whole hours.",
+            plain(f64::from(link.lit_hours) * 3600.0),
         ),
     ]
 }

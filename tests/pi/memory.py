@@ -8,7 +8,11 @@ because it reads ahead and maps as it decides; the size of these files is the li
 import re
 
 MIB = 1024 * 1024
-LIMIT = 8 * MIB
+# The program file may have 5 MiB (tests/pi/build), the libraries have less than 2, and the memory of
+# the program itself is below 2.
+LIMIT = 9 * MIB
+# The most that was really in memory.
+PEAK = 8 * MIB
 # `TasksMax=` of systemd/deskticker.service: the program cannot start more threads than this.
 TASKS = 32
 
@@ -59,7 +63,7 @@ class Memory:
         """Returns a description of the first exceeded limit, or None."""
         if not (self.peak and self.own and self.files and self.threads):
             return f"unreadable: {vars(self)}"
-        if self.peak > LIMIT:
+        if self.peak > PEAK:
             return f"{self.peak} bytes at most"
         if self.most > LIMIT:
             return f"{self.own} bytes of its own and {self.files} of its files"

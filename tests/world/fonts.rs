@@ -29,7 +29,7 @@ pub(crate) struct Glyph {
 enum Fade {
     /// Keeps every other dot, as on a chessboard.
     Chessboard,
-    /// In every other column, keeps only the dots without a neighbour above or below.
+    /// Removes the last dot of each horizontal stroke of at least two dots.
     Thin,
     Nothing,
 }
@@ -203,6 +203,8 @@ impl Glyph {
         let mut faded = [[0; 4]; 2];
         for (x, column) in columns.iter().enumerate() {
             for (page, byte) in column.iter().enumerate() {
+                let left = x.checked_sub(1).map_or(0, |left| columns[left][page]);
+                let right = columns.get(x + 1).map_or(0, |right| right[page]);
                 let put = |cell: &mut Cell, byte: u8| cell[page] |= u128::from(byte) << (8 * x);
                 put(&mut plain, *byte);
                 for (odd, cell) in faded.iter_mut().enumerate() {
@@ -213,8 +215,7 @@ impl Glyph {
                             Fade::Nothing => *byte,
                             Fade::Chessboard if even => byte & 0xAA,
                             Fade::Chessboard => byte & 0x55,
-                            Fade::Thin if even => byte & !(byte << 1) & !(byte >> 1),
-                            Fade::Thin => *byte,
+                            Fade::Thin => byte & !(left & !right),
                         },
                     );
                 }
@@ -247,12 +248,15 @@ fn cell(glass: &Glass, x: usize, page: usize, pages: usize) -> Cell {
     cell
 }
 
-/// One size of numbers: the faces before and after the decimal point, and the thickness of the
-/// strike line in dots a column.
+/// One size of numbers: the faces before and after the decimal point, and the strike lines.
 pub(crate) struct Size {
     pub(crate) whole: Face,
     pub(crate) fraction: Face,
+    /// The thickness of all strike lines in dots a column.
     pub(crate) line: u32,
+    /// True if the lines are above and below the whole number; false for a line through the part
+    /// before the decimal point.
+    pub(crate) beside: bool,
 }
 
 /// All faces that the display uses.
@@ -269,10 +273,11 @@ pub(crate) struct Fonts {
 impl Fonts {
     pub(crate) fn new() -> Self {
         let face = Face::new;
-        let size = |whole, fraction, line| Size {
+        let size = |whole, fraction, line, beside| Size {
             whole,
             fraction,
             line,
+            beside,
         };
         let medium = |letters, down| face(letters, FONT_8X16, (8, 16), down, false, Fade::Thin);
         let small = |letters| face(letters, FONT_5X8, (5, 8), 0, false, Fade::Nothing);
@@ -282,14 +287,16 @@ impl Fonts {
                     face(NUMBER, FONT_16X32, (16, 32), 0, false, Fade::Chessboard),
                     medium(FRACTION, 4),
                     2,
+                    false,
                 ),
                 size(
                     face(NUMBER, FONT_12X24, (12, 24), 0, false, Fade::Chessboard),
                     medium(FRACTION, 2),
                     2,
+                    false,
                 ),
-                size(medium(NUMBER, 0), medium(FRACTION, 0), 1),
-                size(small(NUMBER), small(FRACTION), 1),
+                size(medium(NUMBER, 0), medium(FRACTION, 0), 2, true),
+                size(small(NUMBER), small(FRACTION), 1, true),
             ],
             small: small(TEXT),
             word: face(TEXT, FONT_8X16, (8, 16), 1, false, Fade::Nothing),

@@ -24,7 +24,7 @@ pub(crate) enum Look {
     Plain,
     /// Faint digits: the number is a closing price.
     Faint,
-    /// Faint digits with a line through them: the number is stale.
+    /// Faint digits with a line through them, or with lines beside them: the number is stale.
     Struck,
     /// Digits that are too small to be drawn faint.
     Small,
@@ -489,6 +489,10 @@ fn number(
             }
             Some(from) => {
                 let behind = match look {
+                    Look::Struck if size.beside => {
+                        let odd = x - from;
+                        size.fraction.struck(glass, (x, page), odd, size.line)
+                    }
                     Look::Faint | Look::Struck => size.fraction.faint(glass, (x, page), x - from),
                     Look::Plain | Look::Small => size.fraction.plain(glass, x, page),
                 };

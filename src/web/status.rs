@@ -12,7 +12,8 @@ pub struct Status {
     pub uptime_ms: u64,
     /// The agreed time (RFC 3339); `None` while no two time sources agree.
     pub time: Option<String>,
-    /// The content of the glass in words, one entry for each instrument and one for the connection.
+    /// The content of the glass in words, one entry for each instrument and one for the connection;
+    /// empty if a value has become stale since the words were made.
     pub glass: Vec<String>,
     /// True if a price on the watchlist is simulated.
     pub simulated: bool,
@@ -79,14 +80,17 @@ pub struct ValueStatus {
 
 impl ValueStatus {
     /// Makes the entry `age` milliseconds older. An entry whose validity is over becomes stale.
-    pub(super) fn grow_older(&mut self, age: u64) {
+    /// Returns true in this case.
+    fn grow_older(&mut self, age: u64) -> bool {
         if let Some(known) = &mut self.age_ms {
             *known = known.saturating_add(age);
         }
-        if matches!(self.freshness, "live" | "delayed") && self.valid_ms <= age {
+        let is_over = matches!(self.freshness, "live" | "delayed") && self.valid_ms <= age;
+        if is_over {
             (self.freshness, self.change, self.change_percent) = ("stale", None, None);
         }
         self.valid_ms = self.valid_ms.saturating_sub(age);
+        is_over
     }
 }
 
@@ -95,8 +99,12 @@ impl Status {
     pub(super) fn older(&self, age: u64) -> Self {
         let mut status = self.clone();
         status.uptime_ms = status.uptime_ms.saturating_add(age);
+        let mut is_over = false;
         for value in &mut status.values {
-            value.grow_older(age);
+            is_over |= value.grow_older(age);
+        }
+        if is_over {
+            status.glass.clear();
         }
         status
     }
@@ -125,13 +133,16 @@ mod tests {
         let aged = |age| {
             let status = Status {
                 values: vec![value.clone()],
+                glass: vec!["SPX 5,912.34, live".into()],
                 ..Status::default()
             };
-            status.older(age).values.remove(0)
+            let mut status = status.older(age);
+            (status.values.remove(0), status.glass.len())
         };
-        assert_eq!(aged(99).freshness, "live");
-        assert_eq!(aged(99).valid_ms, 1);
-        let stale = aged(100);
+        let (live, words) = aged(99);
+        assert_eq!((live.freshness, live.valid_ms, words), ("live", 1, 1));
+        let (stale, words) = aged(100);
+        assert_eq!(words, 0, "they say that the value is live");
         assert_eq!((stale.freshness, stale.change), ("stale", None));
         assert_eq!((stale.age_ms, stale.valid_ms), (Some(10_000), 0));
     }

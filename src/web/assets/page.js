@@ -146,7 +146,7 @@ function judge() {
   // After the end of a value's validity, the words of the last status are no longer true.
   const isOver = (row) => row.freshness !== "none" && row.freshness !== "stale" && passed >= Math.min(row.valid_ms, CONTACT);
   const over = rows.list.some(isOver);
-  say("words", lost ? "Not live: " + lost + "." : rows.status && !over ? rows.status.glass.join(". ") + "." : "");
+  say("words", lost ? "Not live: " + lost + "." : rows.status && !over ? rows.status.glass.join(". ") : "");
   if (over) update();
   const lines = link(rows.status, rows.status ? lost : contact);
   cells($("link"), "div", lines.map(([name, value]) => name + ": " + value));

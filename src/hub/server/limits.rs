@@ -94,8 +94,8 @@ limits! {
     /// The maximum number of connections and requests per minute from one device, and from one
     /// address without the token of a device.
     per_minute: 600, 1..=1_000_000, false;
-    /// The maximum number of WebSocket handshakes within any second; half of them without a token in
-    /// the request. A client above this limit gets status 503 and the time at which there is room.
+    /// The maximum number of WebSocket handshakes with a token within any second. A client above this
+    /// limit gets status 503 and the time at which there is room.
     handshakes: 250, 1..=100_000, false;
     /// The maximum duration from the accept of a connection to the end of the request head, in
     /// seconds. The duration includes the TLS handshake.

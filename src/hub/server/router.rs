@@ -306,12 +306,9 @@ impl Router {
                 Some(device)
             }
             // A client without a token may authenticate later with an `auth` action, as the
-            // official clients of the vendor do. Such clients can use half of the handshakes, so
-            // that strangers cannot keep devices out.
-            None => {
-                self.admit_handshake(settings.limits.handshakes.div_ceil(2))?;
-                None
-            }
+            // official clients of the vendor do. Such clients do not count among the handshakes, so
+            // that strangers cannot use up the handshakes. They have limits of their own.
+            None => None,
         };
         let ids = identities(headers);
         let is_hub = !ids.is_empty();

@@ -361,7 +361,7 @@ fn each_answer_at_the_terminal_is_checked_and_the_own_settings_stay() {
     );
     std::fs::write(&config, &own).unwrap();
     let mut session = Session::start(&setup(DISPLAY, &config, &[]), None);
-    session.wait_for("The panel: oled, png (a picture file) or terminal [png]:");
+    session.wait_for("The panel: oled, screen (HDMI), png (a picture file) or terminal [png]:");
     session.answer("lcd");
     session.wait_for("unknown panel");
     session.wait_for("[png]:");
@@ -654,7 +654,10 @@ fn the_settings_of_the_panel_are_found_by_looking_at_the_test_picture() {
         assert_eq!(session.end(), 0, "{}", session.output);
         let text = read(&config);
         let (_, panel) = text.split_once("\n[panel]\n").unwrap();
-        let panel = panel.lines().filter(|line| !line.starts_with('#'));
+        // The table [screen], which is a comment, follows after an empty line.
+        let panel = panel
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
         let panel: Vec<&str> = panel.filter(|line| !line.starts_with("bus")).collect();
         let mut wanted: Vec<&str> = settings.lines().collect();
         wanted.sort_unstable();

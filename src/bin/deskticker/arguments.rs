@@ -59,8 +59,8 @@ Options for setup (a value that is not given is asked for at the terminal):
       --ca-file FILE   the certificate that identifies the hub, if no public authority has signed it
       --watchlist LIST the symbols, separated by commas
       --panel KIND     oled, screen, png or terminal; for an oled also --chip, --size, --colours,
-                       --bus, --address, --dc and --reset as for demo, and --rotation 0 or 180; for a
-                       png --output
+                       --bus, --address, --dc and --reset as for demo, and --rotation 0 or 180;
+                       for a png --output
       --config FILE    the configuration to write (default: /etc/deskticker/deskticker.toml); with
                        another file, the set-up writes the token beside this file, and leaves the
                        service as it is

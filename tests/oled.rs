@@ -15,7 +15,7 @@ use deskticker::render::{Frame, Size, WIDTH, notice};
 use deskticker::time::{Moment, Now};
 use proptest::prelude::*;
 
-use i2c_display::bus::{Quiet, Rig, lose_bytes, panel_settings, tick};
+use i2c_display::bus::{Quiet, Rig, assert_whole_after_failures, lose_bytes, panel_settings, tick};
 use i2c_display::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
 
 fn settings(size: Size) -> PanelSettings {
@@ -655,24 +655,7 @@ proptest! {
     ) {
         let rig = Rig::new();
         let mut oled = rig.oled(settings(Size::Tall));
-        let mut frame = Frame::new(Size::Tall);
-        let mut now = at(0);
-        let mut light = DAY;
-        for (change, next, failure) in &steps {
-            light = *next;
-            if let Some(after) = failure {
-                rig.fail_next(*after, BusFault::NoAnswer);
-            }
-            apply(&mut frame, change);
-            oled.show(&frame, light, now);
-            now = now + Duration::from_millis(700);
-        }
-        // Retries use up the failures that are left.
-        for _ in 0..=steps.len() {
-            now = now + Duration::from_secs(10);
-            oled.tick(now);
-        }
-        rig.assert_glows(&frame, light);
+        assert_whole_after_failures(&rig, &mut oled, Size::Tall, &steps);
         prop_assert!(!rig.chip().snow);
     }
 }

@@ -5,8 +5,6 @@
 #[path = "support/i2c_display/mod.rs"]
 mod i2c_display;
 
-use std::time::Duration;
-
 use deskticker::display::{
     BusFault, Chip, DisplayDevice, Oled, PanelLight, PanelSettings, Rotation,
 };
@@ -14,7 +12,7 @@ use deskticker::render::{Frame, Size, WIDTH};
 use deskticker::time::{Moment, Now};
 use proptest::prelude::*;
 
-use i2c_display::bus::{Quiet, Rig, lose_bytes, panel_settings, tick};
+use i2c_display::bus::{Quiet, Rig, assert_whole_after_failures, lose_bytes, panel_settings, tick};
 use i2c_display::chip;
 use i2c_display::pictures::{DAY, NIGHT, apply, change, digits, light, random_frame};
 
@@ -257,23 +255,7 @@ proptest! {
     ) {
         let rig = rig(2);
         let mut oled = rig.oled(settings(Size::Tall, 2));
-        let mut frame = Frame::new(Size::Tall);
-        let (mut now, mut light) = (at(0), DAY);
-        for (change, next, failure) in &steps {
-            light = *next;
-            if let Some(after) = failure {
-                rig.fail_next(*after, BusFault::NoAnswer);
-            }
-            apply(&mut frame, change);
-            oled.show(&frame, light, now);
-            now = now + Duration::from_millis(700);
-        }
-        // Retries use up the failures that are left.
-        for _ in 0..=steps.len() {
-            now = now + Duration::from_secs(10);
-            oled.tick(now);
-        }
-        rig.assert_glows(&frame, light);
+        let light = assert_whole_after_failures(&rig, &mut oled, Size::Tall, &steps);
         // A panel that was off all the time never received a picture.
         prop_assert!(!light.on || rig.chip().is_blank_outside(64));
         prop_assert!(!rig.chip().snow);

@@ -17,7 +17,7 @@ use deskticker::render::{Frame, PageView, Size, WIDTH};
 use deskticker::time::{Moment, Now};
 use proptest::prelude::*;
 
-use i2c_display::bus::{Quiet, Rig, lose_bytes, panel_settings, tick};
+use i2c_display::bus::{Quiet, Rig, assert_whole_after_failures, lose_bytes, panel_settings, tick};
 use i2c_display::chip;
 use i2c_display::pictures::{DAY, NIGHT, apply, change, light, random_frame};
 use views::{day, drawn, line, lines, report, view, walk};
@@ -278,23 +278,7 @@ proptest! {
     ) {
         let rig = rig();
         let mut oled = rig.oled(settings(0));
-        let mut frame = Frame::new(SIZE);
-        let (mut now, mut light) = (at(0), DAY);
-        for (change, next, failure) in &steps {
-            light = *next;
-            if let Some(after) = failure {
-                rig.fail_next(*after, BusFault::NoAnswer);
-            }
-            apply(&mut frame, change);
-            oled.show(&frame, light, now);
-            now = now + Duration::from_millis(700);
-        }
-        // Retries use up the failures that are left.
-        for _ in 0..=steps.len() {
-            now = now + Duration::from_secs(10);
-            oled.tick(now);
-        }
-        rig.assert_glows(&frame, light);
+        assert_whole_after_failures(&rig, &mut oled, SIZE, &steps);
         prop_assert!(!rig.chip().snow);
     }
 }

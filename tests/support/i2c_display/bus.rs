@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
+use std::time::Duration;
 
 use deskticker::display::{
     self, Bus, BusFault, DisplayDevice as _, Oled, PanelLight, PanelSettings, Rotation,
@@ -11,7 +12,7 @@ use deskticker::time::Moment;
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 
 use super::chip::Chip;
-use super::pictures::{DAY, random_frame};
+use super::pictures::{Change, DAY, apply, random_frame};
 
 pub(crate) const ADDRESS: u8 = 0x3c;
 
@@ -69,6 +70,38 @@ pub(crate) fn lose_bytes(rig: &Rig, settings: PanelSettings) -> (u64, usize) {
         }
     }
     (longest, most)
+}
+
+/// One change of the picture with its light, and the number of bytes after which the message for it
+/// fails.
+pub(crate) type Step = (Change, PanelLight, Option<usize>);
+
+/// Shows these changes of a picture, with their failures, and checks that the panel shows the whole
+/// picture in the end. Returns its light.
+pub(crate) fn assert_whole_after_failures(
+    rig: &Rig,
+    oled: &mut Oled<Rig>,
+    size: Size,
+    steps: &[Step],
+) -> PanelLight {
+    let mut frame = Frame::new(size);
+    let (mut now, mut light) = (Moment::ZERO, DAY);
+    for (change, next, failure) in steps {
+        light = *next;
+        if let Some(after) = failure {
+            rig.fail_next(*after, BusFault::NoAnswer);
+        }
+        apply(&mut frame, change);
+        oled.show(&frame, light, now);
+        now = now + Duration::from_millis(700);
+    }
+    // Retries use up the failures that are left.
+    for _ in 0..=steps.len() {
+        now = now + Duration::from_secs(10);
+        oled.tick(now);
+    }
+    rig.assert_glows(&frame, light);
+    light
 }
 
 /// A bus with one chip. It fails when a test requests a failure.

@@ -124,7 +124,7 @@ impl Sub<Duration> for Utc {
 }
 
 /// Converts a duration to whole milliseconds.
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

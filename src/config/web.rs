@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::{ConfigReader, ConfigTable, Mistake};
+use super::{ConfigReader, ConfigTable, Mistake, listen_address};
 
 /// The default port of the page.
 const PORT: u16 = 8080;
@@ -30,8 +30,9 @@ impl ConfigReader<'_> {
     pub(super) fn page(&self, mut table: ConfigTable<'_, '_>) -> PageConfig {
         let mut page = PageConfig::default();
         let listen = table.text("listen");
+        let default = page.listen;
         self.set(&mut page.listen, "listen", &listen, |text: &str| {
-            address(text)
+            listen_address(text, default)
         });
         for name in table
             .list("hosts")
@@ -44,22 +45,6 @@ impl ConfigReader<'_> {
         table.finish();
         page
     }
-}
-
-/// Reads an address with a port.
-fn address(text: &str) -> Result<SocketAddr, Mistake> {
-    let text = text.trim();
-    if let Ok(address) = text.parse() {
-        return Ok(address);
-    }
-    let reason = format!("{text:?}, expected an address and a port like \"127.0.0.1:{PORT}\"");
-    let meant = match (text.trim_start_matches(':').parse(), text.parse()) {
-        (Ok(port), _) => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port),
-        (_, Ok(ip)) => SocketAddr::new(ip, PORT),
-        _ if text.trim_matches(['[', ']']) == "localhost" => PageConfig::default().listen,
-        _ => return Err(reason.into()),
-    };
-    Err(Mistake::with(reason, format!("\"{meant}\"")))
 }
 
 /// Reads a host name without a port.

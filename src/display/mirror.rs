@@ -26,7 +26,7 @@ struct State {
     picture: MirroredPicture,
 }
 
-/// What a viewer knows about a picture beside its dots.
+/// The number, the light and the validity of a picture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MirroredPicture {
     /// The number of the picture. A picture that differs from the one before has the next number.

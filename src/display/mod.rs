@@ -38,6 +38,7 @@ pub use panel_light::PanelLight;
 pub use panel_state::PanelState;
 pub use png::{FinalPicture, Png};
 pub use stall_watch::MAX_PICTURE_AGE;
+pub(crate) use stall_watch::notice as halted;
 use stall_watch::{StallAction, StallWatch};
 pub use terminal::{ControllingTerminal, Terminal};
 

@@ -77,7 +77,7 @@ impl StallWatch {
 }
 
 /// The notice that replaces a picture that is no longer valid.
-pub(super) fn notice(size: Size) -> Frame {
+pub(crate) fn notice(size: Size) -> Frame {
     render::notice(size, "HALTED", "the program stands still")
 }
 

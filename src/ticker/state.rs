@@ -254,8 +254,8 @@ impl TickerState {
         let mut span = None;
         let (valid_until, _) = self.with_view(own, |view, reader, page_spec, _| {
             content.set(view);
-            for (line, simulated) in (0..tiles).map_while(|place| reader.tile(place)) {
-                content.push_tile(&line, simulated);
+            for (line, instrument) in (0..tiles).map_while(|place| reader.line(place)) {
+                content.push_tile(&line, instrument.simulated());
             }
             let first = page_spec.and_then(PageSpec::first);
             let instruments = reader.watchlist.instruments();

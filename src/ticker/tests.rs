@@ -339,6 +339,16 @@ fn the_last_trade_of_a_contract_names_the_day_of_its_previous_close_and_range() 
 }
 
 #[test]
+fn each_value_of_the_status_is_simulated_while_a_connection_is() {
+    let now = at(0, Some(MONDAY));
+    let mut state = ticker_state(&["SPX", "SPY"]);
+    link(&mut state, Cluster::Indices, Some(true), now);
+    let status = state.display_status(now);
+    let simulated: Vec<bool> = status.values.iter().map(|value| value.simulated).collect();
+    assert_eq!((simulated, status.simulated), (vec![true, true], true));
+}
+
+#[test]
 fn a_delayed_feed_is_never_live() {
     let mut state = ticker_state(&["SPX"]);
     state.set_delayed(true);

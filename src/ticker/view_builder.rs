@@ -59,12 +59,6 @@ impl<'a> ViewBuilder<'a> {
         })
     }
 
-    /// Returns the view of an instrument, and true if it is simulated.
-    pub(crate) fn tile(self, index: usize) -> Option<(InstrumentView<'a>, bool)> {
-        let (line, instrument) = self.line(index)?;
-        Some((line, instrument.simulated()))
-    }
-
     /// Returns the usual name of an instrument, such as `SPX`.
     pub(crate) fn label(self, index: usize) -> Option<&'a str> {
         let instrument = self.watchlist.instruments().get(index)?;

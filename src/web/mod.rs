@@ -14,7 +14,6 @@ mod server;
 pub mod status;
 mod viewer;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +38,6 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 pub struct WebPage {
     config: watch::Sender<Option<PageConfig>>,
     mirror: Mirror,
-    address: watch::Receiver<Option<SocketAddr>>,
 }
 
 impl WebPage {
@@ -48,7 +46,6 @@ impl WebPage {
     pub fn start(clock: Clock) -> (Self, mpsc::Receiver<StatusQuestion>) {
         let (config, configs) = watch::channel(None);
         let (questions, receiver) = mpsc::channel(4);
-        let (opened, address) = watch::channel(None);
         let mirror = Mirror::default();
         let site = Arc::new(Site {
             mirror: mirror.clone(),
@@ -56,13 +53,8 @@ impl WebPage {
             last: Mutex::new(None),
             clock,
         });
-        tokio::spawn(server::run(site, configs, opened));
-        let page = Self {
-            config,
-            mirror,
-            address,
-        };
-        (page, receiver)
+        tokio::spawn(server::run(site, configs));
+        (Self { config, mirror }, receiver)
     }
 
     /// Sets the configuration. The server opens another port if the address has changed; `None`
@@ -78,11 +70,6 @@ impl WebPage {
     /// Returns the mirror, which must get each picture.
     pub const fn mirror(&self) -> &Mirror {
         &self.mirror
-    }
-
-    /// Returns the address of the open port, and each change of it.
-    pub fn address(&self) -> watch::Receiver<Option<SocketAddr>> {
-        self.address.clone()
     }
 }
 

@@ -4,7 +4,7 @@
 //! A page of another site that a browser has open must get nothing from this server, although the
 //! browser can reach it. Such a page has another `Host` (DNS rebinding) or another `Origin`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -19,8 +19,9 @@ use super::assets::{self, Asset};
 use super::response::{Answer, body, json, refuse};
 use super::{Site, metrics, viewer};
 use crate::config::PageConfig;
-use crate::display::png;
-use crate::render::{Frame, Size, notice};
+use crate::display::{halted, png};
+use crate::render::{Frame, Size};
+use crate::time::millis;
 
 /// The type of the Prometheus text format, version 0.0.4.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -33,11 +34,10 @@ pub(super) struct Rules {
     /// The names by which a browser may call this machine, in lower case. An IP address is always
     /// allowed, because it cannot be rebound.
     names: Vec<String>,
-    address: SocketAddr,
 }
 
 impl Rules {
-    pub(super) fn new(config: &PageConfig, address: SocketAddr) -> Self {
+    pub(super) fn new(config: &PageConfig) -> Self {
         let mut names = vec!["localhost".to_owned()];
         let node = rustix::system::uname();
         let own = node.nodename().to_string_lossy().to_ascii_lowercase();
@@ -46,7 +46,7 @@ impl Rules {
             names.push(own);
         }
         names.extend(config.hosts.iter().map(|name| name.to_ascii_lowercase()));
-        Self { names, address }
+        Self { names }
     }
 
     /// Returns the reason why a request is refused; `None` if it may read.
@@ -104,7 +104,7 @@ pub(super) async fn answer(
 ) -> Answer {
     let mut answer = match rules.refusal(request.headers()) {
         Some((status, reason)) => refuse(status, &reason),
-        None => respond(request, rules, site, viewers).await,
+        None => respond(request, site, viewers).await,
     };
     let headers = answer.headers_mut();
     for (name, value) in [
@@ -121,7 +121,6 @@ pub(super) async fn answer(
 
 async fn respond(
     request: Request<Incoming>,
-    rules: &Rules,
     site: &Arc<Site>,
     viewers: &Arc<AtomicUsize>,
 ) -> Answer {
@@ -141,7 +140,7 @@ async fn respond(
         return answer;
     }
     if let Some(asset) = assets::find(&path) {
-        return page(asset, &request, rules);
+        return page(asset, &request);
     }
     match path.as_str() {
         "/api/glass" => viewer::upgrade(request, site, viewers),
@@ -151,7 +150,7 @@ async fn respond(
 }
 
 /// Returns a part of the page.
-fn page(asset: &Asset, request: &Request<Incoming>, rules: &Rules) -> Answer {
+fn page(asset: &Asset, request: &Request<Incoming>) -> Answer {
     let mut answer = body(asset.kind, asset.compressed());
     let headers = answer.headers_mut();
     headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -160,7 +159,7 @@ fn page(asset: &Asset, request: &Request<Incoming>, rules: &Rules) -> Answer {
         .headers()
         .get(HOST)
         .and_then(|host| host.to_str().ok());
-    let host = host.map_or_else(|| rules.address.to_string(), str::to_owned);
+    let host = host.unwrap_or_default();
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
          connect-src 'self' ws://{host}; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
@@ -177,7 +176,7 @@ fn screen(site: &Site) -> Answer {
     let mut frame = Frame::new(Size::Tall);
     let picture = site.mirror.look(&mut frame);
     if site.clock.now().monotonic >= picture.until {
-        frame = notice(frame.size(), "HALTED", "nothing here is live");
+        frame = halted(frame.size());
     }
     match png::encode(&frame) {
         Ok(file) => body("image/png", file.into()),
@@ -193,7 +192,7 @@ async fn by_status(path: &str, site: &Site) -> Answer {
             "the display does not answer",
         );
     };
-    let status = status.older(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    let status = status.older(millis(age));
     match path {
         "/healthz" => body("text/plain; charset=utf-8", Bytes::from_static(b"ok\n")),
         "/metrics" => body(PROMETHEUS, metrics::render(&status).into()),
@@ -211,7 +210,7 @@ mod tests {
             hosts: vec!["ticker.lan".into()],
             ..PageConfig::default()
         };
-        let rules = Rules::new(&config, config.listen);
+        let rules = Rules::new(&config);
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(name, HeaderValue::from_str(value).unwrap());

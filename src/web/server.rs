@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -34,12 +33,7 @@ const HEAD_SIZE: usize = 16 << 10;
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Serves the page as the configuration says, until the sender of the configuration is dropped.
-/// `opened` receives the address of the open port.
-pub(super) async fn run(
-    site: Arc<Site>,
-    mut configs: watch::Receiver<Option<PageConfig>>,
-    opened: watch::Sender<Option<SocketAddr>>,
-) {
+pub(super) async fn run(site: Arc<Site>, mut configs: watch::Receiver<Option<PageConfig>>) {
     let mut failed = false;
     loop {
         let config = configs.borrow_and_update().clone();
@@ -52,8 +46,7 @@ pub(super) async fn run(
                     failed = false;
                     let address = listener.local_addr().unwrap_or(config.listen);
                     log::info!("the page of this display is at http://{address}/");
-                    opened.send_replace(Some(address));
-                    serve(listener, Rules::new(&config, address), site.clone()).await;
+                    serve(listener, Rules::new(&config), site.clone()).await;
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failed, true) {
@@ -75,7 +68,6 @@ pub(super) async fn run(
                 return;
             },
         }
-        opened.send_replace(None);
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use crate::config::{ConfigReader, ConfigTable, Key, Kind, key, number};
-use crate::time::Moment;
+use crate::time::{Moment, millis};
 
 /// Declares each limit once: `name: default, range, restart;`. `restart` is true if the hub uses a
 /// changed value only after a restart.
@@ -158,7 +158,7 @@ struct TokenBucket {
 impl TokenBucket {
     fn refill(&mut self, per_minute: u64, now: Moment) {
         let full = per_minute * 1000;
-        let elapsed = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX);
+        let elapsed = millis(now.since(self.at));
         let more = elapsed.saturating_mul(per_minute) / 60;
         // `at` changes only after a refill. Otherwise frequent calls would lose the time that is
         // too short for one thousandth.

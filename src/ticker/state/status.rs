@@ -1,16 +1,15 @@
 //! The status of the display for the web page: the link, and each instrument as the glass would show
 //! it now. Pure.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::TickerState;
-use crate::market::{Denial, DisplayedQuote, Freshness, Instrument, SessionPart};
-use crate::render::{InstrumentView, LinkHop, LinkIcon, LinkReport};
+use crate::market::{Denial, Freshness, SessionPart};
+use crate::render::{self, LinkHop, LinkIcon, LinkReport, PriceSummary};
 use crate::ticker::view_builder::ViewBuilder;
-use crate::time::{Moment, Now, Utc};
+use crate::time::{Now, Utc, millis};
 use crate::web::status::{LinkStatus, Status, ValueStatus};
 
 /// The longest validity of an entry. A closing price has no end that is known, but the market may
@@ -21,25 +20,19 @@ impl TickerState {
     /// Returns the status of the display. The argument `own` is the time by the clocks of this
     /// machine.
     pub fn display_status(&mut self, own: Now) -> Status {
-        let words = self.in_words(own);
+        let (mut glass, mut values, mut prices) = (Vec::new(), Vec::new(), PriceSummary::None);
+        self.with_view(own, |view, reader, _, _| {
+            glass = render::words(view);
+            prices = reader.prices();
+            let instruments = reader.watchlist.instruments().len();
+            values.extend((0..instruments).filter_map(|index| value(reader, index)));
+        });
         let now = self.time.at(own.monotonic);
-        let valid_until = Cell::new(Moment::NEVER);
-        let reader = ViewBuilder {
-            watchlist: &self.watchlist,
-            calendar: &self.calendar,
-            now,
-            decimals: &self.settings.decimals,
-            valid_until: &valid_until,
-        };
-        let prices = reader.prices();
-        let instruments = self.watchlist.instruments().iter().enumerate();
-        let values: Vec<ValueStatus> = instruments
-            .filter_map(|(index, instrument)| {
-                let (line, _) = reader.line(index)?;
-                let shown = self.watchlist.shown(index, now, &self.calendar)?;
-                Some(value(&line, instrument, &shown, now))
-            })
-            .collect();
+        // On the glass, DEMO stands for all prices while a connection is simulated.
+        let demo = self.link_monitor.simulated();
+        for value in &mut values {
+            value.simulated |= demo;
+        }
         let clock = self.time.fault(now.monotonic);
         let hours = self.lit_minutes.hours();
         let report = self.link_monitor.report(now, prices, clock, hours);
@@ -47,22 +40,12 @@ impl TickerState {
             version: env!("CARGO_PKG_VERSION"),
             uptime_ms: now.monotonic.as_millis(),
             time: now.utc.and_then(written),
-            glass: words,
-            simulated: self.link_monitor.simulated() || values.iter().any(|value| value.simulated),
+            glass,
+            simulated: demo || values.iter().any(|value| value.simulated),
             problem: (self.problem()).map(|problem| format!("{}: {}", problem.title, problem.text)),
             link: Some(link(&report, self.link_monitor.icon())),
             values,
         }
-    }
-
-    /// Draws the frame again, and returns its content in words.
-    fn in_words(&mut self, own: Now) -> Vec<String> {
-        let described = self.words.is_some();
-        self.set_described(true);
-        self.draw(own);
-        let words = self.take_words();
-        self.set_described(described);
-        words
     }
 }
 
@@ -72,16 +55,11 @@ fn written(utc: Utc) -> Option<String> {
     Some(format!("{time:.3}"))
 }
 
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn value(
-    line: &InstrumentView<'_>,
-    instrument: &Instrument,
-    shown: &DisplayedQuote<'_>,
-    now: Now,
-) -> ValueStatus {
+/// Returns the entry of an instrument; `None` if the index is out of range.
+fn value(reader: ViewBuilder<'_>, index: usize) -> Option<ValueStatus> {
+    let now = reader.now;
+    let (line, instrument) = reader.line(index)?;
+    let shown = reader.watchlist.shown(index, now, reader.calendar)?;
     let price = line.shown_price();
     let quote = shown.quote.filter(|_| price.is_some());
     let age = match line.freshness {
@@ -90,7 +68,7 @@ fn value(
     };
     let as_of = age.zip(now.utc).and_then(|(age, utc)| written(utc - age));
     let change = line.shown_change();
-    ValueStatus {
+    Some(ValueStatus {
         symbol: line.label.to_owned(),
         price: price.map(|price| price.as_f64()),
         decimals: line.decimals,
@@ -119,7 +97,7 @@ fn value(
             Denial::NotEntitled => "no access",
             Denial::NotFound => "not found",
         }),
-    }
+    })
 }
 
 fn link(report: &LinkReport, icon: LinkIcon) -> LinkStatus {
